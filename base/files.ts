@@ -1,0 +1,125 @@
+import { constants } from 'node:fs';
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { dirname, join, normalize } from 'node:path';
+import { BerthError, errnoOf, invalid, messageOf, orMissing } from './errors.ts';
+import { step } from './step.ts';
+
+/** Only this file of the daemon changes the file system (images/ adds its streamed blob writer); critest's lint checks it. */
+
+let serial = 0;
+const temporaryName = (path: string): string => {
+  serial += 1;
+  return `${path}.${process.pid}.${serial}.tmp`;
+};
+export const isTemporary = (name: string): boolean => /\.\d+\.\d+\.tmp$/.test(name);
+
+export const syncDirectory = async (path: string): Promise<void> => {
+  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+};
+
+const writeSynced = async (path: string, data: string | Uint8Array, mode: number, sync: boolean): Promise<void> => {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const handle = await open(path, flags, mode);
+  try {
+    await handle.writeFile(data);
+    await handle.chmod(mode);
+    if (sync) await handle.sync();
+  } finally {
+    await handle.close();
+  }
+};
+
+/**
+ * Puts `data` at `path` whole or not at all. `durable` (the default) also survives a power loss: temp, fsync, rename,
+ * fsync of the directory. Use `durable: false` for what lives in the state directory, which a reboot empties.
+ */
+export const writeAtomic = (
+  path: string,
+  data: string | Uint8Array,
+  options: { readonly mode?: number; readonly durable?: boolean } = {},
+): Promise<void> =>
+  step(`write ${stepName(path)}`, async () => {
+    const { mode = 0o600, durable = true } = options;
+    const temporary = temporaryName(path);
+    try {
+      await writeSynced(temporary, data, mode, durable);
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+    if (durable) await syncDirectory(dirname(path));
+  });
+
+/** Ids in a step's name would make it another name each time: they become `<id>`. */
+const stepName = (path: string): string =>
+  path
+    .split('/')
+    .slice(-2)
+    .join('/')
+    .replaceAll(/[0-9a-f]{12,}/g, '<id>')
+    .replaceAll(/\d{6,}/g, '<n>');
+
+/** Makes the directory and its parents; the mode holds for those that it makes. */
+export const makeDirectory = (path: string, mode = 0o700): Promise<void> =>
+  step(`mkdir ${stepName(path)}`, async () => void (await mkdir(path, { recursive: true, mode })));
+
+/** Removes a file or a whole tree; no error when it is not there. Never follows links. */
+export const removeTree = (path: string): Promise<void> =>
+  step(`remove ${stepName(path)}`, () => rm(path, { recursive: true, force: true }));
+
+/** Renames over what is there; `durable` syncs the target's directory. */
+export const moveInto = (from: string, to: string, options: { readonly durable?: boolean } = {}): Promise<void> =>
+  step(`move ${stepName(to)}`, async () => {
+    await rename(from, to);
+    if (options.durable ?? true) await syncDirectory(dirname(to));
+  });
+
+export const linkFile = (from: string, to: string): Promise<void> => step(`link ${stepName(to)}`, () => link(from, to));
+
+export const makeSymlink = (target: string, path: string): Promise<void> =>
+  step(`symlink ${stepName(path)}`, () => symlink(target, path));
+
+/** The file's bytes, undefined when it is not there; more than `limit` bytes is an error before anything is read. */
+export const readLimited = async (path: string, limit: number): Promise<Buffer | undefined> => {
+  const info = await orMissing(stat(path));
+  if (info === undefined) return undefined;
+  if (!info.isFile()) throw new BerthError('internal', `read ${path}: not a regular file`);
+  if (info.size > limit) throw new BerthError('resource-exhausted', `read ${path}: ${info.size} bytes, limit ${limit}`);
+  return orMissing(readFile(path));
+};
+
+/** A JSON file's value, undefined when it is not there. The caller checks its shape. */
+export const readJson = async (path: string, limit = 16 << 20): Promise<unknown> => {
+  const bytes = await readLimited(path, limit);
+  if (bytes === undefined) return undefined;
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw new BerthError('data-loss', `read ${path}: not JSON: ${messageOf(error)}`, { cause: error });
+  }
+};
+
+/** Names in a directory, none when it is not there. */
+export const namesIn = async (path: string): Promise<string[]> => {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+};
+
+/** Joins under `root` and refuses what would leave it. Only text: what follows links in an image is done by the helper. */
+export const joinUnder = (root: string, ...parts: readonly string[]): string => {
+  const path = join(root, ...parts);
+  if (parts.some((part) => part.includes('\0'))) throw invalid(`path under ${root}: has a zero byte`);
+  if (path !== normalize(root) && !path.startsWith(`${normalize(root).replace(/\/$/, '')}/`))
+    throw invalid(`path ${JSON.stringify(parts.join('/'))} leaves ${root}`);
+  return path;
+};

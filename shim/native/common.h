@@ -1,0 +1,75 @@
+// What every role of berth-shim uses: errors, fields, frames, small system helpers.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "protocol.h"
+
+// Errors: a function that can fail returns false (or -1) after it filled `e`. Only main exits.
+struct err {
+  int number;        // errno
+  char what[64];     // the operation: "mount"
+  char object[256];  // on what: "/proc"
+};
+bool fail(struct err *e, int number, const char *what, const char *object);  // fills e, returns false
+bool fail_errno(struct err *e, const char *what, const char *object);        // with errno
+
+// Cleanup attributes.
+void close_fd(int *fd);
+void free_pointer(void *pointer);
+#define AUTO_CLOSE __attribute__((cleanup(close_fd)))
+#define AUTO_FREE __attribute__((cleanup(free_pointer)))
+
+// Reading fields. A reader never passes its end; the first wrong read makes it bad for good.
+struct reader {
+  const uint8_t *at, *end;
+  bool bad;
+};
+uint64_t read_number(struct reader *r);
+const char *read_string(struct reader *r, size_t *length);  // NUL-terminated in place; length may be NULL; "" when bad
+bool reader_done(const struct reader *r);                   // all read, nothing bad
+
+// Building a payload.
+struct builder {
+  uint8_t *data;
+  size_t length, capacity;
+  bool bad;  // out of memory
+};
+void add_number(struct builder *b, uint64_t value);
+void add_string(struct builder *b, const void *bytes, size_t length);
+void builder_free(struct builder *b);
+
+// Frames on a blocking descriptor.
+#define FRAME_HEADER 12
+#define FRAME_LIMIT (4u << 20)
+struct frame {
+  uint32_t length;
+  uint16_t type;
+  uint32_t id;
+};
+bool write_all(int fd, const void *data, size_t length);
+bool write_frame(int fd, uint16_t type, uint32_t id, const void *payload, size_t length);
+bool write_error(int fd, uint32_t id, const struct err *e);
+void pack_header(uint8_t out[FRAME_HEADER], const struct frame *f);
+bool unpack_header(const uint8_t in[FRAME_HEADER], struct frame *f);  // false: over FRAME_LIMIT
+
+// Numbers are read whole or refused.
+bool parse_number(const char *text, uint64_t limit, uint64_t *out);
+
+// Files.
+bool write_file_at(int dir, const char *path, const char *value, size_t length, struct err *e);
+bool read_file_at(int dir, const char *path, char *buffer, size_t size, size_t *length, struct err *e);  // NUL-terminated
+uint64_t now_ns(void);  // CLOCK_REALTIME
+
+// Processes: one fixed state for everything that is started (house.md, "Guests and hosts").
+void reset_process_state(void);  // signals default and unblocked, umask 0022, dumpable off; call in the child
+void set_undumpable(void);
+
+// Roles; each gets argv behind its own name and returns the exit status.
+int role_agent(int argc, char **argv);
+int role_supervise(int argc, char **argv);  // BUNDLE
+int role_sandbox(int argc, char **argv);
+int role_unpack(int argc, char **argv);
+int role_cgroup_end(int argc, char **argv);  // DIRECTORY…: kill all in it, remove it
