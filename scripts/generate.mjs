@@ -1,0 +1,125 @@
+// Makes api/generated/ from api/proto/: types.ts (what handlers and clients see) and descriptor.ts (what the daemon
+// loads instead of the .proto files: parsing those takes several times as long at every start).
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import protobuf from 'protobufjs';
+
+const project = join(dirname(fileURLToPath(import.meta.url)), '..');
+const target = join(project, 'api/generated');
+const protos = ['runtime/v1/runtime.proto', 'berth/v1/admin.proto'];
+const header = '// Made by scripts/generate.mjs from api/proto/. Not in git; do not edit.\n';
+
+const load = () => {
+  const root = new protobuf.Root();
+  for (const path of protos)
+    protobuf.parse(readFileSync(join(project, 'api/proto', path), 'utf8'), root, {
+      keepCase: true,
+      alternateCommentMode: true,
+    });
+  root.resolveAll();
+  return root;
+};
+
+/** Everything below a namespace, depth first, in the file's order. */
+const walk = (namespace) =>
+  namespace.nestedArray.flatMap((item) => [item, ...(item.nestedArray === undefined ? [] : walk(item))]);
+
+/** `SecurityProfile.ProfileType` becomes `SecurityProfile_ProfileType`: TypeScript's interfaces have no inner ones. */
+const nameOf = (item) => (item.parent instanceof protobuf.Type ? `${nameOf(item.parent)}_${item.name}` : item.name);
+
+const comment = (text, indent = '') =>
+  text ? `${indent}/** ${text.replaceAll('\n', ' ').replaceAll('*/', '* /')} */\n` : '';
+
+const scalars = {
+  string: 'string',
+  bytes: 'Uint8Array',
+  bool: 'boolean',
+  double: 'number',
+  int32: 'number',
+  uint32: 'number',
+  int64: 'bigint',
+  uint64: 'bigint',
+};
+
+const valueType = (field) => {
+  if (field.resolvedType !== null) return nameOf(field.resolvedType);
+  const type = scalars[field.type];
+  if (type === undefined) throw new Error(`generate: ${field.fullName}: no TypeScript type for ${field.type}`);
+  return type;
+};
+
+const fieldType = (field) => {
+  const value = valueType(field);
+  if (field.map) return `Readonly<Record<string, ${value}>>`;
+  if (field.repeated) return `readonly ${value}[]`;
+  return field.resolvedType instanceof protobuf.Type ? `${value} | undefined` : value;
+};
+
+const message = (type) => {
+  const name = nameOf(type);
+  if (type.fieldsArray.length === 0)
+    return `${comment(type.comment)}export type ${name} = Readonly<Record<string, never>>;\n`;
+  const fields = type.fieldsArray.map(
+    (field) => `${comment(field.comment, '  ')}  readonly ${field.name}: ${fieldType(field)};\n`,
+  );
+  return `${comment(type.comment)}export interface ${name} {\n${fields.join('')}}\n`;
+};
+
+const enumeration = (type) => {
+  const name = nameOf(type);
+  const values = Object.entries(type.values).map(([key, number]) => `  ${key}: ${number},\n`);
+  return `${comment(type.comment)}export const ${name} = {\n${values.join('')}} as const;\nexport type ${name} = keyof typeof ${name};\n`;
+};
+
+const service = (type) => {
+  const methods = type.methodsArray.map((method) => {
+    if (method.requestStream) throw new Error(`generate: ${method.fullName}: request streams have no type here`);
+    const { resolvedRequestType: request, resolvedResponseType: response, responseStream = false } = method;
+    return `${comment(method.comment, '  ')}  ${method.name}: { request: ${nameOf(request)}; response: ${nameOf(response)}; stream: ${responseStream === true} };\n`;
+  });
+  return `${comment(type.comment)}export interface ${nameOf(type)} {\n${methods.join('')}}\n`;
+};
+
+const write = (item) => {
+  if (item instanceof protobuf.Type) return message(item);
+  if (item instanceof protobuf.Enum) return enumeration(item);
+  if (item instanceof protobuf.Service) return service(item);
+  return undefined;
+};
+
+const input = `/**
+ * What an encoder takes for a message: each field may be left out, and a 64-bit integer may be a number while it is
+ * safe. A decoded message is a valid input.
+ */
+export type Input<T> = T extends bigint
+  ? bigint | number
+  : T extends Uint8Array
+    ? Uint8Array
+    : T extends readonly (infer Item)[]
+      ? readonly Input<Item>[]
+      : T extends object
+        ? { readonly [Key in keyof T]?: Input<T[Key]> | undefined }
+        : T;
+`;
+
+const unique = (items) => {
+  const seen = new Map();
+  for (const item of items) {
+    const other = seen.get(nameOf(item));
+    if (other !== undefined) throw new Error(`generate: ${item.fullName} and ${other.fullName} have one name`);
+    seen.set(nameOf(item), item);
+  }
+  return items;
+};
+
+const root = load();
+const items = unique(walk(root).filter((item) => write(item) !== undefined));
+mkdirSync(target, { recursive: true });
+writeFileSync(join(target, 'types.ts'), [header, input, ...items.map(write)].join('\n'));
+// A string for JSON.parse is read several times as fast as the same object literal.
+const lean = JSON.stringify(root.toJSON({ keepComments: false }));
+writeFileSync(
+  join(target, 'descriptor.ts'),
+  `${header}/** The services, messages and enums of api/proto/ as protobufjs writes a Root in JSON. */\nexport const descriptor = ${JSON.stringify(lean)};\n`,
+);
