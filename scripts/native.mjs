@@ -1,0 +1,148 @@
+// Builds the native side into build/shim/native/: only what changed is compiled again.
+//   node scripts/native.mjs              berth-shim (musl, static) and each tools/*.c (glibc, static)
+//   node scripts/native.mjs --sanitize   berth-shim-asan (glibc, dynamic, ASan and UBSan) as well
+//   node scripts/native.mjs --analyze    gcc -fanalyzer over every source; a finding fails
+//   node scripts/native.mjs --test       test/*.c under the sanitizers: builds, runs, prints their TAP and a sum
+import { execFile, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const source = join(root, 'shim/native');
+const output = join(root, 'build/shim/native');
+const run = promisify(execFile);
+
+const strict = ['-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror', '-Wshadow', '-Wconversion', '-Wformat=2', '-Wvla'];
+const small = ['-Os', '-g0', '-ffunction-sections', '-fdata-sections', '-fstack-protector-strong'];
+const multiarch = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
+const headers = ['-idirafter', '/usr/include', '-idirafter', `/usr/include/${multiarch}`];
+const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'];
+
+const variants = {
+  musl: { compiler: 'musl-gcc', compile: [...strict, ...small, ...headers], link: ['-static', '-Wl,--gc-sections', '-Wl,-z,noexecstack', '-s'] },
+  asan: { compiler: 'gcc', compile: [...strict, '-O1', '-g', ...sanitizers], link: sanitizers },
+  tool: { compiler: 'gcc', compile: [...strict, '-Os'], link: ['-static', '-Wl,--gc-sections', '-s'] },
+  analyze: { compiler: 'gcc', compile: [...strict, '-O1', '-fanalyzer'], link: [] },
+};
+
+const sourcesIn = (directory) =>
+  existsSync(directory)
+    ? readdirSync(directory)
+        .filter((name) => name.endsWith('.c'))
+        .sort()
+        .map((name) => join(directory, name))
+    : [];
+
+const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : Number.POSITIVE_INFINITY);
+
+/** The files a depfile names; a missing one counts as newer than anything. */
+const dependencies = (depfile) =>
+  existsSync(depfile)
+    ? readFileSync(depfile, 'utf8').replace(/^[^:]*:/, '').replaceAll('\\\n', ' ').split(/\s+/).filter(Boolean)
+    : ['(no depfile)'];
+
+const fresh = (target, inputs) => existsSync(target) && inputs.every((input) => modified(input) <= modified(target));
+
+const command = async (program, args) => {
+  try {
+    await run(program, args, { cwd: root, maxBuffer: 16 << 20 });
+  } catch (error) {
+    if (error.code === 'ENOENT')
+      throw new Error(`${program} is not installed: apt-get install gcc musl-tools libseccomp-dev`);
+    throw new Error(`${program} failed on ${args.at(-1)}\n${error.stdout ?? ''}${error.stderr ?? error.message}`);
+  }
+};
+
+/** Written aside and renamed: a build that runs at the same time sees the old file or the new one. */
+const produce = async (target, make) => {
+  const aside = `${target}.${process.pid}.tmp`;
+  try {
+    await make(aside);
+    renameSync(aside, target);
+  } finally {
+    rmSync(aside, { force: true });
+  }
+};
+
+const compile = async (variantName, file) => {
+  const variant = variants[variantName];
+  const flags = createHash('sha256').update(JSON.stringify(variant)).digest('hex').slice(0, 12);
+  const directory = join(output, 'obj', `${variantName}-${flags}`);
+  mkdirSync(directory, { recursive: true });
+  const object = join(directory, `${file.slice(source.length + 1).replaceAll('/', '-')}.o`);
+  const depfile = object.replace(/\.o$/, '.d');
+  if (!fresh(object, dependencies(depfile)))
+    await produce(object, (aside) =>
+      command(variant.compiler, [...variant.compile, '-MMD', '-MF', depfile, '-c', '-o', aside, file]),
+    );
+  return object;
+};
+
+/** Two at a time: what the smallest machine has. */
+const compileAll = async (variantName, files) => {
+  const objects = new Map();
+  const left = [...files];
+  const worker = async () => {
+    for (let file = left.shift(); file !== undefined; file = left.shift()) objects.set(file, await compile(variantName, file));
+  };
+  await Promise.all([worker(), worker()]);
+  return files.map((file) => objects.get(file));
+};
+
+const link = async (variantName, target, objects, libraries = []) => {
+  // The list of objects is an input as well: a file that went away must go from the program.
+  const list = `${target}.inputs`;
+  const text = `${objects.join('\n')}\n`;
+  if (!existsSync(list) || readFileSync(list, 'utf8') !== text) writeFileSync(list, text);
+  if (fresh(target, [...objects, list])) return;
+  const variant = variants[variantName];
+  await produce(target, (aside) => command(variant.compiler, [...variant.link, '-o', aside, ...objects, ...libraries]));
+};
+
+const buildProgram = async (variantName, name) =>
+  link(variantName, join(output, name), await compileAll(variantName, sourcesIn(source)));
+
+const buildTools = async () => {
+  for (const file of sourcesIn(join(source, 'tools')))
+    await link('tool', join(output, basename(file, '.c')), await compileAll('tool', [file]), ['-lseccomp']);
+};
+
+/** Each test gets every object but main's. */
+const runTests = async () => {
+  const objects = await compileAll('asan', sourcesIn(source).filter((file) => basename(file) !== 'main.c'));
+  const sum = { passed: 0, failed: 0 };
+  mkdirSync(join(output, 'test'), { recursive: true });
+  for (const file of sourcesIn(join(source, 'test'))) {
+    const program = join(output, 'test', basename(file, '.c'));
+    await link('asan', program, [...(await compileAll('asan', [file])), ...objects]);
+    const { stdout, stderr, status, signal } = spawnSync(program, { encoding: 'utf8', timeout: 120_000 });
+    process.stdout.write(`# ${basename(file, '.c')}\n${stdout}${stderr}`);
+    const passed = (stdout.match(/^ok /gm) ?? []).length;
+    const failed = (stdout.match(/^not ok /gm) ?? []).length;
+    // A crash, a sanitizer's report or no test at all is a failure of its own.
+    const broken = (status !== 0 && failed === 0) || passed + failed === 0;
+    if (broken) process.stdout.write(`not ok - ${basename(file, '.c')} ended with ${signal ?? status}\n`);
+    sum.passed += passed;
+    sum.failed += failed + (broken ? 1 : 0);
+  }
+  process.stdout.write(`native: ${sum.passed} passed, ${sum.failed} failed\n`);
+  if (sum.failed > 0 || sum.passed === 0) process.exitCode = 1;
+};
+
+const wanted = new Set(process.argv.slice(2));
+for (const option of wanted)
+  if (!['--sanitize', '--analyze', '--test'].includes(option)) throw new Error(`native.mjs: unknown option ${option}`);
+mkdirSync(output, { recursive: true });
+try {
+  if (wanted.has('--analyze')) await compileAll('analyze', sourcesIn(source));
+  await buildProgram('musl', 'berth-shim');
+  await buildTools();
+  if (wanted.has('--sanitize')) await buildProgram('asan', 'berth-shim-asan');
+  if (wanted.has('--test')) await runTests();
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+}
