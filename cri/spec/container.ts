@@ -1,0 +1,178 @@
+import { BerthError, invalid } from '../../base/errors.ts';
+import type { OciProcess, OciSpec } from '../../shim/oci.ts';
+import { processArgs, workingDirectory } from './args.ts';
+import { containerDevices, type HostDevice } from './devices.ts';
+import { environment } from './environment.ts';
+import { containerMounts, rootPropagation, type SandboxFiles } from './mounts.ts';
+import { validateAttempt, validateMap, validateName } from './names.ts';
+import { containerNamespaces, type NamespacePaths, type SandboxNamespaces } from './namespaces.ts';
+import { containerResources, oomScoreAdj } from './resources.ts';
+import {
+  appArmorProfile,
+  checkSelinux,
+  containerCapabilities,
+  hiddenPaths,
+  isPrivileged,
+  type SeccompChoice,
+  seccompChoice,
+} from './security.ts';
+import { stopSignal } from './signals.ts';
+import type { ContainerConfig, ImageConfig, PodSandboxConfig, SecurityContext } from './types.ts';
+import { type ResolvedUser, resolveUser } from './user.ts';
+
+/** What a container's spec needs to know of its pod. */
+export interface SandboxView {
+  readonly id: string;
+  readonly config: PodSandboxConfig;
+  readonly hostname: string;
+  readonly namespaces: SandboxNamespaces;
+  readonly paths: NamespacePaths;
+  readonly files: SandboxFiles;
+}
+
+export interface RuntimeSettings {
+  /** `pids` of the configuration; 0 for no limit. */
+  readonly pids: number;
+  readonly nofileSoft: number;
+  readonly nofileHard: number;
+}
+
+/** Facts of the machine, read once by the caller. */
+export interface HostFacts {
+  readonly appArmor: boolean;
+  readonly selinux: boolean;
+  /** Mask of the capabilities that the daemon has in its bounding set. */
+  readonly capabilities?: bigint;
+  /** All devices below /dev, for privileged containers. */
+  readonly devices: readonly HostDevice[];
+}
+
+export interface ContainerInput {
+  readonly id: string;
+  readonly sandbox: SandboxView;
+  readonly config: ContainerConfig;
+  readonly image: ImageConfig;
+  /** The image's /etc/passwd and /etc/group. */
+  readonly passwd?: Uint8Array | undefined;
+  readonly group?: Uint8Array | undefined;
+  readonly runtime: RuntimeSettings;
+  readonly host: HostFacts;
+  /** What is at each host_path of the request's devices. */
+  readonly devices?: ReadonlyMap<string, readonly HostDevice[]>;
+  /** /proc/PID/ns/pid of the container that namespace_options.target_id names. */
+  readonly targetPid?: string;
+  /** Directory of the container below the cgroup root, as in `containerCgroup`. */
+  readonly cgroupsPath: string;
+}
+
+export interface ContainerSpec {
+  readonly metadata: { readonly name: string; readonly attempt: number };
+  readonly spec: OciSpec;
+  /** ContainerStatus.user.linux. */
+  readonly user: { readonly uid: bigint; readonly gid: bigint; readonly supplemental_groups: readonly bigint[] };
+  readonly stopSignal: number;
+  readonly seccomp: SeccompChoice;
+  readonly privileged: boolean;
+}
+
+const checkServed = (config: ContainerConfig): void => {
+  if (config.windows) throw new BerthError('unimplemented', 'windows: this is Linux');
+  if (config.CDI_devices?.length) throw new BerthError('unimplemented', 'CDI_devices: not served by this version');
+  if (config.stdin_once && !config.stdin) throw invalid('stdin_once: without stdin');
+};
+
+const statusUser = ({ uid, gid, groups }: ResolvedUser): ContainerSpec['user'] => ({
+  uid: BigInt(uid),
+  gid: BigInt(gid),
+  supplemental_groups: groups.map(BigInt),
+});
+
+const ociProcess = (input: ContainerInput, user: ResolvedUser, privileged: boolean): OciProcess => {
+  const { config, image, sandbox, runtime, host } = input;
+  const context: SecurityContext = config.linux?.security_context ?? {};
+  const score = oomScoreAdj(config.linux?.resources);
+  appArmorProfile(context, host);
+  checkSelinux(context.selinux_options, host);
+  return {
+    terminal: config.tty ?? false,
+    user: { uid: user.uid, gid: user.gid, additionalGids: user.groups },
+    args: processArgs(config, image),
+    env: environment(config, image, { hostname: sandbox.hostname, home: user.home }),
+    cwd: workingDirectory(config, image),
+    capabilities: containerCapabilities(context, privileged, host.capabilities),
+    rlimits: [{ type: 'RLIMIT_NOFILE', soft: runtime.nofileSoft, hard: runtime.nofileHard }],
+    noNewPrivileges: context.no_new_privs ?? false,
+    ...(score === undefined ? {} : { oomScoreAdj: score }),
+  };
+};
+
+const ociLinux = (input: ContainerInput, privileged: boolean, mounts: OciSpec['mounts']): OciSpec['linux'] => {
+  const { config, sandbox, host, runtime, targetPid } = input;
+  const context: SecurityContext = config.linux?.security_context ?? {};
+  const { devices, rules } = containerDevices(config.devices ?? [], {
+    privileged,
+    hostDevices: host.devices,
+    found: input.devices ?? new Map(),
+  });
+  return {
+    namespaces: containerNamespaces({
+      options: context.namespace_options,
+      pod: sandbox.namespaces,
+      paths: sandbox.paths,
+      privileged,
+      ...(targetPid === undefined ? {} : { targetPid }),
+    }),
+    devices,
+    cgroupsPath: input.cgroupsPath,
+    resources: containerResources(config.linux?.resources ?? {}, rules, { pids: runtime.pids }),
+    maskedPaths: hiddenPaths(context.masked_paths, privileged, 'masked_paths'),
+    readonlyPaths: hiddenPaths(context.readonly_paths, privileged, 'readonly_paths'),
+    rootfsPropagation: rootPropagation(mounts),
+  };
+};
+
+/**
+ * The OCI spec of a container, checked. The caller opens the seccomp profile that `seccomp` names, and checks that mount
+ * sources are there. Errors: invalid-argument, failed-precondition or unimplemented, naming the CRI field.
+ */
+export const containerSpec = (input: ContainerInput): ContainerSpec => {
+  const { config, image, sandbox } = input;
+  const context: SecurityContext = config.linux?.security_context ?? {};
+  checkServed(config);
+  validateMap(config.labels, 'labels');
+  validateMap(config.annotations, 'annotations');
+  const privileged = isPrivileged(context, sandbox.config);
+  const user = resolveUser(context, image.User ?? '', { passwd: input.passwd, group: input.group });
+  const readonly = context.readonly_rootfs ?? false;
+  const mounts = containerMounts(config.mounts ?? [], { privileged, readonlyRoot: readonly, files: sandbox.files });
+  const spec: OciSpec = {
+    ociVersion: '1.2.0',
+    root: { path: 'rootfs', readonly },
+    process: ociProcess(input, user, privileged),
+    mounts,
+    linux: ociLinux(input, privileged, mounts),
+    annotations: criAnnotations(input),
+  };
+  return {
+    metadata: {
+      name: validateName(config.metadata?.name, 'metadata.name'),
+      attempt: validateAttempt(config.metadata?.attempt),
+    },
+    spec,
+    user: statusUser(user),
+    stopSignal: stopSignal(config.stop_signal, image.StopSignal),
+    seccomp: seccompChoice(context),
+    privileged,
+  };
+};
+
+// The names that tools for the node look for in a bundle; nothing of the request's own annotations goes in (CVE-2023-6476).
+const criAnnotations = ({ sandbox, config }: ContainerInput): OciSpec['annotations'] => ({
+  'io.kubernetes.cri.container-type': 'container',
+  'io.kubernetes.cri.container-name': config.metadata?.name ?? '',
+  'io.kubernetes.cri.image-name': config.image?.user_specified_image || config.image?.image || '',
+  'io.kubernetes.cri.sandbox-id': sandbox.id,
+  'io.kubernetes.cri.sandbox-name': sandbox.config.metadata?.name ?? '',
+  'io.kubernetes.cri.sandbox-namespace': sandbox.config.metadata?.namespace ?? '',
+  'io.kubernetes.cri.sandbox-uid': sandbox.config.metadata?.uid ?? '',
+});

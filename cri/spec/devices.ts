@@ -1,0 +1,119 @@
+import { invalid } from '../../base/errors.ts';
+import type { OciDevice, OciDeviceRule } from '../../shim/oci.ts';
+import type { Device } from './types.ts';
+import { absolutePath, cleanPath } from './values.ts';
+
+/** A device node of the host. */
+export interface HostDevice {
+  readonly path: string;
+  readonly type: 'c' | 'b';
+  readonly major: number;
+  readonly minor: number;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+const character = (path: string, major: number, minor: number): OciDevice => ({
+  path,
+  type: 'c',
+  major,
+  minor,
+  fileMode: 0o666,
+  uid: 0,
+  gid: 0,
+});
+
+/** OCI runtime-spec, "Default Devices"; /dev/console and /dev/ptmx are the native side's, they depend on the terminal. */
+export const defaultDevices: readonly OciDevice[] = [
+  character('/dev/null', 1, 3),
+  character('/dev/zero', 1, 5),
+  character('/dev/full', 1, 7),
+  character('/dev/random', 1, 8),
+  character('/dev/urandom', 1, 9),
+  character('/dev/tty', 5, 0),
+];
+
+const rule = (type: 'c' | 'b', major: number, minor: number | undefined, access: string): OciDeviceRule => ({
+  allow: true,
+  type,
+  major,
+  ...(minor === undefined ? {} : { minor }),
+  access,
+});
+const denyAll: OciDeviceRule = { allow: false, access: 'rwm' };
+const allowAll: OciDeviceRule = { allow: true, access: 'rwm' };
+// Anybody may make a node (CAP_MKNOD is Docker's default); only these may be opened: the default devices, pts, ptmx and console.
+const defaultRules: readonly OciDeviceRule[] = [
+  { allow: true, type: 'c', access: 'm' },
+  { allow: true, type: 'b', access: 'm' },
+  ...defaultDevices.map(({ major, minor }) => rule('c', major, minor, 'rwm')),
+  rule('c', 5, 1, 'rwm'),
+  rule('c', 5, 2, 'rwm'),
+  rule('c', 136, undefined, 'rwm'),
+];
+
+const access = (device: Device): string => {
+  const permissions = device.permissions || 'rwm';
+  if (!/^[rwm]{1,3}$/.test(permissions) || new Set(permissions).size !== permissions.length)
+    throw invalid(`device ${device.host_path}: permissions: "${permissions}" is not made of r, w and m`);
+  return permissions;
+};
+
+export interface DeviceSet {
+  readonly devices: readonly OciDevice[];
+  readonly rules: readonly OciDeviceRule[];
+}
+
+// A directory of the host (/dev/snd) stands for all devices in it, below container_path.
+const requested = (device: Device, found: readonly HostDevice[]): DeviceSet => {
+  const host = absolutePath(device.host_path ?? '', 'device host_path');
+  const inside = cleanPath(device.container_path || host, 'device container_path');
+  if (found.length === 0) throw invalid(`device ${host}: not a device, nor a directory with devices`);
+  if (inside === '/') throw invalid(`device ${host}: container_path is "/"`);
+  const permissions = access(device);
+  return {
+    devices: found.map((node) => ociDevice(node, inside + node.path.slice(host.length))),
+    rules: found.map(({ type, major, minor }) => rule(type, major, minor, permissions)),
+  };
+};
+
+const ociDevice = (node: HostDevice, path: string): OciDevice => ({
+  path,
+  type: node.type,
+  major: node.major,
+  minor: node.minor,
+  fileMode: node.mode,
+  uid: node.uid,
+  gid: node.gid,
+});
+
+// By path, the later wins: a request may put its own device where a default one is.
+const unique = (devices: readonly OciDevice[]): readonly OciDevice[] => [
+  ...new Map(devices.map((device) => [device.path, device])).values(),
+];
+
+export interface DeviceOptions {
+  readonly privileged: boolean;
+  /** Every device below the host's /dev; only privileged containers get them. */
+  readonly hostDevices: readonly HostDevice[];
+  /** For each host_path of the request what is there: one device of that very path, or those below the directory. */
+  readonly found: ReadonlyMap<string, readonly HostDevice[]>;
+}
+
+// Not the host's terminals and shared memory: /dev/pts, /dev/shm, /dev/mqueue and /dev/console are the container's own.
+const foreign = /^\/dev\/(?:pts|shm|mqueue)\/|^\/dev\/(?:console|ptmx)$/;
+
+/** The device nodes of a container and its rules, default deny first; privileged containers get all of the host's. */
+export const containerDevices = (asked: readonly Device[], options: DeviceOptions): DeviceSet => {
+  const sets = asked.map((device) => requested(device, options.found.get(device.host_path ?? '') ?? []));
+  const host = options.privileged ? options.hostDevices.filter(({ path }) => !foreign.test(path)) : [];
+  const devices = [
+    ...host.map((node) => ociDevice(node, node.path)),
+    ...defaultDevices,
+    ...sets.flatMap((set) => set.devices),
+  ];
+  const rules = options.privileged ? [allowAll] : [denyAll, ...defaultRules, ...sets.flatMap((set) => set.rules)];
+  return { devices: unique(devices), rules };
+};

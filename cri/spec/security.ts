@@ -1,0 +1,104 @@
+import { BerthError, invalid } from '../../base/errors.ts';
+import type { OciCapabilities } from '../../shim/oci.ts';
+import { allCapabilities, capabilitySet, parseCapability } from '../security/capabilities.ts';
+import type { PodSandboxConfig, SecurityContext, SecurityProfile, SelinuxOption } from './types.ts';
+import { absolutePath, cleanPath, enumName } from './values.ts';
+
+/** Which seccomp filter: the caller reads and compiles it. `path` is absolute. */
+export type SeccompChoice =
+  | { readonly kind: 'unconfined' }
+  | { readonly kind: 'runtime-default' }
+  | { readonly kind: 'localhost'; readonly path: string };
+
+type Profile =
+  | { readonly kind: 'unconfined' | 'runtime-default' }
+  | { readonly kind: 'localhost'; readonly name: string };
+const profileTypes = ['RuntimeDefault', 'Unconfined', 'Localhost'] as const;
+
+const profile = (message: SecurityProfile, field: string): Profile => {
+  const type = enumName(message.profile_type, profileTypes, `${field}.profile_type`);
+  if (type !== 'Localhost' && message.localhost_ref) throw invalid(`${field}: localhost_ref with profile_type ${type}`);
+  if (type === 'Unconfined') return { kind: 'unconfined' };
+  if (type === 'RuntimeDefault') return { kind: 'runtime-default' };
+  if (!message.localhost_ref) throw invalid(`${field}: profile_type Localhost without localhost_ref`);
+  return { kind: 'localhost', name: message.localhost_ref };
+};
+
+// The deprecated text fields: "", "unconfined", "runtime/default" ("docker/default"), "localhost/NAME".
+const textProfile = (text: string, field: string): Profile => {
+  if (text === '' || text === 'unconfined') return { kind: 'unconfined' };
+  if (text === 'runtime/default' || text === 'docker/default') return { kind: 'runtime-default' };
+  if (text.startsWith('localhost/')) return { kind: 'localhost', name: text.slice('localhost/'.length) };
+  throw invalid(`${field}: ${JSON.stringify(text.slice(0, 256))} is not a profile`);
+};
+
+/** No message and no path means unconfined; so does privileged. */
+export const seccompChoice = (context: SecurityContext): SeccompChoice => {
+  const chosen = context.seccomp
+    ? profile(context.seccomp, 'seccomp')
+    : textProfile(context.seccomp_profile_path ?? '', 'seccomp_profile_path');
+  const path = chosen.kind === 'localhost' ? absolutePath(chosen.name, 'seccomp localhost_ref') : undefined;
+  if (context.privileged || chosen.kind === 'unconfined') return { kind: 'unconfined' };
+  return path === undefined ? { kind: 'runtime-default' } : { kind: 'localhost', path };
+};
+
+/** The AppArmor profile to run under, or undefined. Errors: failed-precondition when the kernel has no AppArmor. */
+export const appArmorProfile = (context: SecurityContext, host: { readonly appArmor: boolean }): string | undefined => {
+  const text = context.apparmor_profile ?? '';
+  const chosen = context.apparmor ? profile(context.apparmor, 'apparmor') : textProfile(text, 'apparmor_profile');
+  if (context.privileged || chosen.kind === 'unconfined') return undefined;
+  if (!host.appArmor)
+    throw new BerthError('failed-precondition', `apparmor: profile ${nameOf(chosen)}: this kernel has no AppArmor`);
+  throw new BerthError('unimplemented', `apparmor: profile ${nameOf(chosen)}: profiles are not served by this version`);
+};
+
+const nameOf = (chosen: Profile): string => (chosen.kind === 'localhost' ? JSON.stringify(chosen.name) : chosen.kind);
+
+/** Errors when a label is asked for: it would be ignored, and that is worse than a refusal. */
+export const checkSelinux = (options: SelinuxOption | undefined, host: { readonly selinux: boolean }): void => {
+  const { user = '', role = '', type = '', level = '' } = options ?? {};
+  if (user + role + type + level === '') return;
+  const label = [user, role, type, level].join(':');
+  if (!host.selinux)
+    throw new BerthError('failed-precondition', `selinux_options: ${label}: this kernel has no SELinux`);
+  throw new BerthError('unimplemented', `selinux_options: ${label}: labels are not served by this version`);
+};
+
+/** Is the container privileged? Errors: a pod that is not privileged cannot hold one that is. */
+export const isPrivileged = (context: SecurityContext, pod: PodSandboxConfig): boolean => {
+  if (!context.privileged) return false;
+  if (!pod.linux?.security_context?.privileged) throw invalid('privileged: the pod is not privileged');
+  return true;
+};
+
+/**
+ * The five sets. Inheritable equals ambient, which holds only what add_ambient_capabilities names (CVE-2022-29162).
+ * `available` is the mask of what the daemon itself has.
+ */
+export const containerCapabilities = (
+  context: SecurityContext,
+  privileged: boolean,
+  available?: bigint,
+): OciCapabilities => {
+  const {
+    add_capabilities: add = [],
+    drop_capabilities: drop = [],
+    add_ambient_capabilities: extra = [],
+  } = context.capabilities ?? {};
+  const limit = available === undefined ? {} : { available };
+  const set = privileged
+    ? capabilitySet({ add: ['ALL'], drop: [], ...limit })
+    : capabilitySet({ add: [...add, ...extra], drop, ...limit });
+  const wanted = new Set(
+    extra.flatMap((name) => (/^(?:CAP_)?ALL$/i.test(name) ? allCapabilities : [parseCapability(name)])),
+  );
+  const ambient = set.filter((name) => wanted.has(name));
+  return { bounding: set, effective: set, permitted: set, inheritable: ambient, ambient };
+};
+
+/** Masked and read-only paths are the request's alone: none means `procMount: Unmasked` (containerd#5029). */
+export const hiddenPaths = (
+  paths: readonly string[] | undefined,
+  privileged: boolean,
+  field: string,
+): readonly string[] => (privileged ? [] : (paths ?? []).map((path) => cleanPath(path, field)));
