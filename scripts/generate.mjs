@@ -113,10 +113,24 @@ const unique = (items) => {
   return items;
 };
 
+/** Names to types, for what takes a message's or a service's name. */
+const index = (name, text, list) =>
+  `/** ${text} */\nexport interface ${name} {\n${list.map((item) => `  ${nameOf(item)}: ${nameOf(item)};\n`).join('')}}\n`;
+
 const root = load();
 const items = unique(walk(root).filter((item) => write(item) !== undefined));
+unique(items.filter((item) => item instanceof protobuf.Service).flatMap((item) => item.methodsArray));
 mkdirSync(target, { recursive: true });
-writeFileSync(join(target, 'types.ts'), [header, input, ...items.map(write)].join('\n'));
+const messages = items.filter((item) => item instanceof protobuf.Type);
+const services = items.filter((item) => item instanceof protobuf.Service);
+const parts = [
+  header,
+  input,
+  ...items.map(write),
+  index('Messages', 'Every message by its name.', messages),
+  `/** Every RPC of every service: their names are unique. */\nexport interface Rpcs extends ${services.map(nameOf).join(', ')} {}\n`,
+];
+writeFileSync(join(target, 'types.ts'), parts.join('\n'));
 // A string for JSON.parse is read several times as fast as the same object literal.
 const lean = JSON.stringify(root.toJSON({ keepComments: false }));
 writeFileSync(

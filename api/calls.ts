@@ -1,0 +1,133 @@
+import { once } from 'node:events';
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import { BerthError, codeOf, messageOf } from '../base/errors.ts';
+import { inCall } from '../base/step.ts';
+import { idsOf, logCall } from './call-log.ts';
+import { decodeType, encodeType } from './codec.ts';
+import { Encoded } from './encoded.ts';
+import type { Call, Log } from './handlers.ts';
+import type { Method } from './methods.ts';
+import { callSeconds } from './metrics.ts';
+import { toStatus } from './status.ts';
+
+/** 16 MiB, both ways: a node's list of containers outgrows gRPC's default of 4 (containerd#2320). */
+export const messageLimit = 16 << 20;
+
+type Unary = ServerUnaryCall<Buffer, Uint8Array>;
+type Stream = ServerWritableStream<Buffer, Uint8Array>;
+export type AnyHandler = (request: unknown, call: Call) => Promise<unknown> | AsyncIterable<unknown>;
+
+export interface CallOptions {
+  readonly ready: () => boolean;
+  readonly log: Log;
+}
+
+/** What is the same for every call: readiness, signal, steps' name, log line, histogram, status. Never throws. */
+export class Calls {
+  readonly #options: CallOptions;
+  readonly #running = new Set<AbortController>();
+
+  constructor(options: CallOptions) {
+    this.#options = options;
+  }
+
+  /** Aborts the signal of every call that runs. */
+  abort(reason: BerthError): void {
+    for (const controller of this.#running) controller.abort(reason);
+  }
+
+  unary(method: Method, handler: AnyHandler | undefined) {
+    return (call: Unary, callback: sendUnaryData<Uint8Array>): void => {
+      let answer: Uint8Array = Buffer.alloc(0);
+      const run = async (context: Call, ids: object): Promise<void> => {
+        const response = await this.#handle(method, handler, call.request, context, ids);
+        Object.assign(ids, idsOf(response));
+        answer = toBytes(method, response);
+      };
+      void this.#track(method, call, run).then((error) =>
+        error === undefined ? callback(null, answer) : callback(toStatus(error)),
+      );
+    };
+  }
+
+  stream(method: Method, handler: AnyHandler | undefined) {
+    return (call: Stream): void => {
+      const run = async (context: Call, ids: object): Promise<void> => {
+        const responses = this.#handle(method, handler, call.request, context, ids) as AsyncIterable<unknown>;
+        for await (const response of responses) {
+          context.signal.throwIfAborted();
+          if (!call.write(toBytes(method, response))) await once(call, 'drain', { signal: context.signal });
+        }
+      };
+      void this.#track(method, call, run).then((error) =>
+        error === undefined ? call.end() : call.emit('error', toStatus(error)),
+      );
+    };
+  }
+
+  #handle(method: Method, handler: AnyHandler | undefined, bytes: Buffer, call: Call, ids: object) {
+    if (handler === undefined)
+      throw new BerthError('unimplemented', `${method.name}: not implemented by this version of Berth`);
+    if (!this.#options.ready()) throw new BerthError('unavailable', 'berthd is starting');
+    const request = decodeType(method.request, bytes);
+    Object.assign(ids, idsOf(request));
+    return handler(request, call);
+  }
+
+  /** Runs one call to its end and accounts for it; gives the error it ended with. */
+  async #track(
+    method: Method,
+    call: Unary | Stream,
+    run: (call: Call, ids: object) => Promise<void>,
+  ): Promise<unknown> {
+    const started = performance.now();
+    const controller = new AbortController();
+    this.#running.add(controller);
+    call.on('cancelled', () => controller.abort(goneReason(method, call)));
+    const ids: Record<string, unknown> = {};
+    const context = { rpc: method.name, signal: controller.signal, log: this.#options.log };
+    const error = await settle(() => inCall(method.name, () => run(context, ids)));
+    this.#running.delete(controller);
+    const failure = error === undefined ? undefined : explained(error.cause, controller.signal);
+    this.#account(method, performance.now() - started, ids, failure);
+    return failure;
+  }
+
+  #account(method: Method, milliseconds: number, ids: Record<string, unknown>, error: unknown): void {
+    callSeconds.observe({ rpc: method.name, code: error === undefined ? 'ok' : codeOf(error) }, milliseconds / 1000);
+    logCall(this.#options.log, { rpc: method.name, milliseconds, ids, ...(error === undefined ? {} : { error }) });
+  }
+}
+
+/** The error in a box, so that `throw undefined` is one too. */
+const settle = async (action: () => Promise<void>): Promise<{ readonly cause: unknown } | undefined> => {
+  try {
+    await action();
+    return undefined;
+  } catch (cause) {
+    return { cause };
+  }
+};
+
+/** An AbortError says nothing: the signal's reason knows whether the client left or was late. */
+const explained = (error: unknown, signal: AbortSignal): unknown => {
+  if (signal.aborted && codeOf(error) === 'cancelled' && signal.reason instanceof BerthError) return signal.reason;
+  return error instanceof BerthError ? error : new BerthError(codeOf(error), messageOf(error), { cause: error });
+};
+
+const goneReason = (method: Method, call: Unary | Stream): BerthError => {
+  const deadline = Number(call.getDeadline());
+  return Date.now() >= deadline
+    ? new BerthError('deadline-exceeded', `${method.name}: the client's deadline has passed`)
+    : new BerthError('cancelled', `${method.name}: the client has gone`);
+};
+
+const toBytes = (method: Method, response: unknown): Uint8Array => {
+  const bytes = response instanceof Encoded ? response.bytes : encodeType(method.response, response);
+  if (bytes.length > messageLimit)
+    throw new BerthError(
+      'resource-exhausted',
+      `${method.name}: the answer has ${bytes.length} bytes, the limit is ${messageLimit}`,
+    );
+  return bytes;
+};

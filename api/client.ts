@@ -1,0 +1,116 @@
+import { credentials, Client as GrpcClient, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { BerthError } from '../base/errors.ts';
+import { socketPath } from './address.ts';
+import { messageLimit } from './calls.ts';
+import { decodeType, encodeType } from './codec.ts';
+import type { Input, Rpcs } from './generated/types.ts';
+import { type Method, methods, type RpcName } from './methods.ts';
+import { fromStatus } from './status.ts';
+
+export interface CallSettings {
+  readonly signal?: AbortSignal;
+  /** The server learns it too. None means no limit, or the one given to `connect`. */
+  readonly timeoutMs?: number;
+}
+
+type Remote<Name extends RpcName> = (
+  request: Input<Rpcs[Name]['request']>,
+  settings?: CallSettings,
+) => Rpcs[Name]['stream'] extends true ? AsyncIterable<Rpcs[Name]['response']> : Promise<Rpcs[Name]['response']>;
+
+/** Every RPC as a method. Failures are BerthErrors with the server's code; `unavailable` also when nobody listens. */
+export type Client = { readonly [Name in RpcName]: Remote<Name> } & Disposable & {
+    close(): void;
+    /** Resolves when the connection stands; throws `unavailable`. */
+    ready(timeoutMs: number): Promise<void>;
+  };
+
+/** Connects when the first call needs it, and again when the daemon comes back. */
+export const connect = (address: string, defaults: CallSettings = {}): Client => {
+  const grpc = new GrpcClient(`unix:${socketPath(address)}`, credentials.createInsecure(), {
+    'grpc.max_receive_message_length': messageLimit,
+    'grpc.max_send_message_length': messageLimit,
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 1000,
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.enable_channelz': 0,
+  });
+  const calls = methods.map((method) => [method.name, remote(grpc, method, defaults)] as const);
+  const close = (): void => grpc.close();
+  const ready = (timeoutMs: number): Promise<void> => waitForReady(grpc, address, timeoutMs);
+  return { ...Object.fromEntries(calls), close, ready, [Symbol.dispose]: close } as Client;
+};
+
+const waitForReady = (grpc: GrpcClient, address: string, timeoutMs: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    grpc.waitForReady(Date.now() + timeoutMs, (error) => {
+      if (error === undefined) resolve();
+      else reject(new BerthError('unavailable', `connect to ${address}: no answer in ${timeoutMs} ms`));
+    });
+  });
+
+const remote = (grpc: GrpcClient, method: Method, defaults: CallSettings) => {
+  const call = method.stream ? streaming : unary;
+  return (request: unknown, settings: CallSettings = {}): unknown =>
+    call(grpc, method, request, { ...defaults, ...settings });
+};
+
+const codecOf = (method: Method) => ({
+  serialize: (value: unknown): Buffer => encodeType(method.request, value),
+  deserialize: (bytes: Buffer): unknown => decodeType(method.response, bytes),
+});
+
+const optionsOf = (settings: CallSettings) =>
+  settings.timeoutMs === undefined ? {} : { deadline: Date.now() + settings.timeoutMs };
+
+const toError = (method: Method, error: ServiceError): BerthError =>
+  fromStatus(error.code, error.details === '' ? `${method.name}: failed without a message` : error.details);
+
+const unary = (grpc: GrpcClient, method: Method, request: unknown, settings: CallSettings): Promise<unknown> =>
+  new Promise((resolve, reject) => {
+    const { serialize, deserialize } = codecOf(method);
+    const { signal } = settings;
+    signal?.throwIfAborted();
+    const cancel = (): void => call.cancel();
+    const call = grpc.makeUnaryRequest(
+      method.path,
+      serialize,
+      deserialize,
+      request,
+      new Metadata(),
+      optionsOf(settings),
+      (error, value) => {
+        signal?.removeEventListener('abort', cancel);
+        if (error === null) resolve(value);
+        else reject(toError(method, error));
+      },
+    );
+    signal?.addEventListener('abort', cancel, { once: true });
+  });
+
+async function* streaming(grpc: GrpcClient, method: Method, request: unknown, settings: CallSettings) {
+  const { serialize, deserialize } = codecOf(method);
+  const { signal } = settings;
+  signal?.throwIfAborted();
+  const call = grpc.makeServerStreamRequest(
+    method.path,
+    serialize,
+    deserialize,
+    request,
+    new Metadata(),
+    optionsOf(settings),
+  );
+  const cancel = (): void => call.cancel();
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    yield* call;
+  } catch (error) {
+    throw isServiceError(error) ? toError(method, error) : error;
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+    call.cancel();
+  }
+}
+
+const isServiceError = (error: unknown): error is ServiceError =>
+  error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error;

@@ -1,0 +1,27 @@
+import type { Logger } from 'pino';
+import type { Encoded } from './encoded.ts';
+import type { Input, Rpcs } from './generated/types.ts';
+import type { RpcName } from './methods.ts';
+
+/** What api/ logs to: pino's methods, fields first. */
+export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
+
+export interface Call {
+  readonly rpc: RpcName;
+  /** Aborts when the client goes away or its deadline passes; the reason is a BerthError that says which. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}
+
+export type Answer<Message> = Input<Message> | Encoded;
+
+/** A stream's handler has to end when `call.signal` aborts. Whatever a handler throws becomes a status. */
+export type Handler<Name extends RpcName> = (
+  request: Rpcs[Name]['request'],
+  call: Call,
+) => Rpcs[Name]['stream'] extends true
+  ? AsyncIterable<Answer<Rpcs[Name]['response']>>
+  : Promise<Answer<Rpcs[Name]['response']>>;
+
+/** The RPCs that are implemented; the others answer UNIMPLEMENTED. */
+export type Handlers = { readonly [Name in RpcName]?: Handler<Name> };
