@@ -1,0 +1,143 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '../../base/errors.ts';
+import { type Conflist, findConfig, loadConfig } from './conflist.ts';
+import { writeEmbedded } from './embedded.ts';
+import { findPlugin, type Invoker, requestConfig } from './invoke.ts';
+import { stringsAt } from './json.ts';
+import type { NetworkConfig, NetworkLog, NetworkStatus } from './types.ts';
+import { chooseVersion, knowsGc, newestVersion } from './version.ts';
+
+/** What new pods use; `conflist` is missing while the network is not ready. */
+export interface Current {
+  readonly status: NetworkStatus;
+  readonly conflist: Conflist | undefined;
+  /** True for the default network of Berth's own. */
+  readonly embedded: boolean;
+}
+
+interface Found {
+  readonly conflist: Conflist;
+  readonly embedded: boolean;
+}
+
+/** kubelet's users know this beginning from other runtimes, and search for it. */
+const notReady = (source: string, why: string): Current => ({
+  status: {
+    ready: false,
+    reason: 'NetworkPluginNotReady',
+    message: `Network plugin returns error: cni plugin not initialized: ${why}`,
+    source,
+  },
+  conflist: undefined,
+  embedded: false,
+});
+
+export const notLookedYet: Current = notReady('none', 'the configuration has not been read yet');
+
+const programsOf = (conflist: Conflist): readonly string[] => [
+  ...new Set(conflist.plugins.flatMap(({ type, ipamType }) => (ipamType === undefined ? [type] : [type, ipamType]))),
+];
+
+/** Finds out which network configuration holds, whether its plugins are there, and what they say of themselves. */
+export class Chooser {
+  readonly #invoker: Invoker;
+  readonly #config: NetworkConfig;
+  readonly #directory: string;
+  readonly #log: NetworkLog;
+  /** Supported versions by the program's path and change time: a plugin is asked once. */
+  readonly #versions = new Map<string, readonly string[] | undefined>();
+
+  constructor(invoker: Invoker, config: NetworkConfig, directory: string, log: NetworkLog) {
+    this.#invoker = invoker;
+    this.#config = config;
+    this.#directory = directory;
+    this.#log = log;
+  }
+
+  async choose(): Promise<Current> {
+    let source = 'none';
+    try {
+      const path = await findConfig(this.#config.confDir);
+      source = path ?? (this.#config.embeddedSubnet === 'none' ? 'none' : 'embedded');
+      const found = await this.#load(path);
+      if (found === undefined) return notReady(source, `no network configuration in ${this.#config.confDir}`);
+      return await this.#probe(found, source);
+    } catch (error) {
+      return notReady(source, messageOf(error));
+    }
+  }
+
+  async #load(path: string | undefined): Promise<Found | undefined> {
+    if (path !== undefined) return { conflist: await loadConfig(path, this.#config.confDir), embedded: false };
+    if (this.#config.embeddedSubnet === 'none') return undefined;
+    return { conflist: await writeEmbedded(this.#config, join(this.#directory, 'embedded')), embedded: true };
+  }
+
+  async #probe({ conflist, embedded }: Found, source: string): Promise<Current> {
+    const programs = await this.#programs(conflist);
+    const missing = programs.filter(({ path }) => path === undefined).map(({ type }) => type);
+    if (missing.length > 0) return notReady(source, this.#missing(missing, embedded));
+    const supported = await Promise.all(programs.map(({ type, path }) => this.#supported(type, path ?? '')));
+    const cniVersion = chooseVersion(
+      conflist.versions,
+      supported.filter((list) => list !== undefined),
+    );
+    if (cniVersion === undefined) return notReady(source, noVersion(conflist, programs, supported));
+    const chosen = { ...conflist, cniVersion };
+    await this.#ask(chosen);
+    return { status: { ready: true, reason: '', message: '', source }, conflist: chosen, embedded };
+  }
+
+  #programs(conflist: Conflist): Promise<readonly { readonly type: string; readonly path: string | undefined }[]> {
+    return Promise.all(
+      programsOf(conflist).map(async (type) => ({ type, path: await findPlugin(type, this.#config.binDirs) })),
+    );
+  }
+
+  #missing(types: readonly string[], embedded: boolean): string {
+    const plugins = `plugin ${types.join(', ')} not found in ${this.#config.binDirs.join(', ')}`;
+    return embedded
+      ? `no network configuration in ${this.#config.confDir}, and for the default network ${plugins}: install containernetworking-plugins`
+      : plugins;
+  }
+
+  /** VERSION of a plugin. One that does not answer it is not held to anything: its ADD will say what it thinks. */
+  async #supported(type: string, path: string): Promise<readonly string[] | undefined> {
+    const info = await stat(path);
+    const key = `${path}:${info.ino}:${info.mtimeMs}:${info.size}`;
+    if (!this.#versions.has(key)) this.#versions.set(key, await this.#askVersion(type));
+    return this.#versions.get(key);
+  }
+
+  async #askVersion(type: string): Promise<readonly string[] | undefined> {
+    try {
+      const answer = await this.#invoker.call({
+        command: 'VERSION',
+        plugin: type,
+        stdin: { cniVersion: newestVersion },
+      });
+      const versions = stringsAt(answer ?? {}, 'supportedVersions', `cni ${type} VERSION`);
+      return versions.length === 0 ? undefined : versions;
+    } catch (error) {
+      this.#log.warn({ plugin: type, err: error }, `plugin ${type} does not tell its CNI versions`);
+      return undefined;
+    }
+  }
+
+  /** STATUS (CNI 1.1) of every plugin; the first that is not ready is the answer. */
+  async #ask(conflist: Conflist): Promise<void> {
+    if (!knowsGc(conflist.cniVersion)) return;
+    for (const plugin of conflist.plugins)
+      await this.#invoker.call({ command: 'STATUS', plugin: plugin.type, stdin: requestConfig(conflist, plugin, {}) });
+  }
+}
+
+const noVersion = (
+  conflist: Conflist,
+  programs: readonly { readonly type: string }[],
+  supported: readonly (readonly string[] | undefined)[],
+): string => {
+  const lists = programs.map(({ type }, index) => `${type} knows ${supported[index]?.join(' ') ?? 'any'}`);
+  return `${conflist.source}: no plugin chain for CNI ${conflist.versions.join(', ')}: ${lists.join('; ')}`;
+};

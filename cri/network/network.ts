@@ -1,0 +1,225 @@
+import { join } from 'node:path';
+import { BerthError, messageOf, within } from '../../base/errors.ts';
+import { KeyedLocks } from '../../base/locks.ts';
+import { capabilityArgs, cniArgs } from './capability.ts';
+import { Chain, livingNetns } from './chain.ts';
+import type { Conflist } from './conflist.ts';
+import { Chooser, type Current, notLookedYet } from './current.ts';
+import { onlyAsked } from './embedded.ts';
+import { Gate } from './gate.ts';
+import { Invoker } from './invoke.ts';
+import { type Attachment, Attachments } from './record.ts';
+import type { CniResult } from './result.ts';
+import { RetryQueue } from './retry.ts';
+import type { NetworkConfig, NetworkLog, NetworkSandbox, NetworkStatus, PluginRunner } from './types.ts';
+import { knowsGc } from './version.ts';
+import { DirectoryWatch, type WatchTimes } from './watch.ts';
+
+export interface NetworkOptions {
+  readonly agent: PluginRunner;
+  readonly config: NetworkConfig;
+  /** Berth's durable directory; records and the default network are in `cni/` under it. */
+  readonly root: string;
+  readonly log: NetworkLog;
+  readonly watchTimes?: WatchTimes;
+  /** Milliseconds before the first try in the background; doubles up to ten minutes. */
+  readonly retryMs?: number;
+}
+
+/** So many failed DELs kubelet is told of; then removal goes on and the background queue tries (lesson A5). */
+const failuresShown = 5;
+
+const defaultTimes: WatchTimes = { settleMs: 100, rescanMs: 5_000 };
+
+/** Pod networks by CNI. One attachment a sandbox, `eth0`. */
+export class Network implements AsyncDisposable {
+  readonly #records: Attachments;
+  readonly #chain: Chain;
+  readonly #chooser: Chooser;
+  readonly #watch: DirectoryWatch;
+  readonly #log: NetworkLog;
+  readonly #queue: RetryQueue;
+  readonly #locks = new KeyedLocks();
+  readonly #gate = new Gate();
+  /** Set up by this process: a caller's list of live sandboxes may be older than they are. */
+  readonly #own = new Set<string>();
+  #current: Current = notLookedYet;
+
+  private constructor(options: NetworkOptions, records: Attachments) {
+    const { agent, config, root, log } = options;
+    const invoker = new Invoker(agent, config.binDirs);
+    this.#records = records;
+    this.#log = log;
+    this.#chain = new Chain(invoker, records, log);
+    this.#chooser = new Chooser(invoker, config, join(root, 'cni'), log);
+    this.#watch = new DirectoryWatch(config.confDir, () => this.#look(), options.watchTimes ?? defaultTimes);
+    this.#queue = new RetryQueue((id) => this.#retry(id), options.retryMs ?? 10_000);
+  }
+
+  /** Reads the configuration once, so that `status` tells the truth from the start; then watches it. */
+  static async open(options: NetworkOptions): Promise<Network> {
+    const network = new Network(options, await Attachments.open(join(options.root, 'cni'), options.log));
+    await network.#watch.start();
+    return network;
+  }
+
+  /** From memory: no process is started and no file is read. */
+  status(): NetworkStatus {
+    return this.#current.status;
+  }
+
+  /**
+   * Connects the sandbox's netns: ADD of every plugin, or nothing at all. `unavailable` while there is no network;
+   * `invalid-argument` for wrong port mappings or annotations.
+   */
+  setup(sandbox: NetworkSandbox, signal: AbortSignal): Promise<CniResult> {
+    return this.#turn(`set up network of sandbox ${sandbox.id}`, sandbox.id, async () => {
+      const attachment = this.#plan(sandbox);
+      const old = await this.#records.load(sandbox.id);
+      if (old !== undefined) await this.#chain.remove(old, { force: false });
+      signal.throwIfAborted();
+      this.#own.add(sandbox.id);
+      return this.#chain.add(attachment, signal).catch((error: unknown) => this.#afterFailure(sandbox.id, error));
+    });
+  }
+
+  /** CHECK with the kept result; `not-found` when the sandbox has no network. */
+  check(sandboxId: string): Promise<void> {
+    return this.#turn(`check network of sandbox ${sandboxId}`, sandboxId, async () => {
+      const attachment = await this.#records.load(sandboxId);
+      if (attachment?.state !== 'added') throw new BerthError('not-found', 'it has no network');
+      await this.#chain.check(attachment);
+    });
+  }
+
+  /** DEL; nothing to do is no error. After `failuresShown` errors it gives up towards the caller, not towards the node. */
+  teardown(sandbox: { readonly id: string }): Promise<void> {
+    return this.#turn(`tear down network of sandbox ${sandbox.id}`, sandbox.id, async () => {
+      const attachment = await this.#records.load(sandbox.id);
+      if (attachment !== undefined) await this.#remove(attachment);
+      this.#own.delete(sandbox.id);
+    });
+  }
+
+  /**
+   * At start: ends calls that an earlier daemon left, undoes attachments that were half made, and those whose netns is
+   * gone (lesson A6). What fails is tried again in the background.
+   */
+  async recover(): Promise<void> {
+    await Promise.all((await this.#records.ids()).map((id) => this.#recoverOne(id)));
+  }
+
+  /** DEL for attachments of sandboxes that are no more, then GC with the live ones where the plugins know it. */
+  async collect(live: readonly string[]): Promise<void> {
+    const alive = new Set(live);
+    const ids = await this.#records.ids();
+    await Promise.all(ids.filter((id) => !alive.has(id) && !this.#own.has(id)).map((id) => this.#inBackground(id)));
+    const conflist = this.#current.conflist;
+    if (conflist !== undefined && !conflist.disableGC && knowsGc(conflist.cniVersion)) await this.#garbage(conflist);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch.close();
+    await this.#queue.close();
+  }
+
+  #turn<T>(action: string, id: string, work: () => Promise<T>): Promise<T> {
+    return this.#locks.run(id, () =>
+      this.#gate.shared(work).catch((error: unknown) => {
+        throw within(action, error);
+      }),
+    );
+  }
+
+  #plan(sandbox: NetworkSandbox): Attachment {
+    const { conflist, embedded, status } = this.#current;
+    if (conflist === undefined) throw new BerthError('unavailable', status.message);
+    const args = capabilityArgs(sandbox);
+    return {
+      state: 'adding',
+      sandboxId: sandbox.id,
+      netnsPath: sandbox.netnsPath,
+      ifName: 'eth0',
+      args: cniArgs(sandbox),
+      lockPath: sandbox.lockPath,
+      conflist: embedded ? onlyAsked(conflist, args) : conflist,
+      capabilityArgs: args,
+      result: undefined,
+      failures: 0,
+    };
+  }
+
+  /** The record is still there when the undo failed as well. */
+  async #afterFailure(id: string, error: unknown): Promise<never> {
+    this.#own.delete(id);
+    if ((await this.#records.load(id)) !== undefined) this.#queue.add(id);
+    throw error;
+  }
+
+  async #remove(attachment: Attachment): Promise<void> {
+    const failures = attachment.failures + 1;
+    const last = failures >= failuresShown;
+    try {
+      await this.#chain.remove(attachment, { force: last });
+      this.#queue.drop(attachment.sandboxId);
+    } catch (error) {
+      await this.#records.save({ ...attachment, failures });
+      this.#queue.add(attachment.sandboxId);
+      if (!last) throw error;
+      const text = `network of sandbox ${attachment.sandboxId} is left to the background: ${messageOf(error)}`;
+      this.#log.warn({ sandbox: attachment.sandboxId, failures, err: error }, text);
+    }
+  }
+
+  async #retry(id: string): Promise<boolean> {
+    const done = await this.#locks.run(id, () =>
+      this.#gate.shared(async () => {
+        const attachment = await this.#records.load(id);
+        if (attachment === undefined) return true;
+        return this.#chain.remove(attachment, { force: true }).then(
+          () => true,
+          (error: unknown) => {
+            this.#log.debug({ sandbox: id, err: error }, `network of sandbox ${id} still not removed`);
+            return false;
+          },
+        );
+      }),
+    );
+    if (done) this.#log.info({ sandbox: id }, `network of sandbox ${id} removed in the background`);
+    return done;
+  }
+
+  async #inBackground(id: string): Promise<void> {
+    if (!(await this.#retry(id))) this.#queue.add(id);
+  }
+
+  async #recoverOne(id: string): Promise<void> {
+    try {
+      const attachment = await this.#records.load(id);
+      if (attachment === undefined) return;
+      if (attachment.state === 'adding' || (await livingNetns(attachment.netnsPath)) === '')
+        await this.#inBackground(id);
+    } catch (error) {
+      this.#log.warn({ sandbox: id, err: error }, `recover network of sandbox ${id}: ${messageOf(error)}`);
+    }
+  }
+
+  #garbage(conflist: Conflist): Promise<void> {
+    return this.#gate.alone(async () => {
+      const kept = await Promise.all((await this.#records.ids()).map((id) => this.#records.load(id)));
+      await this.#chain.collect(
+        conflist,
+        kept.filter((attachment) => attachment !== undefined),
+      );
+    });
+  }
+
+  async #look(): Promise<void> {
+    const before = this.#current.status;
+    this.#current = await this.#chooser.choose();
+    const { ready, message, source } = this.#current.status;
+    if (ready === before.ready && message === before.message && source === before.source) return;
+    if (ready) this.#log.info({ source }, `pod network ready: ${source}`);
+    else this.#log.warn({ source }, message);
+  }
+}

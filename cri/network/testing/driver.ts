@@ -1,0 +1,58 @@
+import { createInterface } from 'node:readline';
+import { codeOf, messageOf } from '../../../base/errors.ts';
+import { Network } from '../network.ts';
+import type { NetworkConfig, NetworkLog, NetworkSandbox } from '../types.ts';
+import { ProcessRunner } from './process-runner.ts';
+
+/**
+ * The Network alone in a process, so that a test can run it in namespaces of its own and kill it. Reads one request a
+ * line, `{id, method, params}`, and writes one answer a line, `{id, result}` or `{id, error: {code, message}}`.
+ */
+interface Options {
+  readonly root: string;
+  readonly config: NetworkConfig;
+  readonly retryMs?: number;
+}
+
+interface Request {
+  readonly id: number;
+  readonly method: string;
+  readonly params: unknown;
+}
+
+const print = (value: object): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
+const say = (fields: object, message: string): void => print({ log: message, fields });
+const log: NetworkLog = { debug: () => undefined, info: say, warn: say };
+
+const options = JSON.parse(process.argv[2] ?? '{}') as Options;
+const network = await Network.open({
+  agent: new ProcessRunner(),
+  log,
+  watchTimes: { settleMs: 50, rescanMs: 500 },
+  ...options,
+});
+
+const methods: Readonly<Record<string, (params: unknown) => unknown>> = {
+  setup: (params) => {
+    const { sandbox, timeoutMs } = params as { sandbox: NetworkSandbox; timeoutMs: number };
+    return network.setup(sandbox, AbortSignal.timeout(timeoutMs));
+  },
+  teardown: (params) => network.teardown(params as { id: string }),
+  check: (params) => network.check((params as { id: string }).id),
+  status: () => network.status(),
+  recover: () => network.recover(),
+  collect: (params) => network.collect(params as string[]),
+};
+
+const answer = async ({ id, method, params }: Request): Promise<void> => {
+  try {
+    print({ id, result: (await methods[method]?.(params)) ?? null });
+  } catch (error) {
+    print({ id, error: { code: codeOf(error), message: messageOf(error) } });
+  }
+};
+
+print({ id: 0, result: 'ready' });
+const lines = createInterface({ input: process.stdin });
+lines.on('line', (line) => void answer(JSON.parse(line) as Request));
+lines.on('close', () => void network[Symbol.asyncDispose]());
