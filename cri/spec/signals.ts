@@ -1,3 +1,4 @@
+import { Signal } from '../../api/generated/types.ts';
 import { invalid } from '../../base/errors.ts';
 
 // signal(7), the numbers that x86, ARM and all but MIPS, Alpha and PA-RISC have.
@@ -14,16 +15,7 @@ const rtMin = 34;
 const rtMax = 64;
 const terminate = 15;
 
-// CRI's enum Signal by number; 0 is "the runtime's default".
-const criOrder =
-  'ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN';
-const criNames: readonly string[] = [
-  'SIGNAL_RUNTIME_DEFAULT',
-  ...criOrder.split(' ').map((name) => `SIGNAL_SIG${name}`),
-  ...Array.from({ length: 15 }, (_, index) => `SIGNAL_SIGRTMINPLUS${index + 1}`),
-  ...Array.from({ length: 14 }, (_, index) => `SIGNAL_SIGRTMAXMINUS${14 - index}`),
-  'SIGNAL_SIGRTMAX',
-];
+const criNames = Object.keys(Signal).filter((name): name is Signal => name in Signal);
 
 const realTime = (name: string): number | undefined => {
   const [, base, offset = '0'] = /^(RTMIN(?=\+|$)|RTMAX(?=-|$))(?:[+-](\d{1,2}))?$/.exec(name) ?? [];
@@ -45,19 +37,23 @@ export const signalNumber = (text: string, field: string): number => {
   return number;
 };
 
-/** The number of a CRI Signal enum value; undefined for SIGNAL_RUNTIME_DEFAULT. */
-export const criSignal = (value: string | number | undefined): number | undefined => {
-  const name = typeof value === 'string' ? value : criNames[value ?? 0];
-  if (name === undefined || !criNames.includes(name)) throw invalid(`stop_signal: ${value} is not a signal of CRI`);
-  if (name === 'SIGNAL_RUNTIME_DEFAULT') return undefined;
-  const plain = name.slice('SIGNAL_'.length).replace('MINPLUS', 'MIN+').replace('MAXMINUS', 'MAX-');
-  return signalNumber(plain, 'stop_signal');
+// SIGNAL_SIGRTMINPLUS3 is SIGRTMIN+3. Undefined for the value that leaves the choice to the runtime.
+const numberOf = (name: Signal): number | undefined =>
+  name === 'SIGNAL_RUNTIME_DEFAULT'
+    ? undefined
+    : signalNumber(name.slice('SIGNAL_'.length).replace('MINPLUS', 'MIN+').replace('MAXMINUS', 'MAX-'), 'stop_signal');
+
+/** The number of a CRI Signal; undefined for SIGNAL_RUNTIME_DEFAULT. What the wire did not know comes as its number. */
+export const criSignal = (value: Signal | number | undefined): number | undefined => {
+  const name = criNames.find((known) => known === value || Signal[known] === (value ?? 0));
+  if (name === undefined) throw invalid(`stop_signal: ${value} is not a signal of CRI`);
+  return numberOf(name);
 };
 
 /** What StopContainer sends first: the request's, else the image's, else SIGTERM. */
-export const stopSignal = (request: string | number | undefined, image: string | null | undefined): number =>
+export const stopSignal = (request: Signal | number | undefined, image: string | null | undefined): number =>
   criSignal(request) ?? (image ? signalNumber(image, 'image StopSignal') : terminate);
 
-/** The CRI enum's name for a number, as ContainerStatus.stop_signal shows it. */
-export const criSignalName = (number: number): string =>
-  criNames.find((name) => name !== 'SIGNAL_RUNTIME_DEFAULT' && criSignal(name) === number) ?? 'SIGNAL_RUNTIME_DEFAULT';
+/** The CRI name of a number, for ContainerStatus.stop_signal. */
+export const stopSignalName = (number: number): Signal =>
+  criNames.find((name) => numberOf(name) === number) ?? 'SIGNAL_RUNTIME_DEFAULT';

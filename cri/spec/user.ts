@@ -57,6 +57,12 @@ export const chooseUser = (context: SecurityContext, imageUser: string): UserSpe
   return imageUser === '' ? { user: { id: 0 } } : parseUserSpec(imageUser, 'image User');
 };
 
+/** Whom an image names, for ImageStatus: the number, or the name. No user is 0. Never an error: a list shows what is there. */
+export const imageUser = (text: string): number | string => {
+  const [user = ''] = text.split(':');
+  return user === '' ? 0 : (idOf(user) ?? user);
+};
+
 const checkSize = (file: Uint8Array | undefined, name: string): void => {
   if (file && file.length > accountsLimit)
     throw new BerthError(

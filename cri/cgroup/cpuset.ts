@@ -1,0 +1,56 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { orMissing } from '../../base/errors.ts';
+import type { OciResources } from '../../shim/oci.ts';
+import { type CgroupMode, hierarchyOf } from './mode.ts';
+import { ancestors } from './parent.ts';
+import type { CgroupWrite } from './write.ts';
+
+/** What a cpuset cgroup of v1 has; empty where nothing is set or the directory is missing. */
+export interface CpusetState {
+  readonly cpus: string;
+  readonly mems: string;
+}
+
+const readState = async (directory: string): Promise<CpusetState> => {
+  const text = async (name: string): Promise<string> =>
+    ((await orMissing(readFile(join(directory, name), 'utf8'))) ?? '').trim();
+  const [cpus, mems] = await Promise.all([text('cpuset.cpus'), text('cpuset.mems')]);
+  return { cpus, mems };
+};
+
+/** The cpusets of the hierarchy's root and of every directory from there to `parent`; none where v1 has no cpuset. */
+export const readCpusets = async (mode: CgroupMode, parent: string): Promise<readonly CpusetState[]> => {
+  const mount = hierarchyOf(mode, 'cpuset')?.mount;
+  if (mount === undefined) return [];
+  return Promise.all(['', ...ancestors(parent), parent].map((path) => readState(mount + path)));
+};
+
+const writes = (directory: string, { cpus, mems }: CpusetState): readonly CgroupWrite[] => [
+  ...(cpus ? [{ file: `${directory}/cpuset.cpus`, value: cpus }] : []),
+  ...(mems ? [{ file: `${directory}/cpuset.mems`, value: mems }] : []),
+];
+
+/**
+ * A new v1 cpuset has no processors and no memory, and no process may join it: each directory on the way that is empty takes what
+ * its parent has (cgroup-v1/cpusets.rst, 1.3), and the container what is asked for, else the same.
+ */
+export const cpusetWrites = (
+  mode: CgroupMode,
+  path: string,
+  cpu: OciResources['cpu'],
+  states: readonly CpusetState[],
+): CgroupWrite[] => {
+  const mount = hierarchyOf(mode, 'cpuset')?.mount;
+  const [root, ...above] = states;
+  if (mount === undefined || root === undefined) return [];
+  const made: CgroupWrite[] = [];
+  let inherited = root;
+  for (const [index, directory] of ancestors(path).entries()) {
+    const { cpus = '', mems = '' } = above[index] ?? {};
+    made.push(...writes(mount + directory, { cpus: cpus ? '' : inherited.cpus, mems: mems ? '' : inherited.mems }));
+    inherited = { cpus: cpus || inherited.cpus, mems: mems || inherited.mems };
+  }
+  const own = { cpus: cpu?.cpus ?? inherited.cpus, mems: cpu?.mems ?? inherited.mems };
+  return [...made, ...writes(mount + path, own)];
+};

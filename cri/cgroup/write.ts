@@ -1,0 +1,5 @@
+/** A cgroup file, absolute, and what goes into it. */
+export interface CgroupWrite {
+  file: string;
+  value: string;
+}
