@@ -1,0 +1,197 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Client, connect } from '../../api/client.ts';
+import { merged, type TomlDocument, toToml } from './config.ts';
+import { testImages } from './images.ts';
+import { confDirectory, type TestNetwork, writeNetwork } from './network.ts';
+import { difference, type Snapshot, takeSnapshot } from './snapshot.ts';
+import { buildTree } from './tree.ts';
+import { until } from './until.ts';
+import { World } from './world.ts';
+
+export interface DaemonOptions {
+  /** Joined with the harness's own configuration, key by key. */
+  readonly config?: TomlDocument;
+  /** For example BERTH_FAULT, BERTH_WITHOUT. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly network?: TestNetwork;
+  /** Import the test images at the first start; default true. */
+  readonly images?: boolean;
+}
+
+const readySeconds = 30;
+
+/** berthd in a world of its own. `await using` takes all of it down, also when the test fails. */
+export class TestDaemon implements AsyncDisposable {
+  readonly world: World;
+  readonly #configFile: string;
+  #process: ChildProcess | undefined;
+  #client: Client | undefined;
+  #pid = 0;
+
+  private constructor(world: World) {
+    this.world = world;
+    this.#configFile = world.path('config.toml');
+  }
+
+  static async start(options: DaemonOptions = {}): Promise<TestDaemon> {
+    const daemon = await TestDaemon.prepare(options);
+    try {
+      await daemon.boot(options.env);
+      if (options.images ?? true) await daemon.client.Import({ path: join(await testImages(), 'layout') });
+      return daemon;
+    } catch (error) {
+      await daemon[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Everything but the daemon itself. */
+  static async prepare(options: DaemonOptions = {}): Promise<TestDaemon> {
+    const { network = 'bridge', config = {} } = options;
+    const world = await World.make();
+    const daemon = new TestDaemon(world);
+    await writeNetwork(world, network);
+    await mkdir(world.path('logs'));
+    await daemon.configure(merged(network === 'none' ? { network: { embedded_subnet: 'none' } } : {}, config));
+    return daemon;
+  }
+
+  /** Writes the configuration anew; the next `boot` reads it. */
+  async configure(extra: TomlDocument): Promise<void> {
+    await writeFile(this.#configFile, toToml(merged(this.#ownConfig(), extra)));
+  }
+
+  #ownConfig(): TomlDocument {
+    const { world } = this;
+    return {
+      root: world.path('root'),
+      state: world.path('state'),
+      listen: this.address,
+      log_level: 'debug',
+      cgroup: { parent: `/${world.cgroup}` },
+      network: { conf_dir: confDirectory(world), netns_dir: world.path('netns') },
+      registry: { plain_http: ['127.0.0.1:5000', '127.0.0.1:5001', '127.0.0.1:5002'] },
+    };
+  }
+
+  get address(): string {
+    return `unix://${this.world.path('b.sock')}`;
+  }
+
+  get client(): Client {
+    if (this.#client === undefined) throw new Error('the test daemon is not running');
+    return this.#client;
+  }
+
+  /** The daemon's pid in the world. */
+  get pid(): number {
+    return this.#pid;
+  }
+
+  /** Starts the daemon and waits until it answers; an error shows the end of its log. */
+  async boot(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    const process = await this.launch(env);
+    const client = connect(this.address, { timeoutMs: 60_000 });
+    try {
+      await until('berthd answers', () => this.#answers(process, client), readySeconds);
+    } catch (error) {
+      client.close();
+      throw new Error(`berthd did not start: ${await this.log(40)}`, { cause: error });
+    }
+    this.#client = client;
+  }
+
+  async #answers(process: ChildProcess, client: Client): Promise<boolean> {
+    if (process.exitCode !== null) throw new Error(`berthd ended with status ${process.exitCode}`);
+    return client.Version({}, { timeoutMs: 1000 }).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Starts the daemon without waiting for it. Its pid in the world comes from the shell that becomes it. */
+  async launch(env: Readonly<Record<string, string>> = {}): Promise<ChildProcess> {
+    const { world } = this;
+    const pidFile = world.path('log.pid');
+    const log = await open(world.path('log.txt'), 'a');
+    const script = `echo $$ >${pidFile}; exec "$@"`;
+    const command = [process.execPath, join(buildTree, 'cri/main.js'), '--config', this.#configFile];
+    await writeFile(pidFile, '');
+    const child = world.spawn('sh', ['-c', script, 'sh', ...command], {
+      stdio: ['ignore', log.fd, log.fd],
+      env: { PATH: process.env.PATH ?? '', ...env },
+    });
+    this.#process = child;
+    await log.close();
+    this.#pid = Number(
+      await until('berthd has a pid', async () => (await readFile(pidFile, 'utf8')).trim() || undefined),
+    );
+    return child;
+  }
+
+  /** The last lines of the daemon's log. */
+  async log(lines = 1000): Promise<string> {
+    const content = await readFile(this.world.path('log.txt'), 'utf8');
+    return content.split('\n').slice(-lines).join('\n');
+  }
+
+  /** Resolves with the exit status when the daemon has ended by itself; -1 for a signal. */
+  async ended(): Promise<number> {
+    const child = this.#process;
+    if (child === undefined) throw new Error('the test daemon was not started');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    this.#client?.close();
+    this.#client = undefined;
+    return child.exitCode ?? -1;
+  }
+
+  async signal(name: 'TERM' | 'KILL' | 'STOP' | 'CONT'): Promise<void> {
+    await this.world.sh(`kill -${name} ${this.#pid}`);
+  }
+
+  /** SIGTERM and the end of the process. */
+  async stop(): Promise<number> {
+    await this.signal('TERM');
+    return this.ended();
+  }
+
+  async kill(): Promise<void> {
+    await this.signal('KILL');
+    await this.ended();
+  }
+
+  /** kill -9, and the daemon again on the same directories. */
+  async killAndBoot(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    await this.kill();
+    await this.boot(env);
+  }
+
+  /** Pids in the world of processes with this name (`berth-agent`, `berth-shim`). */
+  async pidsOf(name: string): Promise<number[]> {
+    const { stdout } = await this.world.run('ps', ['-C', name, '-o', 'pid=']);
+    return stdout.trim().split(/\s+/).filter(Boolean).map(Number);
+  }
+
+  snapshot(): Promise<Snapshot> {
+    return takeSnapshot(this.world);
+  }
+
+  /** Waits for the state of `before`: what is taken down in the background may take a moment. The rest is returned. */
+  async leftSince(before: Snapshot, ignore?: RegExp, seconds = 5): Promise<readonly string[]> {
+    let left: readonly string[] = [];
+    const clean = async (): Promise<boolean> => {
+      left = difference(before, await this.snapshot(), ignore);
+      return left.length === 0;
+    };
+    await until('nothing is left', clean, seconds).catch(() => {});
+    return left;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client?.close();
+    await this.world[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,43 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { registryHost, testImages } from './images.ts';
+import { until } from './until.ts';
+import type { World } from './world.ts';
+
+/** htpasswd's line for the user `berth` with the password `secret`. */
+const account = 'berth:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a';
+
+const configuration = (storage: string, address: string, passwords: string | undefined): string => `version: 0.1
+log: { level: warn }
+storage:
+  filesystem: { rootdirectory: ${storage} }
+  maintenance: { readonly: { enabled: true } }
+http: { addr: ${address} }
+${passwords === undefined ? '' : `auth: { htpasswd: { realm: test, path: ${passwords} } }\n`}`;
+
+const listens = async (world: World, address: string): Promise<boolean> => {
+  const port = Number(address.split(':').at(-1)).toString(16).toUpperCase().padStart(4, '0');
+  const sockets = await world.sh('cat /proc/net/tcp');
+  return new RegExp(`:${port} \\d+:0000 0A `).test(sockets);
+};
+
+/**
+ * Debian's docker-registry in the world, on its loopback, with the images of images.ts. `password`: only user `berth`
+ * with the password `secret` may pull.
+ */
+export const startRegistry = async (
+  world: World,
+  options: { readonly address?: string; readonly password?: boolean } = {},
+): Promise<void> => {
+  const { address = registryHost, password = false } = options;
+  const name = address.replaceAll(/\W/g, '-');
+  const passwords = world.path(`registry-${name}.htpasswd`);
+  const file = world.path(`registry-${name}.yml`);
+  if (password) await writeFile(passwords, `${account}\n`);
+  await writeFile(file, configuration(join(await testImages(), 'registry'), address, password ? passwords : undefined));
+  const child = world.spawn('docker-registry', ['serve', file], { stdio: 'ignore' });
+  await until(`the registry at ${address} listens`, () => {
+    if (child.exitCode !== null) throw new Error(`docker-registry ended with status ${child.exitCode}`);
+    return listens(world, address);
+  });
+};

@@ -1,0 +1,97 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { dir } from 'tmp-promise';
+import { sourceTree } from './tree.ts';
+
+export interface Output {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Network, mount and pid namespaces of its own with a short temporary directory and a cgroup name (critest/harness/holder).
+ * Whatever is started in it dies with it, also when the test process is killed.
+ */
+export class World implements AsyncDisposable {
+  readonly directory: string;
+  /** Below the root of each cgroup hierarchy. */
+  readonly cgroup: string;
+  readonly #holder: ChildProcess;
+  readonly #init: number;
+
+  private constructor(directory: string, cgroup: string, holder: ChildProcess, init: number) {
+    this.directory = directory;
+    this.cgroup = cgroup;
+    this.#holder = holder;
+    this.#init = init;
+  }
+
+  static async make(): Promise<World> {
+    const { path } = await dir({ prefix: 'bt', mode: 0o755 });
+    const cgroup = path.replaceAll('/', '-').slice(1);
+    const holder = spawn(join(sourceTree, 'critest/harness/holder'), [path, cgroup], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      detached: true,
+    });
+    const init = await readyPid(holder);
+    return new World(path, cgroup, holder, init);
+  }
+
+  path(...parts: readonly string[]): string {
+    return join(this.directory, ...parts);
+  }
+
+  /** A process in the world; what is returned is nsenter, which lives as long and exits the same way. */
+  spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+    const enter = ['--target', `${this.#init}`, '--mount', '--net', '--pid', '--', command, ...args];
+    return spawn('nsenter', enter, options);
+  }
+
+  async run(command: string, args: readonly string[], input = ''): Promise<Output> {
+    const child = this.spawn(command, args, { stdio: 'pipe' });
+    child.stdin?.on('error', () => {}); // it may end without reading
+    child.stdin?.end(input);
+    const [stdout, stderr, [status]] = await Promise.all([
+      read(child.stdout),
+      read(child.stderr),
+      once(child, 'close'),
+    ]);
+    return { status: status ?? -1, stdout, stderr };
+  }
+
+  /** The output of a shell script in the world; an error when its status is not 0. */
+  async sh(script: string): Promise<string> {
+    const { status, stdout, stderr } = await this.run('sh', ['-c', script]);
+    if (status !== 0) throw new Error(`in the test's world: ${script}: status ${status}: ${stderr}${stdout}`);
+    return stdout;
+  }
+
+  /** A path of the world's own mounts as this process sees it. */
+  seen(path: string): string {
+    return `/proc/${this.#init}/root${path}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#holder.exitCode !== null) return;
+    const closed = once(this.#holder, 'close');
+    this.#holder.stdin?.end();
+    const [status] = await closed;
+    if (status !== 0) throw new Error(`taking down ${this.directory}: something stays (status ${status})`);
+  }
+}
+
+const read = (stream: NodeJS.ReadableStream | null): Promise<string> =>
+  stream === null ? Promise.resolve('') : text(stream);
+
+const readyPid = async (holder: ChildProcess): Promise<number> => {
+  if (holder.stdout === null) throw new Error('the holder has no output');
+  for await (const line of createInterface({ input: holder.stdout })) {
+    const match = /^ready (\d+)$/.exec(line);
+    if (match !== null) return Number(match[1]);
+  }
+  throw new Error('the holder ended before it was ready: are we root?');
+};
