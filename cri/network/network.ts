@@ -179,7 +179,7 @@ export class Network implements AsyncDisposable {
         return this.#chain.remove(attachment, { force: true }).then(
           () => true,
           (error: unknown) => {
-            this.#log.debug({ sandbox: id, err: error }, `network of sandbox ${id} still not removed`);
+            this.#log.warn({ sandbox: id, err: error }, `network of sandbox ${id} not removed yet: ${messageOf(error)}`);
             return false;
           },
         );

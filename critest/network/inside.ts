@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -8,6 +8,8 @@ import { dir as temporaryDirectory } from 'tmp-promise';
 import { newId } from '../../base/digest.ts';
 
 const run = promisify(execFile);
+/** The source tree's own: the compiler copies no shell scripts. */
+const fixtures = join(import.meta.dirname, '../../../critest/network/fixtures');
 const driverProgram = join(import.meta.dirname, '../../cri/network/testing/driver.js');
 
 /** An error as the driver told it. */
@@ -155,9 +157,9 @@ export class Inside implements AsyncDisposable {
     return writeFile(join(this.confDir, name), JSON.stringify(conf));
   }
 
-  /** A plugin of our own beside the real ones. */
-  async writePlugin(name: string, text: string): Promise<void> {
-    await writeFile(join(this.base, 'bin', name), text, { mode: 0o755 });
+  /** A plugin of our own (fixtures/) beside the real ones. */
+  async addPlugin(name: string): Promise<void> {
+    await copyFile(join(fixtures, `${name}.sh`), join(this.base, 'bin', name));
     this.binDirs = [join(this.base, 'bin'), '/usr/lib/cni'];
   }
 
@@ -207,6 +209,41 @@ export class Inside implements AsyncDisposable {
     return ['-t', String(this.#holder.pid), '-n', '-m', '--'];
   }
 }
+
+/** The chain that the tests use: bridge with host-local leases in the test's directory, then `others`. */
+export const bridgeConf = (inside: Inside, others: readonly object[] = [], bridge: object = {}) => ({
+  cniVersion: '1.0.0',
+  name: 'testnet',
+  plugins: [
+    {
+      type: 'bridge',
+      bridge: 'cnitest0',
+      isGateway: true,
+      ipMasq: true,
+      ipam: {
+        type: 'host-local',
+        dataDir: join(inside.base, 'leases'),
+        ranges: [[{ subnet: '10.77.0.0/20' }]],
+        routes: [{ dst: '0.0.0.0/0' }],
+      },
+      ...bridge,
+    },
+    ...others,
+  ],
+});
+
+/** Addresses that host-local has given away. */
+export const leasesOf = async (inside: Inside): Promise<readonly string[]> =>
+  (await readdir(join(inside.base, 'leases/testnet'))).filter((name) => /^[0-9]+\.|:/.test(name));
+
+/** Waits until `check` holds; ten seconds at most. */
+export const eventually = async (what: string, check: () => Promise<boolean>): Promise<void> => {
+  for (let tries = 0; tries < 200; tries += 1) {
+    if (await check()) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`never seen: ${what}`);
+};
 
 const end = async (child: ChildProcess): Promise<void> => {
   if (child.exitCode !== null || child.signalCode !== null) return;

@@ -16,7 +16,7 @@ export class ProcessRunner implements PluginRunner {
   }
 
   async endHolder(path: string, waitMs: number): Promise<void> {
-    const script = `test -e "$0" || exit 0; flock -w ${waitMs / 1000} "$0" true || { kill -9 -- -$(cat "$0"); flock -w 5 "$0" true; }`;
+    const script = `test -e "$0" || exit 0; flock -w ${waitMs / 1000} "$0" true || { kill -9 -$(cat "$0"); flock -w 5 "$0" true; }`;
     const output = await start({
       name: 'end holder',
       argv: ['/bin/sh', '-c', script, path],
