@@ -179,7 +179,10 @@ export class Network implements AsyncDisposable {
         return this.#chain.remove(attachment, { force: true }).then(
           () => true,
           (error: unknown) => {
-            this.#log.warn({ sandbox: id, err: error }, `network of sandbox ${id} not removed yet: ${messageOf(error)}`);
+            this.#log.warn(
+              { sandbox: id, err: error },
+              `network of sandbox ${id} not removed yet: ${messageOf(error)}`,
+            );
             return false;
           },
         );
