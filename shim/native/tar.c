@@ -1,0 +1,409 @@
+#include "tar.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BUFFER_SIZE (256u << 10)
+#define SIZE_LIMIT ((uint64_t)1 << 62)
+#define ID_LIMIT ((uint64_t)0xfffffffe)  // (uid_t)-1 means "leave it" to chown
+
+static bool bad(const struct tar *tar, int number, const char *what, struct err *e) {
+  char place[48];
+  (void)snprintf(place, sizeof place, "offset %" PRIu64, tar->offset);
+  return fail(e, number, what, place);
+}
+
+bool tar_open(struct tar *tar, int fd, struct err *e) {
+  memset(tar, 0, sizeof *tar);
+  tar->fd = fd;
+  tar->buffer = malloc(BUFFER_SIZE);
+  return tar->buffer != NULL || fail(e, ENOMEM, "read tar", "buffer");
+}
+
+static void forget_special(struct tar *tar) {
+  free(tar->pax);
+  free(tar->long_name);
+  free(tar->long_link);
+  tar->pax = NULL;
+  tar->long_name = tar->long_link = NULL;
+  tar->pax_length = 0;
+}
+
+void tar_close(struct tar *tar) {
+  forget_special(tar);
+  free(tar->buffer);
+  tar->buffer = NULL;
+}
+
+// Fills the empty buffer; at EOF it stays empty.
+static bool refill(struct tar *tar, struct err *e) {
+  ssize_t count;
+  do count = read(tar->fd, tar->buffer, BUFFER_SIZE);
+  while (count < 0 && errno == EINTR);
+  if (count < 0) return bad(tar, errno, "read tar", e);
+  tar->at = 0;
+  tar->end = (size_t)count;
+  tar->ended = count == 0;
+  return true;
+}
+
+static bool take(struct tar *tar, void *out, size_t length, size_t *got, struct err *e) {
+  *got = 0;
+  while (*got < length) {
+    if (tar->at == tar->end && !refill(tar, e)) return false;
+    if (tar->ended) return true;
+    size_t part = tar->end - tar->at;
+    if (part > length - *got) part = length - *got;
+    if (out != NULL) memcpy((uint8_t *)out + *got, tar->buffer + tar->at, part);
+    tar->at += part;
+    tar->offset += part;
+    *got += part;
+  }
+  return true;
+}
+
+static bool take_all(struct tar *tar, void *out, size_t length, struct err *e) {
+  size_t got;
+  if (!take(tar, out, length, &got, e)) return false;
+  return got == length || bad(tar, EPIPE, "read tar: truncated", e);
+}
+
+bool tar_data(struct tar *tar, const uint8_t **data, size_t *length, struct err *e) {
+  *data = NULL;
+  *length = 0;
+  if (tar->left == 0) return true;
+  if (tar->at == tar->end && !refill(tar, e)) return false;
+  if (tar->ended) return bad(tar, EPIPE, "read tar: truncated", e);
+  size_t part = tar->end - tar->at;
+  if (part > tar->left) part = (size_t)tar->left;
+  *data = tar->buffer + tar->at;
+  *length = part;
+  tar->at += part;
+  tar->offset += part;
+  tar->left -= part;
+  return true;
+}
+
+static bool skip_rest(struct tar *tar, struct err *e) {
+  const uint8_t *data;
+  size_t length;
+  do {
+    if (!tar_data(tar, &data, &length, e)) return false;
+  } while (length > 0);
+  size_t padding = tar->padding;
+  tar->padding = 0;
+  return take_all(tar, NULL, padding, e);
+}
+
+bool tar_drain(struct tar *tar, struct err *e) {
+  while (!tar->ended) {
+    tar->offset += tar->end - tar->at;
+    if (!refill(tar, e)) return false;
+  }
+  return true;
+}
+
+static void set_data(struct tar *tar, uint64_t size) {
+  tar->left = size;
+  tar->padding = (uint32_t)((TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK);
+}
+
+// Base-256 of GNU: two's complement, big-endian, the first byte's top bit marks it.
+static bool read_base256(const uint8_t *field, size_t width, int64_t *out) {
+  bool negative = (field[0] & 0x40) != 0;
+  uint64_t value = negative ? UINT64_MAX : 0;
+  for (size_t i = 0; i < width; i++) {
+    uint8_t byte = field[i];
+    if (i == 0) byte = negative ? byte : (uint8_t)(byte & 0x7f);
+    // What is shifted out must be sign alone.
+    if ((value >> 55) != (negative ? UINT64_MAX >> 55 : 0)) return false;
+    value = value << 8 | byte;
+  }
+  *out = (int64_t)value;
+  return true;
+}
+
+static bool read_field(const uint8_t *field, size_t width, int64_t *out) {
+  if ((field[0] & 0x80) != 0) return read_base256(field, width, out);
+  size_t i = 0, end = width;
+  while (i < end && (field[i] == ' ' || field[i] == 0)) i++;
+  while (end > i && (field[end - 1] == ' ' || field[end - 1] == 0)) end--;
+  int64_t value = 0;  // at most 12 octal digits
+  for (; i < end; i++) {
+    if (field[i] < '0' || field[i] > '7') return false;
+    value = value << 3 | (field[i] - '0');
+  }
+  *out = value;
+  return true;
+}
+
+static bool checksum_fits(const uint8_t *block) {
+  int64_t stored, plain = 0, with_sign = 0;
+  if (!read_field(block + 148, 8, &stored)) return false;
+  for (size_t i = 0; i < TAR_BLOCK; i++) {
+    uint8_t byte = i >= 148 && i < 156 ? ' ' : block[i];
+    plain += byte;
+    with_sign += (int8_t)byte;  // some old writers summed signed bytes
+  }
+  return stored == plain || stored == with_sign;
+}
+
+static bool all_zero(const uint8_t *block) {
+  for (size_t i = 0; i < TAR_BLOCK; i++)
+    if (block[i] != 0) return false;
+  return true;
+}
+
+static size_t copy_field(char *out, const uint8_t *field, size_t width) {
+  size_t length = strnlen((const char *)field, width);
+  memcpy(out, field, length);
+  out[length] = 0;
+  return length;
+}
+
+static void read_names(struct tar *tar, const uint8_t *block) {
+  size_t at = 0;
+  bool ustar = memcmp(block + 257, "ustar\0", 6) == 0;
+  if (ustar) at = copy_field(tar->name, block + 345, memcmp(block + 508, "tar", 4) == 0 ? 131 : 155);
+  if (at > 0) tar->name[at++] = '/';
+  (void)copy_field(tar->name + at, block, 100);
+  (void)copy_field(tar->target, block + 157, 100);
+}
+
+static bool read_number_field(const struct tar *tar, const uint8_t *field, size_t width, uint64_t limit, uint64_t *out,
+                              const char *what, struct err *e) {
+  int64_t value;
+  if (!read_field(field, width, &value) || value < 0 || (uint64_t)value > limit) return bad(tar, EINVAL, what, e);
+  *out = (uint64_t)value;
+  return true;
+}
+
+// The whole of a special entry's data, with a NUL behind it.
+static bool read_special(struct tar *tar, uint64_t size, uint8_t **out, struct err *e) {
+  if (size > TAR_SPECIAL_LIMIT) return bad(tar, E2BIG, "read tar: pax or long name", e);
+  uint8_t *data = malloc((size_t)size + 1);
+  if (data == NULL) return bad(tar, ENOMEM, "read tar", e);
+  set_data(tar, size);
+  tar->left = 0;
+  if (!take_all(tar, data, (size_t)size, e)) {
+    free(data);
+    return false;
+  }
+  data[size] = 0;
+  *out = data;
+  return true;
+}
+
+static int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// In place: what comes out is never longer.
+static void decode_percent(char *text) {
+  char *out = text;
+  for (const char *in = text; *in != 0; in++) {
+    int high = *in == '%' ? hex_digit(in[1]) : -1, low = high >= 0 ? hex_digit(in[2]) : -1;
+    if (low >= 0) in += 2;
+    *out++ = low >= 0 ? (char)(high << 4 | low) : *in;
+  }
+  *out = 0;
+}
+
+static bool decode_base64(uint8_t *data, size_t *length) {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  uint32_t bits = 0, count = 0;
+  size_t out = 0, end = *length;
+  while (end > 0 && data[end - 1] == '=') end--;
+  for (size_t i = 0; i < end; i++) {
+    const char *digit = data[i] == 0 ? NULL : strchr(digits, data[i]);
+    if (digit == NULL) return false;
+    bits = bits << 6 | (uint32_t)(digit - digits);
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    data[out++] = (uint8_t)(bits >> count);
+  }
+  *length = out;
+  return true;
+}
+
+// "1700000000.123456789"; digits past the ninth are cut, as everybody does.
+static bool parse_time(const char *text, struct timespec *out) {
+  bool negative = *text == '-';
+  char *end;
+  errno = 0;
+  if (text[negative] < '0' || text[negative] > '9') return false;
+  long long seconds = strtoll(text, &end, 10);
+  if (errno != 0) return false;
+  long nanoseconds = 0, unit = 100000000;
+  if (*end == '.')
+    for (end++; *end >= '0' && *end <= '9'; end++, unit /= 10) nanoseconds += (*end - '0') * unit;
+  if (*end != 0) return false;
+  if (negative && nanoseconds > 0) {
+    seconds--;
+    nanoseconds = 1000000000 - nanoseconds;
+  }
+  *out = (struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = nanoseconds};
+  return true;
+}
+
+struct pax_values {
+  const char *path, *link, *size, *uid, *gid, *mtime;
+};
+
+static bool pax_xattr(const struct tar *tar, struct tar_entry *entry, char *name, uint8_t *value, size_t length,
+                      bool encoded, struct err *e) {
+  if (encoded) decode_percent(name);
+  if (encoded && !decode_base64(value, &length)) return bad(tar, EINVAL, "read tar: base64 of an xattr", e);
+  if (*name == 0) return bad(tar, EINVAL, "read tar: name of an xattr", e);
+  if (entry->xattr_count == TAR_XATTR_LIMIT) return bad(tar, E2BIG, "read tar: xattrs of one entry", e);
+  entry->xattrs[entry->xattr_count++] = (struct tar_xattr){.name = name, .value = value, .length = length};
+  return true;
+}
+
+static bool pax_record(const struct tar *tar, struct tar_entry *entry, struct pax_values *values, char *key,
+                       uint8_t *value, size_t length, struct err *e) {
+  static const char schily[] = "SCHILY.xattr.", libarchive[] = "LIBARCHIVE.xattr.";
+  if (strncmp(key, schily, sizeof schily - 1) == 0)
+    return pax_xattr(tar, entry, key + sizeof schily - 1, value, length, false, e);
+  if (strncmp(key, libarchive, sizeof libarchive - 1) == 0)
+    return pax_xattr(tar, entry, key + sizeof libarchive - 1, value, length, true, e);
+  if (strncmp(key, "GNU.sparse.", 11) == 0) return bad(tar, EOPNOTSUPP, "read tar: sparse file", e);
+  const struct {
+    const char *name;
+    const char **at;
+  } known[] = {{"path", &values->path}, {"linkpath", &values->link}, {"size", &values->size},
+               {"uid", &values->uid},   {"gid", &values->gid},       {"mtime", &values->mtime}};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (strcmp(key, known[i].name) != 0) continue;
+    if (memchr(value, 0, length) != NULL) return bad(tar, EINVAL, "read tar: zero byte in a pax value", e);
+    *known[i].at = length == 0 ? NULL : (const char *)value;  // empty: as if it were not there
+  }
+  return true;
+}
+
+// "LENGTH KEY=VALUE\n", the length counts all of it.
+static bool parse_pax(const struct tar *tar, struct tar_entry *entry, struct pax_values *values, struct err *e) {
+  uint8_t *at = tar->pax, *end = tar->pax == NULL ? NULL : tar->pax + tar->pax_length;
+  while (at < end) {
+    uint64_t length = 0;
+    uint8_t *digit = at;
+    while (digit < end && *digit >= '0' && *digit <= '9' && length <= TAR_SPECIAL_LIMIT)
+      length = length * 10 + (uint64_t)(*digit++ - '0');
+    if (digit == at || digit == end || *digit != ' ' || length > (uint64_t)(end - at) ||
+        length < (uint64_t)(digit - at) + 3 || at[length - 1] != '\n')
+      return bad(tar, EINVAL, "read tar: pax record", e);
+    uint8_t *key = digit + 1, *last = at + length - 1, *equals = memchr(key, '=', (size_t)(last - key));
+    if (equals == NULL || equals == key || memchr(key, 0, (size_t)(equals - key)) != NULL)
+      return bad(tar, EINVAL, "read tar: pax key", e);
+    *equals = *last = 0;
+    if (!pax_record(tar, entry, values, (char *)key, equals + 1, (size_t)(last - equals - 1), e)) return false;
+    at += length;
+  }
+  return true;
+}
+
+static bool pax_number(const struct tar *tar, const char *text, uint64_t limit, uint64_t *out, const char *what,
+                       struct err *e) {
+  return text == NULL || parse_number(text, limit, out) || bad(tar, EINVAL, what, e);
+}
+
+static bool is_zeroed(char type) {
+  return type >= '1' && type <= '6';  // these never have data, whatever their size field says
+}
+
+static bool read_type(const struct tar *tar, struct tar_entry *entry, char type, struct err *e) {
+  size_t length = strlen(entry->name);
+  if (type == 0) type = length > 0 && entry->name[length - 1] == '/' ? '5' : '0';
+  if (type == '7') type = '0';
+  if (type == 'S') return bad(tar, EOPNOTSUPP, "read tar: sparse file", e);
+  if (type < '0' || type > '6') return bad(tar, EOPNOTSUPP, "read tar: entry type", e);
+  entry->type = type;
+  return true;
+}
+
+static bool read_entry(struct tar *tar, const uint8_t *block, struct tar_entry *entry, struct err *e) {
+  uint64_t uid = 0, gid = 0, size = 0, number = 0;
+  int64_t mode = 0, mtime = 0;
+  struct pax_values pax = {0};
+  memset(entry, 0, sizeof *entry);
+  read_names(tar, block);
+  if (!parse_pax(tar, entry, &pax, e)) return false;
+  entry->name = tar->long_name != NULL ? tar->long_name : pax.path != NULL ? pax.path : tar->name;
+  entry->link = tar->long_link != NULL ? tar->long_link : pax.link != NULL ? pax.link : tar->target;
+  if (strlen(entry->name) >= TAR_PATH_LIMIT || strlen(entry->link) >= TAR_PATH_LIMIT)
+    return bad(tar, ENAMETOOLONG, "read tar: name", e);
+  if (*entry->name == 0) return bad(tar, EINVAL, "read tar: empty name", e);
+  if (!read_type(tar, entry, (char)block[156], e)) return false;
+  if (!read_field(block + 100, 8, &mode)) return bad(tar, EINVAL, "read tar: mode", e);
+  if (!read_field(block + 136, 12, &mtime)) return bad(tar, EINVAL, "read tar: mtime", e);
+  if (pax.uid == NULL && !read_number_field(tar, block + 108, 8, ID_LIMIT, &uid, "read tar: uid", e)) return false;
+  if (pax.gid == NULL && !read_number_field(tar, block + 116, 8, ID_LIMIT, &gid, "read tar: gid", e)) return false;
+  if (pax.size == NULL && !read_number_field(tar, block + 124, 12, SIZE_LIMIT, &size, "read tar: size", e))
+    return false;
+  if (!pax_number(tar, pax.uid, ID_LIMIT, &uid, "read tar: uid", e)) return false;
+  if (!pax_number(tar, pax.gid, ID_LIMIT, &gid, "read tar: gid", e)) return false;
+  if (!pax_number(tar, pax.size, SIZE_LIMIT, &size, "read tar: size", e)) return false;
+  entry->mtime.tv_sec = (time_t)mtime;
+  if (pax.mtime != NULL && !parse_time(pax.mtime, &entry->mtime)) return bad(tar, EINVAL, "read tar: mtime", e);
+  entry->mode = (mode_t)(mode & 07777);
+  entry->uid = (uid_t)uid;
+  entry->gid = (gid_t)gid;
+  entry->size = is_zeroed(entry->type) ? 0 : size;
+  set_data(tar, entry->size);
+  if (entry->type != '3' && entry->type != '4') return true;
+  if (!read_number_field(tar, block + 329, 8, 0xfff, &number, "read tar: device major", e)) return false;
+  entry->major = (unsigned)number;
+  if (!read_number_field(tar, block + 337, 8, 0xfffff, &number, "read tar: device minor", e)) return false;
+  entry->minor = (unsigned)number;
+  return true;
+}
+
+// pax and GNU headers speak of the entry behind them. *special is false for an entry.
+static bool read_special_header(struct tar *tar, const uint8_t *block, bool *special, struct err *e) {
+  char type = (char)block[156];
+  uint64_t size;
+  uint8_t *data = NULL;
+  *special = type == 'x' || type == 'g' || type == 'L' || type == 'K';
+  if (!*special) return true;
+  if (!read_number_field(tar, block + 124, 12, SIZE_LIMIT, &size, "read tar: size", e)) return false;
+  if (!read_special(tar, size, &data, e)) return false;
+  if (type == 'g') {  // a comment (git's commit id), never attributes that a layer may set for all its files
+    free(data);
+  } else if (type == 'x') {
+    free(tar->pax);
+    tar->pax = data;
+    tar->pax_length = (size_t)size;
+  } else {
+    char **slot = type == 'L' ? &tar->long_name : &tar->long_link;
+    free(*slot);
+    *slot = (char *)data;
+  }
+  return true;
+}
+
+bool tar_next(struct tar *tar, struct tar_entry *entry, bool *got, struct err *e) {
+  uint8_t block[TAR_BLOCK];
+  size_t count;
+  *got = false;
+  if (!skip_rest(tar, e)) return false;
+  forget_special(tar);
+  for (bool special = false;;) {
+    if (!skip_rest(tar, e) || !take(tar, block, sizeof block, &count, e)) return false;
+    // Some writers leave the two zero blocks out. An empty stream is no tar.
+    if (count == 0 && !special && tar->offset > 0) return true;
+    if (count < sizeof block) return bad(tar, EPIPE, "read tar: truncated", e);
+    if (all_zero(block)) return !special || bad(tar, EINVAL, "read tar: header without an entry", e);
+    if (!checksum_fits(block)) return bad(tar, EINVAL, "read tar: checksum of a header", e);
+    if (!read_special_header(tar, block, &special, e)) return false;
+    if (special) continue;
+    *got = true;
+    return read_entry(tar, block, entry, e);
+  }
+}

@@ -1,0 +1,256 @@
+// berth-shim unpack --to DIR --from SOCKET [--token HEX] [--report FILE] [--no-sync]
+//
+// Reads an uncompressed layer (tar) from the unix socket and makes it an overlay layer in DIR, which is there and empty.
+// A child that is confined before the first byte (unpack-jail.c) does the work. Beside it this process keeps what the
+// child must not have: it marks opaque directories (trusted.* needs CAP_SYS_ADMIN), writes the report and syncs.
+//
+// Report, on stdout or in FILE (made new, 0600): fields with a NUL behind each, a record is its kind and its fields:
+//   entries N          bytes N            what the layer has
+//   root MODE UID GID  the layer says what its root has (octal, decimal); without it the root is 755 0 0
+//   opaque-root        nothing of the lower layers shows
+//   parent PATH        a directory that no entry named; lower layers may know its attributes
+//   hardlink PATH TARGET   the target is not in this layer, nothing is at PATH
+//   end                always last
+// Exit 0; 1 with one line "what: object: cause" on stderr; 64 for a wrong command line.
+#include "unpack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+
+#include "sys.h"
+
+struct options {
+  const char *to, *from, *token, *report;
+  bool sync;
+};
+
+void print_error(const struct err *e) {
+  char line[512];
+  const int wanted = snprintf(line, sizeof line - 1, "%s: %s: %s", e->what, e->object, strerror(e->number));
+  size_t length = wanted < 0 ? 0 : strnlen(line, sizeof line - 2);
+  for (size_t i = 0; i < length; i++)
+    if ((uint8_t)line[i] < ' ' || line[i] == 0x7f) line[i] = '?';  // names come from the layer
+  line[length++] = '\n';
+  (void)write_all(STDERR_FILENO, line, length);
+}
+
+static bool read_options(int argc, char **argv, struct options *o) {
+  *o = (struct options){.sync = true};
+  for (int i = 0; i < argc; i++) {
+    const struct {
+      const char *name;
+      const char **at;
+    } known[] = {{"--to", &o->to}, {"--from", &o->from}, {"--token", &o->token}, {"--report", &o->report}};
+    size_t k = 0;
+    while (k < 4 && strcmp(argv[i], known[k].name) != 0) k++;
+    if (k < 4 && i + 1 < argc) *known[k].at = argv[++i];
+    else if (strcmp(argv[i], "--no-sync") == 0) o->sync = false;
+    else if (strcmp(argv[i], "--sync") != 0) return false;
+  }
+  return o->to != NULL && o->from != NULL;
+}
+
+static int open_empty(const char *path, struct err *e) {
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) {
+    fail_errno(e, "open directory", path);
+    return -1;
+  }
+  char buffer[1024];
+  long length = syscall(SYS_getdents64, fd, buffer, sizeof buffer);
+  // "." and ".." alone: two records of 24 bytes.
+  if (length >= 0 && length <= 48) return fd;
+  if (length < 0) fail_errno(e, "read directory", path);
+  else fail(e, ENOTEMPTY, "unpack into", path);
+  close(fd);
+  return -1;
+}
+
+// A long path does not fit a socket's address: then by way of its directory.
+static bool socket_address(const char *path, int *directory, struct sockaddr_un *address) {
+  const char *slash = strrchr(path, '/');
+  *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+  if (strlen(path) < sizeof address->sun_path) {
+    memcpy(address->sun_path, path, strlen(path) + 1);
+    return true;
+  }
+  if (slash == NULL) return false;
+  AUTO_FREE char *parent = strndup(path, (size_t)(slash - path));
+  *directory = parent == NULL ? -1 : open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const int length = snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d%s", *directory, slash);
+  return *directory >= 0 && length > 0 && (size_t)length < sizeof address->sun_path;
+}
+
+static int connect_to(const struct options *o, struct err *e) {
+  struct sockaddr_un address;
+  AUTO_CLOSE int directory = -1;
+  if (!socket_address(o->from, &directory, &address)) {
+    fail(e, ENAMETOOLONG, "connect", o->from);
+    return -1;
+  }
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
+    fail_errno(e, "connect", o->from);
+    close_fd(&fd);
+    return -1;
+  }
+  if (o->token == NULL || (write_all(fd, o->token, strlen(o->token)) && write_all(fd, "\n", 1))) return fd;
+  fail_errno(e, "write token", o->from);
+  close(fd);
+  return -1;
+}
+
+static int child(int dir, int from, int to) {
+  struct err e = {0};
+  // The helper of the daemon must not outlive it, nor this process its parent.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) fail_errno(&e, "prctl", "death signal");
+  else if (dup2(from, STDIN_FILENO) < 0 || dup2(to, STDOUT_FILENO) < 0) fail_errno(&e, "dup2", "unpacker");
+  else if (unpack_confine(dir, &e)) {
+    const int root = openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root >= 0 && unpack_stream(root, STDIN_FILENO, STDOUT_FILENO, &e)) return 0;
+    if (root < 0) fail_errno(&e, "open directory", "/");
+  }
+  char number[16];
+  (void)snprintf(number, sizeof number, "%d", e.number);
+  const char *fields[] = {"error", number, e.what, e.object};
+  for (size_t i = 0; i < 4; i++)
+    if (!write_all(STDOUT_FILENO, fields[i], strlen(fields[i]) + 1)) break;
+  return 1;
+}
+
+// What the child says is layer bytes: read strictly, nothing in it is more than data.
+struct fields {
+  FILE *in;
+  char *text;
+  size_t capacity;
+};
+
+static const char *next_text(struct fields *f) {
+  const ssize_t length = getdelim(&f->text, &f->capacity, 0, f->in);
+  if (length <= 0 || f->text[length - 1] != 0 || length > (ssize_t)TAR_PATH_LIMIT) return NULL;
+  return f->text;
+}
+
+static bool mark_opaque(int dir, const char *path, struct err *e) {
+  AUTO_CLOSE int fd = sys_openat2(dir, path, O_RDONLY | O_DIRECTORY, 0,
+                                  RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+  if (fd < 0) return fail_errno(e, "open directory", path);
+  return fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) == 0 || fail_errno(e, "mark opaque", path);
+}
+
+static bool child_error(struct fields *f, struct err *e) {
+  uint64_t number = 0;
+  const char *text = next_text(f);
+  if (text == NULL || !parse_number(text, 4095, &number)) return fail(e, EPROTO, "unpack", "error record");
+  AUTO_FREE char *what = (text = next_text(f)) == NULL ? NULL : strdup(text);
+  text = next_text(f);
+  return fail(e, (int)number, what == NULL ? "unpack" : what, text == NULL ? "layer" : text);
+}
+
+static bool pass_record(struct fields *f, const char *kind, int count, FILE *report, struct err *e) {
+  bool good = fputs(kind, report) >= 0 && fputc(0, report) == 0;
+  for (int i = 0; i < count; i++) {
+    const char *text = next_text(f);
+    if (text == NULL) return fail(e, EPROTO, "unpack", "cut record");
+    good = good && fputs(text, report) >= 0 && fputc(0, report) == 0;
+  }
+  return good || fail_errno(e, "write", "report");
+}
+
+static bool pass_records(int dir, struct fields *f, FILE *report, struct err *e) {
+  static const struct {
+    const char *kind;
+    int fields;
+  } known[] = {{"entries", 1}, {"bytes", 1}, {"root", 3}, {"opaque-root", 0}, {"parent", 1}, {"hardlink", 2}};
+  for (const char *kind; (kind = next_text(f)) != NULL;) {
+    size_t k = 0;
+    while (k < 6 && strcmp(kind, known[k].kind) != 0) k++;
+    if (k < 6) {
+      if (!pass_record(f, known[k].kind, known[k].fields, report, e)) return false;
+    } else if (strcmp(kind, "opaque") == 0) {
+      const char *path = next_text(f);
+      if (path == NULL) return fail(e, EPROTO, "unpack", "cut record");
+      if (!mark_opaque(dir, path, e)) return false;
+    } else if (strcmp(kind, "error") == 0) {
+      return child_error(f, e);
+    } else if (strcmp(kind, "end") == 0) {
+      return pass_record(f, "end", 0, report, e);
+    } else {
+      return fail(e, EPROTO, "unpack", "unknown record");
+    }
+  }
+  return fail(e, EPROTO, "unpack", "no end");
+}
+
+static bool collect(int dir, int from, const char *path, struct err *e) {
+  FILE *report = stdout;
+  if (path != NULL) {
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    report = fd < 0 ? NULL : fdopen(fd, "w");
+    if (report == NULL) return fail_errno(e, "make report", path);
+  }
+  struct fields f = {.in = fdopen(from, "r")};
+  bool good = f.in != NULL ? pass_records(dir, &f, report, e) : fail_errno(e, "unpack", "records");
+  if (good && fflush(report) != 0) good = fail_errno(e, "write", "report");
+  if (path != NULL && fclose(report) != 0 && good) good = fail_errno(e, "write", path);
+  if (f.in != NULL) fclose(f.in);
+  free(f.text);
+  return good;
+}
+
+static bool end_of(pid_t pid, bool good, struct err *e) {
+  int status;
+  if (!good) kill(pid, SIGKILL);  // our own child, not yet waited for: the pid is its
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) return fail_errno(e, "wait", "unpacker");
+  if (WIFSIGNALED(status) && (good || e->number == EPROTO)) {
+    char what[64];
+    (void)snprintf(what, sizeof what, "unpacker was killed by signal %d", WTERMSIG(status));
+    return fail(e, WTERMSIG(status) == SIGSYS ? ENOSYS : EIO, what, "layer");
+  }
+  return good && (status == 0 || fail(e, EIO, "unpack", "layer"));
+}
+
+static bool unpack(const struct options *o, struct err *e) {
+  int records[2];
+  AUTO_CLOSE int dir = open_empty(o->to, e);
+  if (dir < 0) return false;
+  AUTO_CLOSE int from = connect_to(o, e);
+  if (from < 0) return false;
+  if (pipe2(records, O_CLOEXEC) < 0) return fail_errno(e, "pipe", "records");
+  const pid_t pid = fork();
+  if (pid == 0) {
+    close(records[0]);
+    _exit(child(dir, from, records[1]));
+  }
+  close(records[1]);
+  close_fd(&from);
+  if (pid < 0) {
+    fail_errno(e, "fork", "unpacker");
+    close(records[0]);
+    return false;
+  }
+  if (!end_of(pid, collect(dir, records[0], o->report, e), e)) return false;
+  return !o->sync || syncfs(dir) == 0 || fail_errno(e, "sync", o->to);
+}
+
+int role_unpack(int argc, char **argv) {
+  struct options o;
+  struct err e = {0};
+  if (!read_options(argc, argv, &o)) {
+    (void)dprintf(STDERR_FILENO, "unpack: usage: --to DIR --from SOCKET [--token HEX] [--report FILE] [--no-sync]\n");
+    return 64;
+  }
+  if (unpack(&o, &e)) return 0;
+  print_error(&e);
+  return 1;
+}

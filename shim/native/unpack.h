@@ -1,0 +1,18 @@
+// The inside of the layer unpacker: what runs confined, and what runs beside it.
+#pragma once
+#include "tar.h"
+
+// The child's way: DIR becomes the only file system there is, rights and system calls shrink to what unpacking takes.
+// `dir` is open on DIR. After this, "/" is the layer's root and of the descriptors only 0, 1 and 2 are left.
+bool unpack_confine(int dir, struct err *e);
+
+// Applies the tar stream of `from` under the directory `root` and writes the records to `to`:
+// entries N, bytes N, root MODE UID GID, opaque PATH, opaque-root, parent PATH, hardlink PATH TARGET, end.
+bool unpack_stream(int root, int from, int to, struct err *e);
+
+// Cleans a name of the stream as containers' unpackers do: leading slashes and "." go, ".." takes the name before it.
+// Writes "" for the root. False when it would leave the root.
+bool clean_path(const char *name, char out[TAR_PATH_LIMIT]);
+
+// "what: object: text", on one line whatever bytes are in it.
+void print_error(const struct err *e);
