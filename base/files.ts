@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { link, mkdir, open, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, open, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { BerthError, errnoOf, invalid, messageOf, orMissing } from './errors.ts';
 import { step } from './step.ts';
@@ -69,6 +69,18 @@ const stepName = (path: string): string =>
 export const makeDirectory = (path: string, mode = 0o700): Promise<void> =>
   step(`mkdir ${stepName(path)}`, async () => void (await mkdir(path, { recursive: true, mode })));
 
+/**
+ * A directory that nobody but its owner may enter, checked at every start (CVE-2021-41103, CVE-2024-25621): made, or
+ * its mode put right; something else in its place is refused.
+ */
+export const makePrivateDirectory = async (path: string): Promise<void> => {
+  await makeDirectory(path, 0o700);
+  const info = await lstat(path);
+  if (!info.isDirectory() || info.uid !== process.getuid?.())
+    throw new BerthError('failed-precondition', `${path}: not a directory of this user; Berth keeps its secrets there`);
+  if ((info.mode & 0o777) !== 0o700) await step(`chmod ${stepName(path)}`, () => chmod(path, 0o700));
+};
+
 /** Removes a file or a whole tree; no error when it is not there. Never follows links. */
 export const removeTree = (path: string): Promise<void> =>
   step(`remove ${stepName(path)}`, () => rm(path, { recursive: true, force: true }));
@@ -84,6 +96,9 @@ export const linkFile = (from: string, to: string): Promise<void> => step(`link 
 
 export const makeSymlink = (target: string, path: string): Promise<void> =>
   step(`symlink ${stepName(path)}`, () => symlink(target, path));
+
+export const setMode = (path: string, mode: number): Promise<void> =>
+  step(`chmod ${stepName(path)}`, () => chmod(path, mode));
 
 /** The file's bytes, undefined when it is not there; more than `limit` bytes is an error before anything is read. */
 export const readLimited = async (path: string, limit: number): Promise<Buffer | undefined> => {

@@ -50,7 +50,7 @@ const milliseconds = (text) =>
   [...text.matchAll(/([\d.]+)(ms|m|s)/g)].reduce((sum, [, n, unit]) => sum + Number(n) * { ms: 1, s: 1000, m: 60_000 }[unit], 0);
 
 const ava = async (name, args) => {
-  const { status, output } = await run(node, ['node_modules/ava/entrypoints/cli.mjs', ...args], {
+  const { status, output } = await run(node, ['node_modules/ava/entrypoints/cli.js', ...args], {
     NO_COLOR: '1',
     FORCE_COLOR: '0',
     CI: 'true',
