@@ -15,14 +15,28 @@ const source = join(root, 'shim/native');
 const output = join(root, 'build/shim/native');
 const run = promisify(execFile);
 
-const strict = ['-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror', '-Wshadow', '-Wconversion', '-Wformat=2', '-Wvla'];
+const strict = [
+  '-std=gnu11',
+  '-D_GNU_SOURCE',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  '-Wshadow',
+  '-Wconversion',
+  '-Wformat=2',
+  '-Wvla',
+];
 const small = ['-Os', '-g0', '-ffunction-sections', '-fdata-sections', '-fstack-protector-strong'];
 const multiarch = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
 const headers = ['-idirafter', '/usr/include', '-idirafter', `/usr/include/${multiarch}`];
 const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'];
 
 const variants = {
-  musl: { compiler: 'musl-gcc', compile: [...strict, ...small, ...headers], link: ['-static', '-Wl,--gc-sections', '-Wl,-z,noexecstack', '-s'] },
+  musl: {
+    compiler: 'musl-gcc',
+    compile: [...strict, ...small, ...headers],
+    link: ['-static', '-Wl,--gc-sections', '-Wl,-z,noexecstack', '-s'],
+  },
   asan: { compiler: 'gcc', compile: [...strict, '-O1', '-g', ...sanitizers], link: sanitizers },
   tool: { compiler: 'gcc', compile: [...strict, '-Os'], link: ['-static', '-Wl,--gc-sections', '-s'] },
   analyze: { compiler: 'gcc', compile: [...strict, '-O1', '-fanalyzer'], link: [] },
@@ -41,7 +55,11 @@ const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : Number.P
 /** The files a depfile names; a missing one counts as newer than anything. */
 const dependencies = (depfile) =>
   existsSync(depfile)
-    ? readFileSync(depfile, 'utf8').replace(/^[^:]*:/, '').replaceAll('\\\n', ' ').split(/\s+/).filter(Boolean)
+    ? readFileSync(depfile, 'utf8')
+        .replace(/^[^:]*:/, '')
+        .replaceAll('\\\n', ' ')
+        .split(/\s+/)
+        .filter(Boolean)
     : ['(no depfile)'];
 
 const fresh = (target, inputs) => existsSync(target) && inputs.every((input) => modified(input) <= modified(target));
@@ -86,7 +104,8 @@ const compileAll = async (variantName, files) => {
   const objects = new Map();
   const left = [...files];
   const worker = async () => {
-    for (let file = left.shift(); file !== undefined; file = left.shift()) objects.set(file, await compile(variantName, file));
+    for (let file = left.shift(); file !== undefined; file = left.shift())
+      objects.set(file, await compile(variantName, file));
   };
   await Promise.all([worker(), worker()]);
   return files.map((file) => objects.get(file));
@@ -112,7 +131,10 @@ const buildTools = async () => {
 
 /** Each test gets every object but main's. */
 const runTests = async () => {
-  const objects = await compileAll('asan', sourcesIn(source).filter((file) => basename(file) !== 'main.c'));
+  const objects = await compileAll(
+    'asan',
+    sourcesIn(source).filter((file) => basename(file) !== 'main.c'),
+  );
   const sum = { passed: 0, failed: 0 };
   mkdirSync(join(output, 'test'), { recursive: true });
   for (const file of sourcesIn(join(source, 'test'))) {

@@ -71,5 +71,9 @@ void set_undumpable(void);
 int role_agent(int argc, char **argv);
 int role_supervise(int argc, char **argv);  // BUNDLE
 int role_sandbox(int argc, char **argv);
-int role_unpack(int argc, char **argv);
+int role_unpack(int argc, char **argv);      // the head of unpack.c tells the command line, as those of layer*.c do
+int role_layer_fix(int argc, char **argv);
+int role_layer_read(int argc, char **argv);
+int role_tree_usage(int argc, char **argv);
+int role_end_holder(int argc, char **argv);  // ID PATH MILLISECONDS: answers FRAME_END_HOLDER for the agent
 int role_cgroup_end(int argc, char **argv);  // DIRECTORY…: kill all in it, remove it

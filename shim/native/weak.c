@@ -16,15 +16,15 @@ __attribute__((weak)) int role_unpack(int argc, char **argv) {
   (void)argc, (void)argv;
   return missing("unpack");
 }
-__attribute__((weak)) int role_agent(int argc, char **argv) {
+__attribute__((weak)) int role_layer_fix(int argc, char **argv) {
   (void)argc, (void)argv;
-  return missing("agent");
+  return missing("layer-fix");
 }
-__attribute__((weak)) int role_sandbox(int argc, char **argv) {
+__attribute__((weak)) int role_layer_read(int argc, char **argv) {
   (void)argc, (void)argv;
-  return missing("sandbox");
+  return missing("layer-read");
 }
-__attribute__((weak)) int role_cgroup_end(int argc, char **argv) {
+__attribute__((weak)) int role_tree_usage(int argc, char **argv) {
   (void)argc, (void)argv;
-  return missing("cgroup-end");
+  return missing("tree-usage");
 }

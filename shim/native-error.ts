@@ -1,0 +1,36 @@
+import { constants } from 'node:os';
+import { BerthError, type ErrorCode } from '../base/errors.ts';
+import { FieldReader, FrameParser } from './frames.ts';
+import { Frame } from './protocol.ts';
+
+const names = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+
+/** `ENOENT` for 2. */
+export const errnoName = (number: number): string => names.get(number) ?? `errno ${number}`;
+
+/** Only what tells the caller more than "it failed"; a missing file of ours must not read as a missing container. */
+const codes: Readonly<Record<string, ErrorCode>> = {
+  EINVAL: 'invalid-argument',
+  E2BIG: 'invalid-argument',
+  ENAMETOOLONG: 'invalid-argument',
+  EAGAIN: 'failed-precondition',
+  EBUSY: 'unavailable',
+  ENOSPC: 'resource-exhausted',
+  ENOMEM: 'resource-exhausted',
+};
+
+/** FRAME_ERROR's payload as an error: `mount /proc: EPERM`. `cause` carries the errno's name, for `errnoOf`. */
+export const nativeError = (payload: Buffer): BerthError => {
+  const reader = new FieldReader(payload);
+  const code = errnoName(reader.number());
+  const [operation, object] = [reader.text(), reader.text()];
+  const cause = Object.assign(new Error(code), { code });
+  const message = `${operation}${object === '' ? '' : ` ${object}`}: ${code}`;
+  return new BerthError(codes[code] ?? 'internal', message, { cause });
+};
+
+/** The error that a role of ours wrote to its stdout as a frame; undefined when it wrote none. */
+export const errorOnStdout = (stdout: Buffer): BerthError | undefined => {
+  const frame = new FrameParser().push(stdout)[0];
+  return frame?.type === Frame.ERROR ? nativeError(frame.payload) : undefined;
+};

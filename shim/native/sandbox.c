@@ -1,0 +1,260 @@
+// What a pod has before it has a container: namespaces that live by a bind mount each, and its /dev/shm.
+//   sandbox make [--net PATH] [--ipc PATH] [--uts PATH] [--shm PATH BYTES] [--hostname NAME] [--sysctl NAME VALUE]…
+//   sandbox remove PATH…
+// make: all of it, or nothing is left. remove: twice is fine. An error is a frame on stdout.
+#include <errno.h>
+#include <linux/magic.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "common.h"
+#include "sys.h"
+
+#define MAX_SYSCTLS 256
+#define PROC_ROOT_INODE 1
+
+struct pin {
+  const char *option, *source, *path;
+  int flag;
+  bool file_made, mounted;
+};
+
+struct sandbox {
+  struct pin pins[3];
+  const char *shm, *shm_size, *hostname;
+  bool shm_made, shm_mounted;
+  const char *sysctls[MAX_SYSCTLS][2];
+  size_t sysctl_count;
+};
+
+static const struct sandbox nothing = {.pins = {{.option = "--net", .source = "/proc/self/ns/net", .flag = CLONE_NEWNET},
+                                                {.option = "--ipc", .source = "/proc/self/ns/ipc", .flag = CLONE_NEWIPC},
+                                                {.option = "--uts", .source = "/proc/self/ns/uts", .flag = CLONE_NEWUTS}}};
+
+static int wanted_namespaces(const struct sandbox *s) {
+  int flags = 0;
+  for (size_t i = 0; i < 3; i++)
+    if (s->pins[i].path != NULL) flags |= s->pins[i].flag;
+  return flags;
+}
+
+// ---- undo
+
+static bool unmount(const char *path, struct err *e) {
+  // Several mounts may lie on one another; more than a few is somebody else's doing.
+  for (int i = 0; i < 8; i++) {
+    if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) continue;
+    if (errno == EINVAL || errno == ENOENT) return true;
+    return fail_errno(e, "umount", path);
+  }
+  return fail(e, EBUSY, "umount", path);
+}
+
+static bool unpin(const char *path, struct err *e) {
+  struct stat info;
+  if (!unmount(path, e)) return false;
+  if (lstat(path, &info) < 0) return errno == ENOENT ? true : fail_errno(e, "stat", path);
+  const int result = S_ISDIR(info.st_mode) ? rmdir(path) : unlink(path);
+  if (result < 0 && errno != ENOENT) return fail_errno(e, "remove", path);
+  return true;
+}
+
+static void undo(const struct sandbox *s) {
+  struct err ignored;
+  for (size_t i = 0; i < 3; i++) {
+    if (s->pins[i].mounted) unmount(s->pins[i].path, &ignored);
+    if (s->pins[i].file_made) unlink(s->pins[i].path);
+  }
+  if (s->shm_mounted) unmount(s->shm, &ignored);
+  if (s->shm_made) rmdir(s->shm);
+}
+
+// ---- make
+
+static bool make_parent(const char *path, struct err *e) {
+  char parent[4096];
+  const char *slash = strrchr(path, '/');
+  const size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+  if (length == 0 || length >= sizeof parent) return true;
+  memcpy(parent, path, length);
+  parent[length] = '\0';
+  // 0755: CNI plugins and daemons of other users look into the directory of network namespaces.
+  return mkdir(parent, 0755) == 0 || errno == EEXIST || fail_errno(e, "mkdir", parent);
+}
+
+static bool pin(struct pin *p, struct err *e) {
+  if (!make_parent(p->path, e)) return false;
+  AUTO_CLOSE int file = open(p->path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+  if (file < 0) return fail_errno(e, "create", p->path);
+  p->file_made = true;
+  AUTO_CLOSE int namespace = sys_open_tree(AT_FDCWD, p->source, OPEN_TREE_CLONE);
+  if (namespace < 0) return fail_errno(e, "open_tree", p->source);
+  // Onto the descriptor of the file just made: a link put there meanwhile changes nothing.
+  if (sys_move_mount(namespace, file) < 0) return fail_errno(e, "pin", p->path);
+  p->mounted = true;
+  return true;
+}
+
+static bool make_shm(struct sandbox *s, struct err *e) {
+  if (mkdir(s->shm, 0755) < 0) return fail_errno(e, "mkdir", s->shm);
+  s->shm_made = true;
+  AUTO_CLOSE int onto = open(s->shm, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  AUTO_CLOSE int fs = sys_fsopen("tmpfs");
+  if (onto < 0 || fs < 0) return fail_errno(e, "open", s->shm);
+  if (sys_fsconfig_string(fs, "source", "shm") < 0 || sys_fsconfig_string(fs, "mode", "1777") < 0 ||
+      sys_fsconfig_string(fs, "size", s->shm_size) < 0 || sys_fsconfig_create(fs) < 0)
+    return fail_errno(e, "make tmpfs", s->shm);
+  AUTO_CLOSE int made = sys_fsmount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  if (made < 0 || sys_move_mount(made, onto) < 0) return fail_errno(e, "mount tmpfs", s->shm);
+  s->shm_mounted = true;
+  return true;
+}
+
+static bool raise_loopback(struct err *e) {
+  // Any socket takes interface requests; AF_UNIX is there without IPv4, too.
+  AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct ifreq request = {.ifr_name = "lo"};
+  if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0) return fail_errno(e, "look up interface", "lo");
+  request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
+  if (ioctl(fd, SIOCSIFFLAGS, &request) < 0) return fail_errno(e, "bring up interface", "lo");
+  return true;
+}
+
+static bool starts(const char *text, const char *prefix) { return strncmp(text, prefix, strlen(prefix)) == 0; }
+
+// A sysctl outside the namespaces just made would change the host.
+static bool is_ours(const char *name, int namespaces) {
+  if (starts(name, "net/")) return (namespaces & CLONE_NEWNET) != 0;
+  if (strcmp(name, "kernel/domainname") == 0) return (namespaces & CLONE_NEWUTS) != 0;
+  const bool ipc = starts(name, "kernel/shm") || starts(name, "kernel/msg") || strcmp(name, "kernel/sem") == 0 ||
+                   starts(name, "fs/mqueue/");
+  return ipc && (namespaces & CLONE_NEWIPC) != 0;
+}
+
+static int open_proc(struct err *e) {
+  AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  struct statfs fs;
+  struct stat info;
+  if (proc < 0 || fstatfs(proc, &fs) < 0 || fstat(proc, &info) < 0) {
+    fail_errno(e, "open", "/proc");
+    return -1;
+  }
+  if (fs.f_type != PROC_SUPER_MAGIC || info.st_ino != PROC_ROOT_INODE) {
+    fail(e, ENODEV, "open (not the root of a procfs)", "/proc");
+    return -1;
+  }
+  const int kept = proc;
+  proc = -1;
+  return kept;
+}
+
+static bool write_sysctl(int proc, const char *name, const char *value, int namespaces, struct err *e) {
+  char path[512];
+  const int length = snprintf(path, sizeof path, "sys/%s", name);
+  if (length < 0 || (size_t)length >= sizeof path) return fail(e, ENAMETOOLONG, "sysctl", name);
+  if (!is_ours(name, namespaces)) return fail(e, EPERM, "sysctl (not of a namespace of this pod)", name);
+  AUTO_CLOSE int fd = sys_openat2(proc, path, O_WRONLY, 0,
+                                  RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  if (fd < 0) return fail_errno(e, "open sysctl", name);
+  const size_t size = strlen(value);
+  const ssize_t written = write(fd, value, size);
+  if (written < 0) return fail_errno(e, "write sysctl", name);
+  return (size_t)written == size || fail(e, EINVAL, "write sysctl", name);
+}
+
+static bool write_sysctls(const struct sandbox *s, struct err *e) {
+  if (s->sysctl_count == 0) return true;
+  AUTO_CLOSE int proc = open_proc(e);
+  if (proc < 0) return false;
+  for (size_t i = 0; i < s->sysctl_count; i++)
+    if (!write_sysctl(proc, s->sysctls[i][0], s->sysctls[i][1], wanted_namespaces(s), e)) return false;
+  return true;
+}
+
+static bool make(struct sandbox *s, struct err *e) {
+  const int flags = wanted_namespaces(s);
+  if (s->hostname != NULL && (flags & CLONE_NEWUTS) == 0)
+    return fail(e, EPERM, "set hostname (the pod has the host's)", s->hostname);
+  // This process enters what it makes, but stays in the host's mount namespace: the pins must be seen there.
+  if (unshare(flags) < 0) return fail_errno(e, "unshare", "namespaces");
+  if ((flags & CLONE_NEWNET) && !raise_loopback(e)) return false;
+  if (s->hostname != NULL && sethostname(s->hostname, strlen(s->hostname)) < 0)
+    return fail_errno(e, "set hostname", s->hostname);
+  if (!write_sysctls(s, e)) return false;
+  for (size_t i = 0; i < 3; i++)
+    if (s->pins[i].path != NULL && !pin(&s->pins[i], e)) return false;
+  return s->shm == NULL || make_shm(s, e);
+}
+
+// ---- arguments
+
+static bool is_path(const char *text) { return text[0] == '/' && text[1] != '\0' && strstr(text, "/../") == NULL; }
+
+static bool take_path(const char **out, const char *option, const char *path, struct err *e) {
+  if (*out != NULL || !is_path(path)) return fail(e, EINVAL, option, path);
+  *out = path;
+  return true;
+}
+
+// How many arguments the option took, 0 when it is wrong.
+static int take_option(struct sandbox *s, int argc, char **argv, struct err *e) {
+  const char *option = argv[0];
+  uint64_t size;
+  for (size_t i = 0; argc > 1 && i < 3; i++)
+    if (strcmp(option, s->pins[i].option) == 0) return take_path(&s->pins[i].path, option, argv[1], e) ? 2 : 0;
+  if (argc > 1 && strcmp(option, "--hostname") == 0) {
+    s->hostname = argv[1];
+    return 2;
+  }
+  if (argc > 2 && strcmp(option, "--shm") == 0 && parse_number(argv[2], INT64_MAX, &size) && size > 0) {
+    s->shm_size = argv[2];
+    return take_path(&s->shm, option, argv[1], e) ? 3 : 0;
+  }
+  if (argc > 2 && strcmp(option, "--sysctl") == 0 && s->sysctl_count < MAX_SYSCTLS) {
+    s->sysctls[s->sysctl_count][0] = argv[1];
+    s->sysctls[s->sysctl_count++][1] = argv[2];
+    return 3;
+  }
+  fail(e, EINVAL, "sandbox option", option);
+  return 0;
+}
+
+static bool run_make(int argc, char **argv, struct err *e) {
+  struct sandbox s = nothing;
+  for (int at = 0; at < argc;) {
+    const int taken = take_option(&s, argc - at, argv + at, e);
+    if (taken == 0) return false;
+    at += taken;
+  }
+  const bool made = make(&s, e);
+  if (!made) undo(&s);
+  return made;
+}
+
+// Each is tried, also after one that failed; the first failure is told.
+static bool run_remove(int argc, char **argv, struct err *e) {
+  bool good = true;
+  for (int i = 0; i < argc; i++) {
+    struct err one = {0};
+    if (is_path(argv[i]) ? unpin(argv[i], &one) : fail(&one, EINVAL, "sandbox remove", argv[i])) continue;
+    if (good) *e = one;
+    good = false;
+  }
+  return good;
+}
+
+int role_sandbox(int argc, char **argv) {
+  struct err e = {0};
+  bool good;
+  if (argc > 0 && strcmp(argv[0], "make") == 0) good = run_make(argc - 1, argv + 1, &e);
+  else if (argc > 0 && strcmp(argv[0], "remove") == 0) good = run_remove(argc - 1, argv + 1, &e);
+  else good = fail(&e, EINVAL, "sandbox", argc > 0 ? argv[0] : "no verb");
+  if (!good) write_error(1, 0, &e);
+  return good ? 0 : 1;
+}
