@@ -3,7 +3,7 @@ import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc
 import { BerthError, codeOf, messageOf } from '../base/errors.ts';
 import { inCall } from '../base/step.ts';
 import { idsOf, logCall } from './call-log.ts';
-import { decodeType, encodeType } from './codec.ts';
+import { decode, encode } from './codec.ts';
 import { Encoded } from './encoded.ts';
 import type { Call, Log } from './handlers.ts';
 import type { Method } from './methods.ts';
@@ -69,7 +69,7 @@ export class Calls {
     if (handler === undefined)
       throw new BerthError('unimplemented', `${method.name}: not implemented by this version of Berth`);
     if (!this.#options.ready()) throw new BerthError('unavailable', 'berthd is starting');
-    const request = decodeType(method.request, bytes);
+    const request = decode(method.request, bytes);
     Object.assign(ids, idsOf(request));
     return handler(request, call);
   }
@@ -116,14 +116,15 @@ const explained = (error: unknown, signal: AbortSignal): unknown => {
 };
 
 const goneReason = (method: Method, call: Unary | Stream): BerthError => {
-  const deadline = Number(call.getDeadline());
+  // the client's clock started earlier than ours: it gives up a little before our deadline
+  const deadline = Number(call.getDeadline()) - 50;
   return Date.now() >= deadline
     ? new BerthError('deadline-exceeded', `${method.name}: the client's deadline has passed`)
     : new BerthError('cancelled', `${method.name}: the client has gone`);
 };
 
 const toBytes = (method: Method, response: unknown): Uint8Array => {
-  const bytes = response instanceof Encoded ? response.bytes : encodeType(method.response, response);
+  const bytes = response instanceof Encoded ? response.bytes : encode(method.response, response as never);
   if (bytes.length > messageLimit)
     throw new BerthError(
       'resource-exhausted',

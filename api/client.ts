@@ -2,7 +2,7 @@ import { credentials, Client as GrpcClient, Metadata, type ServiceError } from '
 import { BerthError } from '../base/errors.ts';
 import { socketPath } from './address.ts';
 import { messageLimit } from './calls.ts';
-import { decodeType, encodeType } from './codec.ts';
+import { decode, encode } from './codec.ts';
 import type { Input, Rpcs } from './generated/types.ts';
 import { type Method, methods, type RpcName } from './methods.ts';
 import { fromStatus } from './status.ts';
@@ -56,8 +56,8 @@ const remote = (grpc: GrpcClient, method: Method, defaults: CallSettings) => {
 };
 
 const codecOf = (method: Method) => ({
-  serialize: (value: unknown): Buffer => encodeType(method.request, value),
-  deserialize: (bytes: Buffer): unknown => decodeType(method.response, bytes),
+  serialize: (value: unknown): Buffer => encode(method.request, value as never),
+  deserialize: (bytes: Buffer): unknown => decode(method.response, bytes),
 });
 
 const optionsOf = (settings: CallSettings) =>

@@ -1,7 +1,8 @@
-import protobuf from 'protobufjs/light.js';
 import { BerthError } from '../base/errors.ts';
-import { encode, type MessageName, typeOf } from './codec.ts';
+import type { MessageName } from './codec.ts';
+import { encodeListItem } from './encode.ts';
 import type { Input, Messages } from './generated/types.ts';
+import { messageType } from './schema.ts';
 
 /** A response that is bytes already: a handler may answer with it instead of an object. */
 export class Encoded {
@@ -12,37 +13,24 @@ export class Encoded {
   }
 }
 
+type ItemOf<List> = List extends readonly (infer Item extends object)[] ? Item : never;
+
 /** The fields of a message that are lists of messages. */
-type Lists<Message> = {
-  [Key in keyof Message]: Message[Key] extends readonly (infer Item extends object)[]
-    ? Item extends Uint8Array
-      ? never
-      : Key
-    : never;
-}[keyof Message];
-type ItemOf<Message, Key extends keyof Message> = Message[Key] extends readonly (infer Item)[] ? Item : never;
+type Lists<Message> = { [Key in keyof Message]: ItemOf<Message[Key]> extends never ? never : Key }[keyof Message];
 
 /**
  * One item of a list answer as it stands in the answer's bytes: tag, length, message. Kept beside the object and made
- * anew when it changes, so that a list call only joins (500 containers: 4.0 → 0.24 ms).
+ * anew when it changes, so that a list call only joins.
  */
 export const encodeItem = <Name extends MessageName, Key extends Lists<Messages[Name]> & string>(
   response: Name,
   field: Key,
-  item: Input<ItemOf<Messages[Name], Key>>,
+  item: Input<ItemOf<Messages[Name][Key]>>,
 ): Uint8Array => {
-  const definition = typeOf(response).fields[field];
-  const type = definition?.resolvedType;
-  if (!(type instanceof protobuf.Type) || definition === undefined)
+  const found = messageType(response).fields.find(({ name }) => name === field);
+  if (found?.list !== 'list' || found.kind !== 'message')
     throw new BerthError('internal', `encode ${response}.${field}: not a list of messages`);
-  const bytes = encode(type.name as MessageName, item as never);
-  const writer = protobuf.Writer.create();
-  return Buffer.from(
-    writer
-      .uint32((definition.id << 3) | 2)
-      .bytes(bytes)
-      .finish(),
-  );
+  return encodeListItem(found, item);
 };
 
 /** The answer whose one list has these items, each from `encodeItem`. */
