@@ -1,9 +1,10 @@
+import { basename, dirname } from 'node:path';
 import { isId } from '../../base/digest.ts';
 import { invalid } from '../../base/errors.ts';
 import type { OciResources } from '../../shim/oci.ts';
-import { type CpusetState, cpusetWrites } from './cpuset.ts';
+import { type CpusetState, cpusetWrites, readCpusets } from './cpuset.ts';
 import type { CgroupMode } from './mode.ts';
-import { ancestors } from './parent.ts';
+import { ancestors, cgroupParent } from './parent.ts';
 import { v1Writes } from './v1.ts';
 import { enableWrites, v2Writes } from './v2.ts';
 import type { CgroupWrite } from './write.ts';
@@ -18,40 +19,22 @@ export interface ContainerCgroup {
   into?: string;
 }
 
-export interface CgroupPlan {
-  readonly cgroup: ContainerCgroup;
-  /** All that is there to end and remove when the container ends. */
-  readonly directories: readonly string[];
-  /** Relative to the mounts, for the OCI spec's `cgroupsPath`. */
-  readonly path: string;
-}
-
 /**
- * The container's own cgroup, `parent`/`id`, in every hierarchy that there is. `cpusets` comes from `readCpusets`
- * (v1 alone needs it). Errors: failed-precondition for a limit whose controller the machine lacks.
+ * The cgroup at `path` below each hierarchy's mount: a pod's parent and the container's id. `cpusets` is what `readCpusets` gave for
+ * the parent. Errors: failed-precondition for a limit whose controller the machine lacks.
  */
-export const containerCgroup = (
+export const cgroupFor = (
   mode: CgroupMode,
-  parent: string,
-  id: string,
+  path: string,
   resources: OciResources,
   cpusets: readonly CpusetState[],
-): CgroupPlan => {
-  if (!isId(id)) throw invalid(`cgroup: ${JSON.stringify(id.slice(0, 80))} is not a container id`);
-  const path = `${parent}/${id}`;
-  return mode.unified ? onV2(mode, mode.unified, path, resources) : onV1(mode, path, resources, cpusets);
-};
-
-const onV1 = (mode: CgroupMode, path: string, resources: OciResources, cpusets: readonly CpusetState[]): CgroupPlan => {
+): ContainerCgroup => {
+  if (mode.unified) return onV2(mode, mode.unified, path, resources);
   const directories = mode.hierarchies.map(({ mount }) => mount + path);
   return {
-    cgroup: {
-      make: directories.map((directory) => ({ directory, version: 1 })),
-      writes: [...cpusetWrites(mode, path, resources.cpu, cpusets), ...v1Writes(mode, path, resources)],
-      join: directories.map((directory) => `${directory}/tasks`),
-    },
-    directories,
-    path,
+    make: directories.map((directory) => ({ directory, version: 1 })),
+    writes: [...cpusetWrites(mode, path, resources.cpu, cpusets), ...v1Writes(mode, path, resources)],
+    join: directories.map((directory) => `${directory}/tasks`),
   };
 };
 
@@ -60,16 +43,24 @@ const onV2 = (
   unified: NonNullable<CgroupMode['unified']>,
   path: string,
   resources: OciResources,
-): CgroupPlan => {
+): ContainerCgroup => {
   const directory = unified.mount + path;
   return {
-    cgroup: {
-      make: [{ directory, version: 2 }],
-      writes: [...enableWrites(unified, ancestors(path)), ...v2Writes(mode, unified, path, resources)],
-      join: [],
-      into: directory,
-    },
-    directories: [directory],
-    path,
+    make: [{ directory, version: 2 }],
+    writes: [...enableWrites(unified, ancestors(path)), ...v2Writes(mode, unified, path, resources)],
+    join: [],
+    into: directory,
   };
+};
+
+/** The same for `path` as it is in the OCI spec's `cgroupsPath`, checked; reads what v1's cpusets have today. */
+export const containerCgroup = async (
+  mode: CgroupMode,
+  path: string,
+  resources: OciResources,
+): Promise<ContainerCgroup> => {
+  const id = basename(path);
+  if (!isId(id)) throw invalid(`cgroup: ${JSON.stringify(id.slice(0, 80))} is not a container id`);
+  const parent = cgroupParent(dirname(path), '');
+  return cgroupFor(mode, `${parent}/${id}`, resources, await readCpusets(mode, parent));
 };

@@ -15,10 +15,7 @@ const server = (text: string): string => {
   return word(text, 'servers');
 };
 
-/**
- * The text of the pod's /etc/resolv.conf (resolv.conf(5)). Undefined when the configuration says nothing at all: then the
- * host's file is copied. An empty message is an answer too: kubelet's dnsPolicy None with nothing in it.
- */
+/** The text of the pod's /etc/resolv.conf (resolv.conf(5)); undefined when nothing is set: then the host's is copied. */
 export const resolvConf = (config: DnsConfig | undefined): string | undefined => {
   if (!config) return undefined;
   const { servers = [], searches = [], options = [] } = config;

@@ -1,4 +1,5 @@
 import { BerthError, invalid } from '../../base/errors.ts';
+import { cgroupParent } from '../cgroup/parent.ts';
 import { resolvConf } from './dns.ts';
 import { logDirectory } from './log-path.ts';
 import { validateAttempt, validateMap, validateName } from './names.ts';
@@ -66,6 +67,7 @@ export const sandboxSpec = (
 ): SandboxSpec => {
   if (config.windows) throw new BerthError('unimplemented', 'windows: this is Linux');
   const namespaces = sandboxNamespaces(config);
+  if (config.linux?.cgroup_parent) cgroupParent(config.linux.cgroup_parent, '');
   checkSelinux(config.linux?.security_context?.selinux_options, host);
   return {
     metadata: metadata(config),

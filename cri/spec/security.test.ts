@@ -1,0 +1,93 @@
+import test from 'ava';
+import { allCapabilities, defaultCapabilities } from '../security/capabilities.ts';
+import {
+  appArmorProfile,
+  checkSelinux,
+  containerCapabilities,
+  hiddenPaths,
+  isPrivileged,
+  seccompChoice,
+} from './security.ts';
+
+test('a missing seccomp message is unconfined, and so is a privileged container', (t) => {
+  t.deepEqual(seccompChoice({}), { kind: 'unconfined' });
+  t.deepEqual(seccompChoice({ seccomp_profile_path: 'unconfined' }), { kind: 'unconfined' });
+  t.deepEqual(seccompChoice({ privileged: true, seccomp: { profile_type: 'RuntimeDefault' } }), { kind: 'unconfined' });
+});
+
+test('seccomp profiles are chosen by the message, and by the old path where there is none', (t) => {
+  t.deepEqual(seccompChoice({ seccomp: { profile_type: 'RuntimeDefault' } }), { kind: 'runtime-default' });
+  t.deepEqual(seccompChoice({ seccomp: {} }), { kind: 'runtime-default' });
+  t.deepEqual(seccompChoice({ seccomp_profile_path: 'runtime/default' }), { kind: 'runtime-default' });
+  t.deepEqual(seccompChoice({ seccomp_profile_path: 'localhost//p/a.json' }), { kind: 'localhost', path: '/p/a.json' });
+  const seccomp = { profile_type: 'Localhost', localhost_ref: '/p/b.json' } as const;
+  t.deepEqual(seccompChoice({ seccomp, seccomp_profile_path: 'unconfined' }), { kind: 'localhost', path: '/p/b.json' });
+});
+
+for (const context of [
+  { seccomp: { profile_type: 'Localhost' } },
+  { seccomp: { profile_type: 'Localhost', localhost_ref: 'relative.json' } },
+  { seccomp: { profile_type: 'Localhost', localhost_ref: '/p/../../etc/x' } },
+  { seccomp: { profile_type: 'Unconfined', localhost_ref: '/p' } },
+  { seccomp_profile_path: 'localhost/relative.json' },
+  { seccomp_profile_path: 'nonsense' },
+] as const)
+  test(`the seccomp request ${JSON.stringify(context)} is refused`, (t) => {
+    t.throws(() => seccompChoice(context), { code: 'invalid-argument' });
+  });
+
+test('an AppArmor profile on a kernel without AppArmor is an error that says so', (t) => {
+  const host = { appArmor: false };
+  t.is(appArmorProfile({}, host), undefined);
+  t.is(appArmorProfile({ apparmor: { profile_type: 'Unconfined' } }, host), undefined);
+  t.is(appArmorProfile({ apparmor_profile: 'unconfined' }, host), undefined);
+  t.throws(() => appArmorProfile({ apparmor: {} }, host), { code: 'failed-precondition', message: /no AppArmor/ });
+  t.throws(() => appArmorProfile({ apparmor_profile: 'localhost/x' }, host), {
+    message: /"x": this kernel has no AppArmor/,
+  });
+});
+
+test('an SELinux label that nobody would set is refused, an empty one is not', (t) => {
+  t.notThrows(() => checkSelinux(undefined, { selinux: false }));
+  t.notThrows(() => checkSelinux({ user: '', level: '' }, { selinux: true }));
+  t.throws(() => checkSelinux({ level: 's0:c1' }, { selinux: false }), { code: 'failed-precondition' });
+  t.throws(() => checkSelinux({ type: 'x_t' }, { selinux: true }), { code: 'unimplemented' });
+});
+
+test('a privileged container needs a privileged pod', (t) => {
+  t.false(isPrivileged({}, { linux: { security_context: { privileged: true } } }));
+  t.true(isPrivileged({ privileged: true }, { linux: { security_context: { privileged: true } } }));
+  t.throws(() => isPrivileged({ privileged: true }, {}), { code: 'invalid-argument', message: /privileged/ });
+});
+
+// CVE-2022-29162
+test('inheritable and ambient are empty unless ambient capabilities are asked for', (t) => {
+  const plain = containerCapabilities({ capabilities: { add_capabilities: ['ALL'] } }, false);
+  t.deepEqual([plain.inheritable, plain.ambient], [[], []]);
+  const ambient = containerCapabilities({ capabilities: { add_ambient_capabilities: ['SYS_TIME'] } }, false);
+  t.deepEqual([ambient.inheritable, ambient.ambient], [['CAP_SYS_TIME'], ['CAP_SYS_TIME']]);
+  t.true(ambient.bounding.includes('CAP_SYS_TIME'));
+});
+
+test('a dropped capability is not ambient', (t) => {
+  const sets = containerCapabilities(
+    { capabilities: { drop_capabilities: ['SYS_TIME'], add_ambient_capabilities: ['SYS_TIME'] } },
+    false,
+  );
+  t.deepEqual([sets.ambient, sets.bounding.includes('CAP_SYS_TIME')], [[], false]);
+});
+
+test('bounding, effective and permitted are the same set: the default, or all when privileged', (t) => {
+  const sets = containerCapabilities({}, false);
+  t.deepEqual([...sets.bounding].sort(), [...defaultCapabilities].sort());
+  t.deepEqual([sets.effective, sets.permitted], [sets.bounding, sets.bounding]);
+  t.deepEqual(containerCapabilities({}, true).bounding, [...allCapabilities]);
+  t.deepEqual(containerCapabilities({}, true, 1n).bounding, ['CAP_CHOWN']);
+});
+
+test('masked and read-only paths are the request’s, and a privileged container has none', (t) => {
+  t.deepEqual(hiddenPaths(['/proc/kcore/', '/sys//firmware'], false, 'masked_paths'), ['/proc/kcore', '/sys/firmware']);
+  t.deepEqual(hiddenPaths(['/proc/kcore'], true, 'masked_paths'), []);
+  t.deepEqual(hiddenPaths(undefined, false, 'masked_paths'), []);
+  t.throws(() => hiddenPaths(['/a\n'], false, 'masked_paths'), { message: /masked_paths/ });
+});
