@@ -1,0 +1,168 @@
+import test from 'ava';
+import type { OciResources } from '../../shim/oci.ts';
+import { cgroupFor, containerCgroup } from './container.ts';
+import type { CgroupMode } from './mode.ts';
+import { cgroupParent } from './parent.ts';
+import { cpuWeight } from './v2.ts';
+
+const hierarchy = (name: string) => ({ mount: `/cg/${name}`, controllers: name.split(',') });
+const v1: CgroupMode = {
+  version: 1,
+  hybrid: true,
+  hierarchies: ['cpu,cpuacct', 'cpuset', 'memory', 'devices', 'pids', 'name=systemd'].map(hierarchy),
+  unified: undefined,
+  swap: true,
+};
+const v2: CgroupMode = {
+  version: 2,
+  hybrid: false,
+  hierarchies: [],
+  unified: { mount: '/cg', controllers: ['cpuset', 'cpu', 'memory', 'pids', 'rdma'] },
+  swap: true,
+};
+const path = '/kube/pod/id';
+const nothing: OciResources = { devices: [] };
+const root = { cpus: '0-3', mems: '0' };
+const empty = { cpus: '', mems: '' };
+const lines = (mode: CgroupMode, resources: Partial<OciResources>, cpusets = [root, empty, empty]): string[] =>
+  cgroupFor(mode, path, { ...nothing, ...resources }, cpusets).writes.map(
+    ({ file, value }) => `${file.replace('/cg', '')} ${value}`,
+  );
+
+test('v1 makes and joins a directory in every hierarchy', (t) => {
+  const { make, join, into } = cgroupFor(v1, path, nothing, []);
+  t.is(make.length, 6);
+  t.deepEqual(make[0], { directory: '/cg/cpu,cpuacct/kube/pod/id', version: 1 });
+  t.deepEqual(
+    join,
+    make.map(({ directory }) => `${directory}/tasks`),
+  );
+  t.is(into, undefined);
+});
+
+test('v2 makes one directory, into which the process is cloned', (t) => {
+  const { make, join, into } = cgroupFor(v2, path, nothing, []);
+  t.deepEqual([make, join, into], [[{ directory: '/cg/kube/pod/id', version: 2 }], [], '/cg/kube/pod/id']);
+});
+
+test('the memory limit is written before memory and swap together', (t) => {
+  t.deepEqual(lines(v1, { memory: { limit: 10, swap: 20 } }, []), [
+    '/memory/kube/pod/id/memory.limit_in_bytes 10',
+    '/memory/kube/pod/id/memory.memsw.limit_in_bytes 20',
+  ]);
+});
+
+test('swap is not limited where the kernel does not count it', (t) => {
+  t.deepEqual(lines({ ...v1, swap: false }, { memory: { limit: 10, swap: 20 } }, []), [
+    '/memory/kube/pod/id/memory.limit_in_bytes 10',
+  ]);
+});
+
+test('cpu and pids limits of v1', (t) => {
+  t.deepEqual(lines(v1, { cpu: { shares: 512, quota: 5000 }, pids: { limit: 9 } }, []), [
+    '/cpu,cpuacct/kube/pod/id/cpu.shares 512',
+    '/cpu,cpuacct/kube/pod/id/cpu.cfs_period_us 100000',
+    '/cpu,cpuacct/kube/pod/id/cpu.cfs_quota_us 5000',
+    '/pids/kube/pod/id/pids.max 9',
+  ]);
+});
+
+test('every new v1 cpuset on the way is filled before the container’s', (t) => {
+  t.deepEqual(
+    lines(v1, {}),
+    ['kube', 'kube/pod', 'kube/pod/id'].flatMap((directory) => [
+      `/cpuset/${directory}/cpuset.cpus 0-3`,
+      `/cpuset/${directory}/cpuset.mems 0`,
+    ]),
+  );
+});
+
+test('a cpuset that somebody set is kept and inherited', (t) => {
+  const written = lines(v1, { cpu: { cpus: '2' } }, [root, { cpus: '2-3', mems: '' }, empty]);
+  t.deepEqual(
+    written,
+    [
+      '/kube/cpuset.mems 0',
+      '/kube/pod/cpuset.cpus 2-3',
+      '/kube/pod/cpuset.mems 0',
+      '/kube/pod/id/cpuset.cpus 2',
+      '/kube/pod/id/cpuset.mems 0',
+    ].map((line) => `/cpuset${line}`),
+  );
+});
+
+test('v1 devices are denied all before some are allowed', (t) => {
+  const devices = [
+    { allow: false, access: 'rwm' },
+    { allow: true, type: 'c', major: 1, minor: 3, access: 'rwm' },
+    { allow: true, type: 'b', access: 'm' },
+  ] as const;
+  t.deepEqual(
+    lines(v1, { devices }, []),
+    ['deny a', 'allow c 1:3 rwm', 'allow b *:* m'].map((line) => `/devices/kube/pod/id/devices.${line}`),
+  );
+});
+
+test('a container with all devices keeps its parent’s list', (t) => {
+  t.deepEqual(lines(v1, { devices: [{ allow: true, access: 'rwm' }] }, []), []);
+});
+
+test('v2 hands the controllers down from the root before it limits', (t) => {
+  t.deepEqual(
+    lines(v2, { memory: { limit: 10, swap: 30 }, cpu: { shares: 1024, quota: -1, cpus: '0' }, pids: { limit: 5 } }),
+    [
+      '/cgroup.subtree_control +cpuset +cpu +memory +pids',
+      '/kube/cgroup.subtree_control +cpuset +cpu +memory +pids',
+      '/kube/pod/cgroup.subtree_control +cpuset +cpu +memory +pids',
+      ...[
+        'memory.max 10',
+        'memory.swap.max 20',
+        'cpu.weight 100',
+        'cpu.max max 100000',
+        'cpuset.cpus 0',
+        'pids.max 5',
+      ].map((line) => `${path}/${line}`),
+    ],
+  );
+});
+
+test('no limit is max on v2, and unified comes last', (t) => {
+  const written = lines(v2, { memory: { limit: -1, swap: -1 }, unified: { 'memory.max': '7' } }).slice(3);
+  t.deepEqual(
+    written,
+    ['memory.max max', 'memory.swap.max max', 'memory.max 7'].map((line) => `${path}/${line}`),
+  );
+});
+
+test('shares become weights on a curve through minimum, default and maximum', (t) => {
+  t.deepEqual([2, 1024, 262144, 0, 999999].map(cpuWeight), [1, 100, 10000, 1, 10000]);
+  for (let shares = 3; shares < 262144; shares += 97) t.true(cpuWeight(shares) >= cpuWeight(shares - 1));
+});
+
+test('a limit whose controller is not there is an error, a hugepage limit of zero is not', (t) => {
+  const noPids = { ...v1, hierarchies: v1.hierarchies.filter(({ mount }) => !mount.includes('pids')) };
+  t.throws(() => lines(noPids, { pids: { limit: 1 } }, []), { code: 'failed-precondition', message: /pids/ });
+  t.notThrows(() => lines(v1, { hugepageLimits: [{ pageSize: '2MB', limit: 0 }] }, []));
+  for (const mode of [v1, v2])
+    t.throws(() => lines(mode, { hugepageLimits: [{ pageSize: '2MB', limit: 5 }] }, []), { message: /hugetlb/ });
+  t.throws(() => lines(v2, { unified: { 'io.max': '1' } }), { message: /io/ });
+});
+
+test('unified is for v2 alone', (t) => {
+  t.throws(() => lines(v1, { unified: { 'memory.high': '1' } }, []), { message: /cgroup v1/ });
+});
+
+test('a parent is absolute, clean and not the root, and not systemd’s', (t) => {
+  t.is(cgroupParent('', '/berth'), '/berth');
+  t.is(cgroupParent('/kubepods//burstable/', '/berth'), '/kubepods/burstable');
+  for (const parent of ['a', '/a/../b', '/', '/./', '/a\nb', '/cgroup.x'])
+    t.throws(() => cgroupParent(parent, ''), { code: 'invalid-argument' });
+  for (const parent of ['/kubepods.slice', '/a.slice/b'])
+    t.throws(() => cgroupParent(parent, ''), { code: 'unimplemented', message: /cgroupfs/ });
+});
+
+test('a path that does not end in a container id is refused', async (t) => {
+  await t.throwsAsync(containerCgroup(v2, '/berth/../x', nothing), { code: 'invalid-argument' });
+  const { into } = await containerCgroup(v2, `/berth//${'a'.repeat(64)}`, nothing);
+  t.is(into, `/cg/berth/${'a'.repeat(64)}`);
+});
