@@ -1,0 +1,99 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Digest, digestParts, isDigest } from '../../base/digest.ts';
+import { moveInto, namesIn, readLimited, removeTree } from '../../base/files.ts';
+import { KeyedLocks } from '../../base/locks.ts';
+import { documentLimit } from '../json.ts';
+import type { Paths } from '../paths.ts';
+import { checkBytes } from './verify.ts';
+import { BlobWriter } from './writer.ts';
+
+/** The blobs on disk by digest; what there is, is known from memory. */
+export class BlobStore {
+  readonly #paths: Paths;
+  readonly #sizes: Map<Digest, number>;
+  readonly #locks = new KeyedLocks();
+
+  private constructor(paths: Paths, sizes: Map<Digest, number>) {
+    this.#paths = paths;
+    this.#sizes = sizes;
+  }
+
+  static async open(paths: Paths): Promise<BlobStore> {
+    const found = await Promise.all(
+      ['sha256', 'sha512'].map((algorithm) => sizesIn(paths.blobs(algorithm), algorithm)),
+    );
+    return new BlobStore(paths, new Map(found.flat()));
+  }
+
+  has(digest: Digest): boolean {
+    return this.#sizes.has(digest);
+  }
+
+  /** Every blob with its size in bytes. */
+  entries(): IterableIterator<[Digest, number]> {
+    return this.#sizes.entries();
+  }
+
+  /** A small document, checked against its digest; undefined when it is not there or its bytes are no longer right. */
+  async read(digest: Digest): Promise<Buffer | undefined> {
+    if (!this.has(digest)) return undefined;
+    const bytes = await readLimited(this.#paths.blob(digest), documentLimit);
+    if (bytes === undefined) return undefined;
+    try {
+      checkBytes(bytes, digest, `blob ${digest}`);
+      return bytes;
+    } catch {
+      await this.remove(digest);
+      return undefined;
+    }
+  }
+
+  /** Not checked: the reader checks. */
+  stream(digest: Digest): AsyncIterable<Buffer> {
+    return createReadStream(this.#paths.blob(digest), { highWaterMark: 1 << 18 });
+  }
+
+  /** A writer whose `commit` is to be called by `add`. */
+  writer(digest: Digest): Promise<BlobWriter> {
+    return BlobWriter.create(this.#paths.newTemporary('blob'), this.#paths.blob(digest));
+  }
+
+  /** Commits what the writer holds; the caller has checked size and digest. */
+  add(digest: Digest, size: number, writer: BlobWriter): Promise<void> {
+    return this.#locks.run(digest, async () => {
+      await writer.commit();
+      this.#sizes.set(digest, size);
+    });
+  }
+
+  /** Stores a document whose digest has been checked. */
+  async put(digest: Digest, bytes: Buffer): Promise<void> {
+    if (this.has(digest)) return;
+    await using writer = await this.writer(digest);
+    await writer.write(bytes);
+    await this.add(digest, bytes.length, writer);
+  }
+
+  remove(digest: Digest): Promise<void> {
+    this.#sizes.delete(digest);
+    return this.#locks.run(digest, async () => {
+      // Somebody has fetched it anew meanwhile.
+      if (this.has(digest)) return;
+      const gone = this.#paths.newTemporary('blob');
+      await moveInto(this.#paths.blob(digest), gone);
+      await removeTree(gone);
+    });
+  }
+}
+
+/** Names that are no digest are not ours and stay as they are. */
+const sizesIn = async (directory: string, algorithm: string): Promise<[Digest, number][]> => {
+  const digests = (await namesIn(directory)).map((name) => `${algorithm}:${name}`).filter(isDigest);
+  const sizes = digests.map(async (digest): Promise<[Digest, number]> => {
+    const { size } = await stat(join(directory, digestParts(digest).hex));
+    return [digest, size];
+  });
+  return Promise.all(sizes);
+};

@@ -1,0 +1,87 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { moveInto, removeTree } from '../../base/files.ts';
+import { step } from '../../base/step.ts';
+
+/** So much may wait for the disk before the network is made to wait. */
+const mostPending = 4 << 20;
+/** What is written is sent to the disk every so often, so that the sync at the end is short. */
+const flushEvery = 32 << 20;
+
+/** The one streamed writer: bytes go to a temporary file that becomes `path` whole, synced, or not at all. */
+export class BlobWriter implements AsyncDisposable {
+  readonly #temporary: string;
+  readonly #path: string;
+  readonly #file: FileHandle;
+  #tail: Promise<unknown> = Promise.resolve();
+  #failure: unknown;
+  #pending = 0;
+  #unflushed = 0;
+  #isClosed = false;
+
+  private constructor(temporary: string, path: string, file: FileHandle) {
+    this.#temporary = temporary;
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /** `temporary` is in the same file system as `path` and is not there yet. */
+  static create(temporary: string, path: string): Promise<BlobWriter> {
+    return step(`create ${basename(dirname(path))} blob`, async () => {
+      return new BlobWriter(temporary, path, await open(temporary, 'wx', 0o600));
+    });
+  }
+
+  /** Resolves when more may come; the chunk must not be changed afterwards. */
+  async write(chunk: Buffer): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#pending += chunk.length;
+    this.#queue(async () => {
+      await this.#writeAll(chunk);
+      this.#pending -= chunk.length;
+    });
+    this.#unflushed += chunk.length;
+    if (this.#unflushed >= flushEvery) {
+      this.#unflushed = 0;
+      this.#queue(() => this.#file.datasync());
+    }
+    if (this.#pending > mostPending) await this.#tail;
+  }
+
+  #queue(action: () => Promise<unknown>): void {
+    this.#tail = this.#tail
+      .then(() => (this.#failure === undefined ? action() : undefined))
+      .catch((error: unknown) => {
+        this.#failure = error;
+      });
+  }
+
+  async #writeAll(chunk: Buffer): Promise<void> {
+    for (let done = 0; done < chunk.length; ) {
+      const { bytesWritten } = await this.#file.write(chunk, done);
+      done += bytesWritten;
+    }
+  }
+
+  /** Makes the file durable under its name. */
+  async commit(): Promise<void> {
+    await this.#tail;
+    if (this.#failure !== undefined) throw this.#failure;
+    await this.#file.sync();
+    await this.#close();
+    await moveInto(this.#temporary, this.#path);
+  }
+
+  async #close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#file.close();
+  }
+
+  /** Removes what was not committed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tail;
+    await this.#close();
+    await removeTree(this.#temporary);
+  }
+}

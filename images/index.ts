@@ -1,0 +1,183 @@
+import { type Digest, sha256 } from '../base/digest.ts';
+import { invalid, notFound, within } from '../base/errors.ts';
+import { readLimited } from '../base/files.ts';
+import { cancelled, SharedFlights } from './flights.ts';
+import { holdKey } from './holds.ts';
+import { importImage } from './import.ts';
+import { lowerPath } from './layers/fixups.ts';
+import { Gate } from './layers/gate.ts';
+import { Limit } from './limit.ts';
+import { Paths } from './paths.ts';
+import { hostPlatforms, wishedPlatforms } from './platform.ts';
+import { type PullTools, pullImage } from './pull/pull.ts';
+import { FileReader } from './read-file.ts';
+import { formatReference, parseReference } from './reference.ts';
+import { Registry } from './registry/client.ts';
+import { readCredentials } from './registry/credentials.ts';
+import type { RetryPolicy } from './registry/temporary.ts';
+import { Transport } from './registry/transport.ts';
+import { collectGarbage, openStore } from './store.ts';
+import type {
+  Helper,
+  ImageRecord,
+  ImageSettings,
+  ImageUsage,
+  Log,
+  Platform,
+  Progress,
+  PullOptions,
+  RegistryAuth,
+  RegistrySettings,
+} from './types.ts';
+import { usageOf } from './usage.ts';
+
+export type * from './types.ts';
+
+export interface ImagesOptions {
+  /** The daemon's root directory; images/ keeps everything in `<root>/images`. */
+  readonly root: string;
+  readonly helper: Helper;
+  /** argv[0] of the helper's runs. */
+  readonly program: string;
+  readonly registry: RegistrySettings;
+  readonly images: ImageSettings;
+  readonly log: Log;
+  /** For tests that do not want to wait. */
+  readonly retries?: RetryPolicy;
+}
+
+const cpuinfoLimit = 16 << 20;
+
+/** The images of this machine. Lists and look-ups are answered from memory. */
+export class Images implements AsyncDisposable {
+  readonly #options: ImagesOptions;
+  readonly #tools: PullTools;
+  readonly #transport: Transport;
+  readonly #platforms: readonly Platform[];
+  readonly #files: FileReader;
+  readonly #pulls = new SharedFlights<Digest, Progress>();
+
+  private constructor(options: ImagesOptions, tools: PullTools, platforms: readonly Platform[]) {
+    this.#options = options;
+    this.#tools = tools;
+    this.#transport = new Transport(options.registry);
+    this.#platforms = platforms;
+    this.#files = new FileReader(tools.store, options.helper, options.program);
+  }
+
+  static async open(options: ImagesOptions): Promise<Images> {
+    const { root, helper, program, images, log } = options;
+    const paths = new Paths(root);
+    const store = await openStore(paths, log);
+    const gate = await Gate.open(paths.socket);
+    const cpuinfo = (await readLimited('/proc/cpuinfo', cpuinfoLimit))?.toString('latin1') ?? '';
+    const limit = new Limit(images.parallelLayers);
+    const layerFlights = new SharedFlights<void, Progress>();
+    const tools = { helper, program, gate, store, keepBlobs: images.keepBlobs, limit, layerFlights };
+    return new Images(options, tools, hostPlatforms(cpuinfo));
+  }
+
+  /** Gives the image id, the digest of its config. The same pull asked for twice at once is done once. */
+  async pull(text: string, auth: RegistryAuth | undefined, options: PullOptions): Promise<Digest> {
+    const reference = parseReference(text);
+    const credentials = readCredentials(auth, reference.host);
+    const name = formatReference(reference);
+    const platforms = options.platform === undefined ? this.#platforms : wishedPlatforms(options.platform);
+    // The credentials' digest, so that nobody gets an image by the credentials of another.
+    const key = JSON.stringify([name, sha256(JSON.stringify(credentials)), platforms]);
+    const listener = options.progress ?? (() => undefined);
+    return this.#attempt(`pull image ${name}`, options.signal, () =>
+      this.#pulls.join(key, options.signal, listener, async ({ signal, report }) => {
+        const source = new Registry(this.#transport, reference, credentials, this.#options.retries);
+        const root = await source.manifest(reference.digest ?? reference.tag ?? 'latest', signal);
+        return pullImage(this.#tools, { source, reference, root, platforms, signal, report });
+      }),
+    );
+  }
+
+  /**
+   * Imports the image for this machine from an OCI image layout directory. Without `name` the layout's own is taken;
+   * gives the image id.
+   */
+  importLayout(directory: string, name: string | undefined, signal: AbortSignal): Promise<string> {
+    const job = { directory, name, platforms: this.#platforms, signal };
+    return this.#attempt(`import ${directory}`, signal, () => importImage(this.#tools, job));
+  }
+
+  async #attempt<T>(action: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      throw within(action, signal.aborted ? cancelled(signal) : error);
+    }
+  }
+
+  /** By name, name and digest, id or the unique start of an id; undefined when there is none. Never waits. */
+  resolve(refOrId: string): ImageRecord | undefined {
+    return this.#tools.store.catalog.resolve(refOrId);
+  }
+
+  list(): readonly ImageRecord[] {
+    return this.#tools.store.catalog.list();
+  }
+
+  /** Removes all names of the image; what no container needs any more goes with them. No error when it is not there. */
+  async remove(refOrId: string): Promise<void> {
+    const image = this.resolve(refOrId);
+    if (image === undefined) return;
+    await this.#tools.store.catalog.removeNames(image.id);
+    await this.collect();
+  }
+
+  /** The lower directories for a container, topmost first. From here on they stay until `release`. */
+  async mounts(imageId: string, containerId: string): Promise<{ readonly lowers: readonly string[] }> {
+    checkContainer(containerId);
+    const { store } = this.#tools;
+    const image = store.catalog.image(imageId);
+    if (image === undefined) throw notFound(`mount image ${imageId}: there is no such image; pull it again`);
+    using _hold = store.holds.take(holdKey('image', image.id));
+    await store.catalog.addLease({ container: containerId, image: image.id });
+    return { lowers: image.lowers.toReversed().map((lower) => lowerPath(store, lower)) };
+  }
+
+  /** Ends the container's lease; its image goes when it has no name left. No error when there is no lease. */
+  async release(containerId: string): Promise<void> {
+    checkContainer(containerId);
+    const { catalog } = this.#tools.store;
+    const lease = catalog.leases().find(({ container }) => container === containerId);
+    if (lease === undefined) return;
+    await catalog.removeLease(containerId);
+    const isNamed = catalog.names().some(({ image }) => image === lease.image);
+    if (!isNamed) await this.collect();
+  }
+
+  /** The ids of the containers that have a lease. */
+  leases(): readonly string[] {
+    return this.#tools.store.catalog.leases().map(({ container }) => container);
+  }
+
+  /** A file of the image, links followed inside its root; undefined when it is not there. At most 1 MiB. */
+  readFile(imageId: string, path: string, limit: number): Promise<Buffer | undefined> {
+    return this.#files.read(imageId, path, limit);
+  }
+
+  usage(): Promise<ImageUsage> {
+    return Promise.resolve(usageOf(this.#tools.store));
+  }
+
+  /** Removes what no name, no lease and no call in flight needs. */
+  collect(): Promise<void> {
+    return collectGarbage(this.#tools.store, this.#options.log);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#transport[Symbol.dispose]();
+    await this.#tools.gate[Symbol.asyncDispose]();
+  }
+}
+
+/** It becomes a file name. */
+const checkContainer = (id: string): void => {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(id))
+    throw invalid(`container id ${JSON.stringify(id.slice(0, 160))} is not valid`);
+};

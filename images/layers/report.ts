@@ -1,0 +1,44 @@
+import { BerthError } from '../../base/errors.ts';
+
+/** What the unpacker says about a layer. */
+export interface UnpackReport {
+  /** Entries of the archive. */
+  readonly entries: number;
+  /** Bytes of file content. */
+  readonly bytes: number;
+  /** The whole report where the layer invented parents or links to files it lacks, for `layer-fix`; else empty. */
+  readonly records: Buffer;
+}
+
+/** Fields that follow each keyword; every field ends with a NUL. */
+const fields: Readonly<Record<string, number>> = {
+  entries: 1,
+  bytes: 1,
+  root: 3,
+  'opaque-root': 0,
+  parent: 1,
+  hardlink: 2,
+  end: 0,
+};
+
+/** Reads the unpacker's report; without the closing `end` it was cut off. */
+export const parseReport = (report: Buffer | undefined, what: string): UnpackReport => {
+  const words = (report ?? Buffer.alloc(0)).toString('latin1').split('\0');
+  const counts = new Map<string, number>();
+  let needsFixup = false;
+  for (let at = 0; at < words.length; ) {
+    const keyword = words[at] ?? '';
+    const width = fields[keyword];
+    if (width === undefined || at + width >= words.length) break;
+    if (keyword === 'end')
+      return {
+        entries: counts.get('entries') ?? 0,
+        bytes: counts.get('bytes') ?? 0,
+        records: needsFixup && report !== undefined ? report : Buffer.alloc(0),
+      };
+    if (width === 1) counts.set(keyword, Number(words[at + 1]));
+    needsFixup ||= keyword === 'parent' || keyword === 'hardlink';
+    at += 1 + width;
+  }
+  throw new BerthError('internal', `${what}: the unpacker's report is cut off or not understood`);
+};

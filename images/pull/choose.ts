@@ -1,0 +1,63 @@
+import { notFound } from '../../base/errors.ts';
+import { type Descriptor, type ImageManifest, parseManifest } from '../manifest.ts';
+import { indexTypes } from '../media-types.ts';
+import { chooseManifest, describePlatform, imagesIn } from '../platform.ts';
+import type { Document, Source } from '../source.ts';
+import type { Platform } from '../types.ts';
+
+/** The image manifest for a platform and the documents that led to it, the first one asked for first. */
+export interface Choice {
+  readonly manifest: ImageManifest;
+  readonly documents: readonly Document[];
+}
+
+/** Indexes in an index; a tree of indexes in a hostile registry must not be walked for ever. */
+const deepest = 3;
+const mostFetches = 8;
+
+/** Walks from `root` to the manifest for the first of `platforms` that there is. Throws not-found with what there is. */
+export const chooseImage = async (
+  root: Document,
+  platforms: readonly Platform[],
+  fetch: Source['manifest'],
+  signal: AbortSignal,
+): Promise<Choice> => {
+  const seen: Descriptor[] = [];
+  let fetches = 0;
+  const visit = async (document: Document, depth: number): Promise<Choice | undefined> => {
+    const parsed = parseManifest(document.bytes, document.mediaType, `manifest ${document.digest}`);
+    if (parsed.kind === 'manifest') return { manifest: parsed, documents: [document] };
+    seen.push(...imagesIn(parsed.manifests));
+    for (const entry of candidates(parsed.manifests, platforms, depth)) {
+      fetches += 1;
+      if (fetches > mostFetches) return undefined;
+      const child = await fetch(entry.digest, signal);
+      const found = await visit({ ...child, mediaType: entry.mediaType }, depth + 1);
+      if (found !== undefined) return { ...found, documents: [document, ...found.documents] };
+    }
+    return undefined;
+  };
+  const choice = await visit(root, 0);
+  if (choice === undefined) throw notFound(noneFor(root, platforms, seen));
+  return choice;
+};
+
+/** The manifest that fits best, else the nested indexes. */
+const candidates = (
+  entries: readonly Descriptor[],
+  platforms: readonly Platform[],
+  depth: number,
+): readonly Descriptor[] => {
+  const best = chooseManifest(entries, platforms);
+  if (best?.platform !== undefined) return [best];
+  const nested = depth + 1 < deepest ? imagesIn(entries).filter((entry) => indexTypes.includes(entry.mediaType)) : [];
+  return best === undefined ? nested : [...nested, best];
+};
+
+const noneFor = (root: Document, platforms: readonly Platform[], seen: readonly Descriptor[]): string => {
+  const there = new Set(seen.flatMap(({ platform }) => (platform === undefined ? [] : [describePlatform(platform)])));
+  const list = there.size === 0 ? 'no platform' : [...there].slice(0, 40).join(', ');
+  const [best] = platforms;
+  const wanted = best === undefined ? 'this machine' : describePlatform(best);
+  return `index ${root.digest}: no image for ${wanted}; it has ${list}`;
+};

@@ -1,0 +1,94 @@
+import type { Digest } from '../../base/digest.ts';
+import { codeOf, errnoOf } from '../../base/errors.ts';
+import type { BlobStore } from '../blobs/store.ts';
+import { hashed, verified } from '../blobs/verify.ts';
+import type { BlobWriter } from '../blobs/writer.ts';
+import { decompressed } from '../layers/decompress.ts';
+import { treeSize } from '../layers/size.ts';
+import type { Trees } from '../layers/trees.ts';
+import { type UnpackTools, unpack } from '../layers/unpack.ts';
+import type { Descriptor } from '../manifest.ts';
+import type { Source } from '../source.ts';
+
+export interface LayerTools extends UnpackTools {
+  readonly blobs: BlobStore;
+  readonly layers: Trees;
+  readonly keepBlobs: boolean;
+}
+
+export interface LayerJob {
+  readonly source: Source;
+  readonly descriptor: Descriptor;
+  readonly diffId: Digest;
+  readonly signal: AbortSignal;
+  /** Compressed bytes so far. */
+  readonly report: (offset: number) => void;
+}
+
+/** Makes the layer there: from the kept blob where its bytes are still right, else from the source. */
+export const obtainLayer = async (tools: LayerTools, job: LayerJob): Promise<void> => {
+  const { digest } = job.descriptor;
+  if (tools.layers.has(job.diffId)) return;
+  if (tools.blobs.has(digest)) {
+    try {
+      return await unpackFrom(tools, job, tools.blobs.stream(digest), undefined);
+    } catch (error) {
+      if (job.signal.aborted || (await isIntact(tools.blobs, job))) throw error;
+      await tools.blobs.remove(digest);
+    }
+  }
+  await fetchLayer(tools, job);
+};
+
+const fetchLayer = async (tools: LayerTools, job: LayerJob): Promise<void> => {
+  const { digest, size } = job.descriptor;
+  const chunks = job.source.blob(job.descriptor, job.signal);
+  if (!tools.keepBlobs) return unpackFrom(tools, job, chunks, undefined);
+  await using writer = await tools.blobs.writer(digest);
+  await unpackFrom(tools, job, chunks, writer);
+  await tools.blobs.add(digest, size, writer);
+};
+
+/** One pass: every byte is counted, written, hashed, decompressed, hashed and unpacked, and never read again. */
+const unpackFrom = async (
+  tools: LayerTools,
+  job: LayerJob,
+  chunks: AsyncIterable<Buffer>,
+  writer: BlobWriter | undefined,
+): Promise<void> => {
+  const { descriptor, diffId, signal } = job;
+  const what = `layer ${descriptor.digest}`;
+  const checked = verified(observed(chunks, job, writer), descriptor, what);
+  const tar = hashed(decompressed(checked, what), diffId, `${what} decompressed`);
+  await using scratch = await tools.layers.scratch('layer');
+  const name = `unpack ${what}`;
+  const { records } = await unpack(tools, { directory: scratch.path, tar, name, signal });
+  const size = await treeSize(tools, `${scratch.path}/fs`, signal);
+  await tools.layers.add(diffId, scratch.path, size, records);
+};
+
+async function* observed(
+  chunks: AsyncIterable<Buffer>,
+  { report, signal }: LayerJob,
+  writer: BlobWriter | undefined,
+): AsyncGenerator<Buffer> {
+  let offset = 0;
+  for await (const chunk of chunks) {
+    signal.throwIfAborted();
+    await writer?.write(chunk);
+    offset += chunk.length;
+    report(offset);
+    yield chunk;
+  }
+}
+
+/** Whether the kept blob is what its name says: then the fault is not in it, and others may need it. */
+const isIntact = async (blobs: BlobStore, { descriptor }: LayerJob): Promise<boolean> => {
+  try {
+    for await (const _ of verified(blobs.stream(descriptor.digest), descriptor, 'blob'));
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'data-loss' || errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+};

@@ -1,0 +1,165 @@
+import type { Digest } from '../../base/digest.ts';
+import { BerthError, invalid, notFound } from '../../base/errors.ts';
+import type { SharedFlights } from '../flights.ts';
+import { holdKey } from '../holds.ts';
+import { type ConfigDocument, chainIds, parseConfig } from '../image-config.ts';
+import { stackLowers } from '../layers/fixups.ts';
+import type { UnpackTools } from '../layers/unpack.ts';
+import type { Limit } from '../limit.ts';
+import type { Descriptor, ImageManifest } from '../manifest.ts';
+import { mostLayers } from '../manifest.ts';
+import { describePlatform } from '../platform.ts';
+import type { StoredImage } from '../records/stored.ts';
+import { nameOf, type Reference } from '../reference.ts';
+import type { Document, Source } from '../source.ts';
+import type { ImageStore } from '../store.ts';
+import type { ImageLayer, Platform, Progress } from '../types.ts';
+import { type Choice, chooseImage } from './choose.ts';
+import { fetchDocument, fetchManifest } from './fetch.ts';
+import { obtainLayer } from './layer.ts';
+
+export interface PullTools extends UnpackTools {
+  readonly store: ImageStore;
+  readonly keepBlobs: boolean;
+  readonly limit: Limit;
+  readonly layerFlights: SharedFlights<void, Progress>;
+}
+
+export interface PullJob {
+  readonly source: Source;
+  readonly reference: Reference;
+  /** What the reference stands for. */
+  readonly root: Document;
+  /** Best first. */
+  readonly platforms: readonly Platform[];
+  readonly signal: AbortSignal;
+  readonly report: (event: Progress) => void;
+}
+
+/** Makes everything of the image there, then its record, then its names. Gives the image id. */
+export const pullImage = async (tools: PullTools, job: PullJob): Promise<Digest> => {
+  const { store } = tools;
+  using _root = store.holds.take(holdKey('blob', job.root.digest));
+  const fetch = fetchManifest(store.blobs, job.source);
+  const choice = await chooseImage(job.root, job.platforms, fetch, job.signal);
+  using _image = store.holds.take(...keysOfManifest(choice));
+  const configBytes = await fetchDocument(store.blobs, job.source, choice.manifest.config, job.signal);
+  const config = parseConfig(configBytes, `image config ${choice.manifest.config.digest}`);
+  checkConfig(choice.manifest, config, job.platforms);
+  const chain = chainIds(config.diffIds);
+  using _layers = store.holds.take(
+    ...config.diffIds.map((id) => holdKey('layer', id)),
+    ...chain.map((id) => holdKey('fixup', id)),
+  );
+  const layers = choice.manifest.layers.map((descriptor, i) => layerOf(descriptor, config.diffIds[i]));
+  await obtainLayers(tools, job, choice.manifest.layers, layers);
+  const image = await assemble(tools, job, choice, config, layers);
+  job.signal.throwIfAborted();
+  await commit(tools, job, choice, configBytes, image);
+  return image.id;
+};
+
+const keysOfManifest = ({ manifest, documents }: Choice): readonly string[] => [
+  holdKey('image', manifest.config.digest),
+  ...[manifest.config, ...manifest.layers, ...documents].map(({ digest }) => holdKey('blob', digest)),
+];
+
+const layerOf = ({ digest, size, mediaType }: Descriptor, diffId: Digest | undefined): ImageLayer => {
+  if (diffId === undefined) throw invalid(`layer ${digest}: the image config has no diff_id for it`);
+  return { diffId, digest, size, mediaType };
+};
+
+const checkConfig = (manifest: ImageManifest, config: ConfigDocument, platforms: readonly Platform[]): void => {
+  const { digest } = manifest.config;
+  if (config.diffIds.length !== manifest.layers.length)
+    throw invalid(
+      `image config ${digest}: ${config.diffIds.length} diff_ids for the manifest's ${manifest.layers.length} layers`,
+    );
+  const { os, architecture } = config.platform;
+  // Old tools left it out.
+  if (architecture === '') return;
+  const [best] = platforms;
+  if (best === undefined || platforms.some((item) => item.os === os && item.architecture === architecture)) return;
+  throw notFound(
+    `image config ${digest}: the image is for ${describePlatform(config.platform)}, not for ${describePlatform(best)}`,
+  );
+};
+
+/** All at once; the first failure ends the others, and none is left running when this returns. */
+const obtainLayers = async (
+  tools: PullTools,
+  job: PullJob,
+  descriptors: readonly Descriptor[],
+  layers: readonly ImageLayer[],
+): Promise<void> => {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([job.signal, stop.signal]);
+  const tasks = layers.map(async ({ diffId }, i) => {
+    const descriptor = descriptors[i];
+    if (descriptor !== undefined) await obtainOne(tools, { ...job, signal }, descriptor, diffId);
+  });
+  let first: unknown;
+  const watched = tasks.map((task) =>
+    task.catch((error: unknown) => {
+      first ??= error;
+      stop.abort(error);
+    }),
+  );
+  await Promise.all(watched);
+  if (first !== undefined) throw first;
+};
+
+const obtainOne = (tools: PullTools, job: PullJob, descriptor: Descriptor, diffId: Digest): Promise<void> => {
+  const { digest, size: total } = descriptor;
+  const { store, limit } = tools;
+  return tools.layerFlights.join(diffId, job.signal, job.report, async ({ signal, report }) => {
+    report({ digest, offset: 0, total, phase: 'waiting' });
+    const onBytes = (offset: number): void => report({ digest, offset, total, phase: 'fetching' });
+    const work = { source: job.source, descriptor, diffId, signal, report: onBytes };
+    await limit.run(signal, () => obtainLayer({ ...tools, blobs: store.blobs, layers: store.layers }, work));
+    report({ digest, offset: total, total, phase: 'done' });
+  });
+};
+
+const assemble = async (
+  tools: PullTools,
+  job: PullJob,
+  { manifest, documents }: Choice,
+  config: ConfigDocument,
+  layers: readonly ImageLayer[],
+): Promise<StoredImage> => {
+  const { layers: layerTrees, fixups } = tools.store;
+  const lowers = await stackLowers({ ...tools, layers: layerTrees, fixups }, config.diffIds, job.signal);
+  if (lowers.length > mostLayers)
+    throw new BerthError('unimplemented', `image ${manifest.config.digest}: ${lowers.length} layers with its fix-ups`);
+  const last = documents.at(-1) ?? job.root;
+  const sizes = [last.bytes.length, manifest.config.size, ...layers.map(({ size }) => size)];
+  return {
+    id: manifest.config.digest,
+    manifest: last.digest,
+    size: sizes.reduce((sum, size) => sum + size, 0),
+    config: config.config,
+    layers,
+    lowers,
+  };
+};
+
+/** The name comes last: it never points to what is not whole. The tag comes after the digest, so no tag lacks one. */
+const commit = async (
+  { store }: PullTools,
+  { reference, root }: PullJob,
+  { documents }: Choice,
+  configBytes: Buffer,
+  image: StoredImage,
+): Promise<void> => {
+  const { blobs, catalog } = store;
+  await Promise.all([
+    blobs.put(image.id, configBytes),
+    ...documents.map(({ digest, bytes }) => blobs.put(digest, bytes)),
+  ]);
+  await catalog.addImage(image);
+  const target = root.digest;
+  await catalog.addName({ name: `${nameOf(reference)}@${target}`, image: image.id, target });
+  if (reference.tag !== undefined)
+    await catalog.addName({ name: `${nameOf(reference)}:${reference.tag}`, image: image.id, target });
+};

@@ -1,0 +1,56 @@
+import { invalid, notFound } from '../base/errors.ts';
+import { Flights } from '../base/locks.ts';
+import { holdKey } from './holds.ts';
+import { lowerPath } from './layers/fixups.ts';
+import { runHelper } from './layers/helper.ts';
+import type { ImageStore } from './store.ts';
+import type { Helper } from './types.ts';
+
+/** What the helper's stdout holds. */
+const longest = 1 << 20;
+const mostCached = 64;
+const isMissing = 3;
+
+/** Reads files out of the merged layers, by the confined helper; what an image holds never changes, so it is kept. */
+export class FileReader {
+  readonly #store: ImageStore;
+  readonly #helper: Helper;
+  readonly #program: string;
+  readonly #flights = new Flights<Buffer | undefined>();
+  readonly #cache = new Map<string, Buffer | undefined>();
+
+  constructor(store: ImageStore, helper: Helper, program: string) {
+    this.#store = store;
+    this.#helper = helper;
+    this.#program = program;
+  }
+
+  /** The file's bytes, undefined when the image has none there; more than `limit` bytes (at most 1 MiB) is an error. */
+  read(imageId: string, path: string, limit: number): Promise<Buffer | undefined> {
+    if (limit > longest) throw invalid(`read ${path} of image ${imageId}: limit ${limit} is more than ${longest}`);
+    const key = JSON.stringify([imageId, path, limit]);
+    if (this.#cache.has(key)) return Promise.resolve(this.#cache.get(key));
+    return this.#flights.join(key, async () => {
+      const bytes = await this.#run(imageId, path, limit);
+      this.#keep(key, bytes);
+      return bytes;
+    });
+  }
+
+  #keep(key: string, bytes: Buffer | undefined): void {
+    const [oldest] = this.#cache.keys();
+    if (this.#cache.size >= mostCached && oldest !== undefined) this.#cache.delete(oldest);
+    this.#cache.set(key, bytes);
+  }
+
+  async #run(imageId: string, path: string, limit: number): Promise<Buffer | undefined> {
+    const image = this.#store.catalog.image(imageId);
+    if (image === undefined) throw notFound(`read ${path} of image ${imageId}: there is no such image`);
+    using _hold = this.#store.holds.take(holdKey('image', image.id));
+    const lowers = image.lowers.toReversed().flatMap((lower) => ['--lower', lowerPath(this.#store, lower)]);
+    const argv = [this.#program, 'layer-read', '--limit', String(limit), '--path', path, ...lowers];
+    const name = `read ${JSON.stringify(path.slice(0, 200))} of image`;
+    const { code, stdout } = await runHelper(this.#helper, { argv, name }, [0, isMissing]);
+    return code === isMissing ? undefined : stdout;
+  }
+}

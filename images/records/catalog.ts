@@ -1,0 +1,155 @@
+import { type Digest, digestParts, isDigest, sha256 } from '../../base/digest.ts';
+import { isTemporary } from '../../base/files.ts';
+import type { Paths } from '../paths.ts';
+import { formatReference, parseReference } from '../reference.ts';
+import type { ImageRecord, Log } from '../types.ts';
+import { RecordFiles } from './files.ts';
+import {
+  readImage,
+  readLease,
+  readName,
+  type StoredImage,
+  type StoredLease,
+  type StoredName,
+  serialise,
+} from './stored.ts';
+import { viewOf } from './view.ts';
+
+/** The shortest start of an id that is looked up; shorter ones are rather names. */
+const shortestPrefix = 6;
+
+/** Images, names and leases: on disk one file an object, all of them in memory. Reads never wait for anything. */
+export class Catalog {
+  readonly #images = new Map<Digest, StoredImage>();
+  readonly #names = new Map<string, StoredName>();
+  readonly #leases = new Map<string, StoredLease>();
+  readonly #imageFiles: RecordFiles<StoredImage>;
+  readonly #nameFiles: RecordFiles<StoredName>;
+  readonly #leaseFiles: RecordFiles<StoredLease>;
+  #views: ReadonlyMap<Digest, ImageRecord> | undefined;
+
+  private constructor(paths: Paths) {
+    this.#imageFiles = new RecordFiles(paths.images);
+    this.#nameFiles = new RecordFiles(paths.names);
+    this.#leaseFiles = new RecordFiles(paths.leases);
+  }
+
+  static async open(paths: Paths, log: Log): Promise<Catalog> {
+    const catalog = new Catalog(paths);
+    const files = [catalog.#imageFiles, catalog.#nameFiles, catalog.#leaseFiles];
+    await Promise.all(files.map((each) => each.clean(isTemporary)));
+    const [images, names, leases] = await Promise.all([
+      catalog.#imageFiles.load(readImage, log),
+      catalog.#nameFiles.load(readName, log),
+      catalog.#leaseFiles.load(readLease, log),
+    ]);
+    for (const image of images) catalog.#images.set(image.id, image);
+    for (const name of names) catalog.#names.set(name.name, name);
+    for (const lease of leases) catalog.#leases.set(lease.container, lease);
+    return catalog;
+  }
+
+  /** Every image that has a name. */
+  list(): readonly ImageRecord[] {
+    return [...this.#view().values()];
+  }
+
+  /** By name, name and digest, id, or the start of an id (6 hex characters or more) that only one image has. */
+  resolve(text: string): ImageRecord | undefined {
+    const hex = /^(?:sha256:)?([0-9a-f]{6,64})$/.exec(text)?.[1];
+    if (hex?.length === 64) return this.#view().get(`sha256:${hex}` as Digest);
+    return this.#byName(text) ?? (hex === undefined ? undefined : this.#byPrefix(hex));
+  }
+
+  #byName(text: string): ImageRecord | undefined {
+    try {
+      const name = this.#names.get(formatReference(parseReference(text)));
+      return name === undefined ? undefined : this.#view().get(name.image);
+    } catch {
+      return undefined;
+    }
+  }
+
+  #byPrefix(hex: string): ImageRecord | undefined {
+    if (hex.length < shortestPrefix) return undefined;
+    const found = this.list().filter(({ id }) => id.startsWith(`sha256:${hex}`));
+    return found.length === 1 ? found[0] : undefined;
+  }
+
+  #view(): ReadonlyMap<Digest, ImageRecord> {
+    this.#views ??= viewOf(this.#images, this.#names.values());
+    return this.#views;
+  }
+
+  /** Also images without a name that a container still uses. */
+  image(id: string): StoredImage | undefined {
+    return isDigest(id) ? this.#images.get(id) : undefined;
+  }
+
+  images(): readonly StoredImage[] {
+    return [...this.#images.values()];
+  }
+
+  names(): readonly StoredName[] {
+    return [...this.#names.values()];
+  }
+
+  leases(): readonly StoredLease[] {
+    return [...this.#leases.values()];
+  }
+
+  addImage(image: StoredImage): Promise<void> {
+    return this.#imageFiles.write(digestParts(image.id).hex, serialise(image), () => {
+      this.#images.set(image.id, image);
+      this.#views = undefined;
+    });
+  }
+
+  addName(name: StoredName): Promise<void> {
+    return this.#nameFiles.write(keyOf(name.name), serialise(name), () => {
+      this.#names.set(name.name, name);
+      this.#views = undefined;
+    });
+  }
+
+  /** Tags first: while a name is left, it is by digest. */
+  async removeNames(image: Digest): Promise<void> {
+    const names = this.names().filter((name) => name.image === image);
+    for (const { name } of names.toSorted((a, b) => Number(a.name.includes('@')) - Number(b.name.includes('@'))))
+      await this.#nameFiles.remove(
+        keyOf(name),
+        () => this.#names.get(name)?.image === image,
+        () => {
+          this.#names.delete(name);
+          this.#views = undefined;
+        },
+      );
+  }
+
+  addLease(lease: StoredLease): Promise<void> {
+    const { container } = lease;
+    return this.#leaseFiles.write(container, serialise(lease), () => this.#leases.set(container, lease));
+  }
+
+  removeLease(container: string): Promise<void> {
+    return this.#leaseFiles.remove(
+      container,
+      () => true,
+      () => this.#leases.delete(container),
+    );
+  }
+
+  /** Forgets an image at once; its file goes when its turn comes, unless it was pulled anew. */
+  removeImage(id: Digest): Promise<void> {
+    this.#images.delete(id);
+    this.#views = undefined;
+    return this.#imageFiles.remove(
+      digestParts(id).hex,
+      () => !this.#images.has(id),
+      () => undefined,
+    );
+  }
+}
+
+/** A file name of fixed length for any name. */
+const keyOf = (name: string): string => digestParts(sha256(name)).hex;

@@ -1,0 +1,101 @@
+import { type Digest, isDigest } from '../../base/digest.ts';
+import { invalid } from '../../base/errors.ts';
+import {
+  isObject,
+  type JsonObject,
+  objectField,
+  objectsField,
+  sizeField,
+  textField,
+  textMapField,
+  textsField,
+} from '../json.ts';
+import type { Lower } from '../layers/fixups.ts';
+import type { ImageConfig, ImageLayer } from '../types.ts';
+
+/** An image on disk: `images/<hex of its config>.json`. */
+export interface StoredImage {
+  readonly id: Digest;
+  readonly manifest: Digest;
+  readonly size: number;
+  readonly config: ImageConfig;
+  /** Lowest first. */
+  readonly layers: readonly ImageLayer[];
+  /** Lowest first. */
+  readonly lowers: readonly Lower[];
+}
+
+/** A name on disk, one file each, so that a tag moves by one atomic write. */
+export interface StoredName {
+  readonly name: string;
+  readonly image: Digest;
+  /** The manifest or index that the name stood for when it was pulled. */
+  readonly target: Digest;
+}
+
+/** What a container needs: its image's layers stay until the lease is released. */
+export interface StoredLease {
+  readonly container: string;
+  readonly image: Digest;
+}
+
+export const serialise = (record: StoredImage | StoredName | StoredLease): string =>
+  `${JSON.stringify({ version: 1, ...record })}\n`;
+
+const digestField = (object: JsonObject, key: string): Digest => {
+  const text = textField(object, key, 'record');
+  if (!isDigest(text)) throw invalid(`record: ${key} is not a digest`);
+  return text;
+};
+
+const checkVersion = (value: unknown): JsonObject => {
+  if (!isObject(value) || value.version !== 1) throw invalid('record: not of version 1');
+  return value;
+};
+
+export const readImage = (value: unknown): StoredImage => {
+  const object = checkVersion(value);
+  return {
+    id: digestField(object, 'id'),
+    manifest: digestField(object, 'manifest'),
+    size: sizeField(object, 'size', 'record'),
+    config: readConfig(objectField(object, 'config', 'record') ?? {}),
+    layers: (objectsField(object, 'layers', 'record') ?? []).map(readLayer),
+    lowers: (objectsField(object, 'lowers', 'record') ?? []).map(readLower),
+  };
+};
+
+const readLayer = (object: JsonObject): ImageLayer => ({
+  diffId: digestField(object, 'diffId'),
+  digest: digestField(object, 'digest'),
+  size: sizeField(object, 'size', 'record'),
+  mediaType: textField(object, 'mediaType', 'record'),
+});
+
+const readLower = (object: JsonObject): Lower => ({
+  kind: object.kind === 'fixup' ? 'fixup' : 'layer',
+  digest: digestField(object, 'digest'),
+});
+
+/** The `config` object of an image's configuration; a JSON null counts as left out. */
+export const readConfig = (config: JsonObject, what = 'record'): ImageConfig => ({
+  User: textField(config, 'User', what),
+  Env: textsField(config, 'Env', what),
+  Entrypoint: textsField(config, 'Entrypoint', what),
+  Cmd: textsField(config, 'Cmd', what),
+  WorkingDir: textField(config, 'WorkingDir', what),
+  Volumes: Object.fromEntries(Object.keys(objectField(config, 'Volumes', what) ?? {}).map((path) => [path, {}])),
+  StopSignal: textField(config, 'StopSignal', what),
+  Labels: textMapField(config, 'Labels', what),
+});
+
+export const readName = (value: unknown): StoredName => {
+  const object = checkVersion(value);
+  const name = textField(object, 'name', 'record');
+  return { name, image: digestField(object, 'image'), target: digestField(object, 'target') };
+};
+
+export const readLease = (value: unknown): StoredLease => {
+  const object = checkVersion(value);
+  return { container: textField(object, 'container', 'record'), image: digestField(object, 'image') };
+};

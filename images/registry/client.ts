@@ -1,0 +1,116 @@
+import { type Digest, isDigest } from '../../base/digest.ts';
+import { BerthError } from '../../base/errors.ts';
+import { checkBytes, digestOf } from '../blobs/verify.ts';
+import { documentLimit } from '../json.ts';
+import type { Descriptor } from '../manifest.ts';
+import { acceptedManifests } from '../media-types.ts';
+import type { Reference } from '../reference.ts';
+import type { Document, Source } from '../source.ts';
+import { Authorizer } from './authorizer.ts';
+import type { Credentials } from './credentials.ts';
+import { failureOf, readWhole } from './reply.ts';
+import { resumed } from './resume.ts';
+import { type RetryPolicy, retrying, retryPolicy } from './temporary.ts';
+import type { Reply, Transport } from './transport.ts';
+
+const mostRedirects = 5;
+const redirects = [301, 302, 303, 307, 308];
+
+/** Docker Hub's API is at another host than its name. */
+const apiHost = (host: string): string => (host === 'docker.io' ? 'registry-1.docker.io' : host);
+
+/** One repository of a registry, by the OCI distribution spec's pull endpoints. */
+export class Registry implements Source {
+  readonly #transport: Transport;
+  readonly #base: URL;
+  readonly #authorizer: Authorizer;
+  readonly #policy: RetryPolicy;
+
+  constructor(
+    transport: Transport,
+    { host, repository }: Reference,
+    credentials: Credentials,
+    policy: RetryPolicy = retryPolicy,
+  ) {
+    this.#transport = transport;
+    this.#base = new URL(`v2/${repository}/`, transport.origin(apiHost(host)));
+    this.#authorizer = new Authorizer(transport, credentials, repository);
+    this.#policy = policy;
+  }
+
+  /** The manifest or index of a tag or digest, at most 4 MiB, checked against its digest. */
+  async manifest(tagOrDigest: string, signal: AbortSignal): Promise<Document> {
+    const what = `manifest ${tagOrDigest}`;
+    const read = async (): Promise<[Reply, Buffer]> => {
+      const reply = await this.#get(`manifests/${tagOrDigest}`, { accept: acceptedManifests }, what, signal);
+      return [reply, await readWhole(reply, documentLimit, what)];
+    };
+    const [reply, bytes] = await retrying(read, this.#policy, signal);
+    const mediaType = (reply.headers['content-type'] ?? '').split(';', 1)[0]?.trim() ?? '';
+    return { bytes, mediaType, digest: checkManifest(bytes, tagOrDigest, reply, what) };
+  }
+
+  blob(descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Buffer> {
+    const what = `blob ${descriptor.digest}`;
+    const open = (offset: number): Promise<Reply> => {
+      const headers: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
+      return this.#get(`blobs/${descriptor.digest}`, headers, what, signal);
+    };
+    return resumed(open, { size: descriptor.size, what, policy: this.#policy, signal });
+  }
+
+  /** GET with credentials where they belong; a reply that is not a success is an error. */
+  async #get(
+    path: string,
+    wanted: Readonly<Record<string, string>>,
+    what: string,
+    signal: AbortSignal,
+  ): Promise<Reply> {
+    const headers = { ...wanted, 'accept-encoding': 'identity', 'user-agent': 'berth' };
+    const first = new URL(path, this.#base);
+    let reply = await this.#sendAuthorized(first, headers, signal);
+    for (let hops = 0; redirects.includes(reply.status); hops += 1) {
+      if (hops === mostRedirects) throw new BerthError('unavailable', `${what}: more than ${mostRedirects} redirects`);
+      reply = await this.#follow(reply, headers, what, signal);
+    }
+    if (reply.status === 200 || reply.status === 206) return reply;
+    throw await failureOf(reply, what);
+  }
+
+  async #follow(
+    reply: Reply,
+    headers: Readonly<Record<string, string>>,
+    what: string,
+    signal: AbortSignal,
+  ): Promise<Reply> {
+    reply.discard();
+    const url = URL.parse(reply.headers.location ?? '', reply.url.href);
+    if (url === null) throw new BerthError('unavailable', `${what}: ${reply.url.host} redirects to what is not a URL`);
+    url.username = '';
+    url.password = '';
+    // Credentials are the registry's own (CVE-2020-15157); another origin gets the bare request.
+    if (url.origin === this.#base.origin) return this.#sendAuthorized(url, headers, signal);
+    return this.#transport.send(url, { headers, signal });
+  }
+
+  /** A 401 is answered once with what its challenge asks for. */
+  async #sendAuthorized(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Reply> {
+    const used = this.#authorizer.header;
+    const reply = await this.#transport.send(url, { headers: withHeader(headers, used), signal });
+    if (reply.status !== 401) return reply;
+    reply.discard();
+    await this.#authorizer.renew(used, reply, signal);
+    return this.#transport.send(url, { headers: withHeader(headers, this.#authorizer.header), signal });
+  }
+}
+
+const withHeader = (headers: Readonly<Record<string, string>>, authorization: string | undefined) =>
+  authorization === undefined ? headers : { ...headers, authorization };
+
+const checkManifest = (bytes: Buffer, asked: string, reply: Reply, what: string): Digest => {
+  const told = reply.headers['docker-content-digest'];
+  if (typeof told === 'string' && isDigest(told)) checkBytes(bytes, told, what);
+  if (!isDigest(asked)) return digestOf(bytes);
+  checkBytes(bytes, asked, what);
+  return asked;
+};

@@ -1,0 +1,90 @@
+import { messageOf } from '../base/errors.ts';
+import { makeDirectory, namesIn, removeTree, setMode } from '../base/files.ts';
+import { BlobStore } from './blobs/store.ts';
+import { Holds, holdKey } from './holds.ts';
+import type { Lower } from './layers/fixups.ts';
+import { Trees } from './layers/trees.ts';
+import type { Paths } from './paths.ts';
+import { Catalog } from './records/catalog.ts';
+import type { StoredImage } from './records/stored.ts';
+import type { Log } from './types.ts';
+
+/** Everything of images/ that is on disk. */
+export interface ImageStore {
+  readonly paths: Paths;
+  readonly blobs: BlobStore;
+  readonly layers: Trees;
+  readonly fixups: Trees;
+  readonly catalog: Catalog;
+  readonly holds: Holds;
+}
+
+/** Loads what is there, in parallel; what was in the making when the daemon ended is removed. */
+export const openStore = async (paths: Paths, log: Log): Promise<ImageStore> => {
+  await makeDirectory(paths.base);
+  // Readable by anyone once is readable for ever after (CVE-2021-41103): set at every start.
+  await setMode(paths.base, 0o700);
+  await Promise.all(paths.directories.map((directory) => makeDirectory(directory)));
+  const left = await namesIn(paths.temporary);
+  await Promise.all(left.map((name) => removeTree(`${paths.temporary}/${name}`)));
+  const [blobs, layers, fixups, catalog] = await Promise.all([
+    BlobStore.open(paths),
+    Trees.open(paths.layers, paths, log),
+    Trees.open(paths.fixups, paths, log),
+    Catalog.open(paths, log),
+  ]);
+  const store = { paths, blobs, layers, fixups, catalog, holds: new Holds() };
+  await dropIncomplete(store, log);
+  return store;
+};
+
+/** An image with a layer that is not there is dropped alone (lesson A10); the next pull fetches what is missing. */
+const dropIncomplete = async (store: ImageStore, log: Log): Promise<void> => {
+  const { catalog } = store;
+  const broken = catalog.images().filter((image) => !isComplete(store, image));
+  for (const { id } of broken) {
+    log.warn({ image: id }, 'image has lost a layer and is dropped; pull it again');
+    await catalog.removeNames(id);
+    await catalog.removeImage(id);
+  }
+  const orphans = catalog.names().filter(({ image }) => catalog.image(image) === undefined);
+  for (const { name, image } of orphans) {
+    log.warn({ name, image }, 'name of an image that is not there is dropped');
+    await catalog.removeNames(image);
+  }
+};
+
+const hasLower = ({ layers, fixups }: ImageStore, { kind, digest }: Lower): boolean =>
+  (kind === 'layer' ? layers : fixups).has(digest);
+
+export const isComplete = (store: ImageStore, image: StoredImage): boolean =>
+  image.lowers.every((lower) => hasLower(store, lower));
+
+/** Removes what no name, no lease and no call in flight needs. Decided in one turn, so that nothing comes between. */
+export const collectGarbage = async (store: ImageStore, log: Log): Promise<void> => {
+  const { catalog, blobs, layers, fixups } = store;
+  const removals = unneededImages(store).map((id) => catalog.removeImage(id));
+  const needed = neededKeys(store);
+  const isFree = (key: string): boolean => !needed.has(key) && !store.holds.has(key);
+  for (const [digest] of blobs.entries()) if (isFree(holdKey('blob', digest))) removals.push(blobs.remove(digest));
+  for (const [digest] of layers.entries()) if (isFree(holdKey('layer', digest))) removals.push(layers.remove(digest));
+  for (const [digest] of fixups.entries()) if (isFree(holdKey('fixup', digest))) removals.push(fixups.remove(digest));
+  for (const result of await Promise.allSettled(removals))
+    if (result.status === 'rejected') log.warn({ error: messageOf(result.reason) }, 'garbage could not be removed');
+};
+
+const unneededImages = ({ catalog, holds }: ImageStore): readonly StoredImage['id'][] => {
+  const roots = new Set([...catalog.names(), ...catalog.leases()].map(({ image }) => image));
+  const ids = catalog.images().map(({ id }) => id);
+  return ids.filter((id) => !roots.has(id) && !holds.has(holdKey('image', id)));
+};
+
+const neededKeys = ({ catalog }: ImageStore): ReadonlySet<string> => {
+  const needed = new Set(catalog.names().map(({ target }) => holdKey('blob', target)));
+  for (const image of catalog.images()) {
+    for (const blob of [image.id, image.manifest]) needed.add(holdKey('blob', blob));
+    for (const { digest } of image.layers) needed.add(holdKey('blob', digest));
+    for (const { kind, digest } of image.lowers) needed.add(holdKey(kind, digest));
+  }
+  return needed;
+};

@@ -1,0 +1,116 @@
+import type { Digest } from '../base/digest.ts';
+
+/** What images/ needs of the spawn agent (`Agent` of shim/agent.ts has it); injected, since the two rooms never meet. */
+export interface Helper {
+  run(request: HelperRequest): Promise<HelperResult>;
+}
+
+export interface HelperRequest {
+  readonly argv: readonly string[];
+  /** At most 1 MiB. */
+  readonly stdin?: Uint8Array;
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+  readonly name: string;
+}
+
+/** stdout and stderr hold 1 MiB each at most. */
+export interface HelperResult {
+  readonly code: number;
+  readonly signal: number;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+}
+
+/** The part of a pino logger that is used here. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+/** CRI's AuthConfig. `auth` is base64 of `user:password`. `serverAddress`, if given, names the only host they are for. */
+export interface RegistryAuth {
+  readonly username?: string;
+  readonly password?: string;
+  readonly auth?: string;
+  readonly serverAddress?: string;
+  readonly identityToken?: string;
+  readonly registryToken?: string;
+}
+
+export interface RegistrySettings {
+  /** `host` or `host:port` that are spoken to without TLS. */
+  readonly plainHttp: readonly string[];
+  /** A transfer without a byte for so long has stalled. */
+  readonly stallSeconds: number;
+}
+
+export interface ImageSettings {
+  /** Keep the compressed blobs beside the layers. */
+  readonly keepBlobs: boolean;
+  /** How many layers are fetched and unpacked at once, over all pulls. */
+  readonly parallelLayers: number;
+}
+
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string;
+}
+
+export type Phase = 'waiting' | 'fetching' | 'done';
+
+/** `offset` of `total` compressed bytes of the layer `digest` have been read and unpacked. */
+export interface Progress {
+  readonly digest: Digest;
+  readonly offset: number;
+  readonly total: number;
+  readonly phase: Phase;
+}
+
+export interface PullOptions {
+  readonly signal: AbortSignal;
+  readonly progress?: (event: Progress) => void;
+  readonly platform?: Platform;
+}
+
+/** The `config` object of an OCI image configuration; what the image left out is empty. */
+export interface ImageConfig {
+  readonly User: string;
+  readonly Env: readonly string[];
+  readonly Entrypoint: readonly string[];
+  readonly Cmd: readonly string[];
+  readonly WorkingDir: string;
+  readonly Volumes: Readonly<Record<string, object>>;
+  readonly StopSignal: string;
+  readonly Labels: Readonly<Record<string, string>>;
+}
+
+/** A layer of an image, lowest first. `size` in compressed bytes, as in the manifest. */
+export interface ImageLayer {
+  readonly diffId: Digest;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly mediaType: string;
+}
+
+export interface ImageRecord {
+  /** The digest of the image's configuration. */
+  readonly id: Digest;
+  /** `docker.io/library/busybox:1.36` */
+  readonly repoTags: readonly string[];
+  /** `docker.io/library/busybox@sha256:…`, the digest of the manifest or index that was asked for. */
+  readonly repoDigests: readonly string[];
+  /** Compressed bytes: manifest, configuration and layers. */
+  readonly size: number;
+  readonly config: ImageConfig;
+  readonly layers: readonly ImageLayer[];
+  readonly pinned: boolean;
+}
+
+export interface ImageUsage {
+  readonly bytes: number;
+  readonly inodes: number;
+  readonly mountpoint: string;
+}
