@@ -8,7 +8,7 @@ import { stringsAt } from './json.ts';
 import type { NetworkConfig, NetworkLog, NetworkStatus } from './types.ts';
 import { chooseVersion, knowsGc, newestVersion } from './version.ts';
 
-/** What new pods use; `conflist` is missing while the network is not ready. */
+/** What new pods use; `conflist` is missing while there is nothing that could be tried. */
 export interface Current {
   readonly status: NetworkStatus;
   readonly conflist: Conflist | undefined;
@@ -84,9 +84,11 @@ export class Chooser {
       supported.filter((list) => list !== undefined),
     );
     if (cniVersion === undefined) return notReady(source, noVersion(conflist, programs, supported));
-    const chosen = { ...conflist, cniVersion };
-    await this.#ask(chosen);
-    return { status: { ready: true, reason: '', message: '', source }, conflist: chosen, embedded };
+    const chosen = { conflist: { ...conflist, cniVersion }, embedded };
+    const no = await this.#ask(chosen.conflist);
+    // STATUS only informs: pods that come all the same are still tried (spec, "STATUS").
+    if (no !== undefined) return { ...notReady(source, no), ...chosen };
+    return { status: { ready: true, reason: '', message: '', source }, ...chosen };
   }
 
   #programs(conflist: Conflist): Promise<readonly { readonly type: string; readonly path: string | undefined }[]> {
@@ -125,11 +127,17 @@ export class Chooser {
     }
   }
 
-  /** STATUS (CNI 1.1) of every plugin; the first that is not ready is the answer. */
-  async #ask(conflist: Conflist): Promise<void> {
-    if (!knowsGc(conflist.cniVersion)) return;
-    for (const plugin of conflist.plugins)
-      await this.#invoker.call({ command: 'STATUS', plugin: plugin.type, stdin: requestConfig(conflist, plugin, {}) });
+  /** STATUS (CNI 1.1) of every plugin: what the first that is not ready says. */
+  async #ask(conflist: Conflist): Promise<string | undefined> {
+    if (!knowsGc(conflist.cniVersion)) return undefined;
+    for (const plugin of conflist.plugins) {
+      const stdin = requestConfig(conflist, plugin, {});
+      const no = await this.#invoker
+        .call({ command: 'STATUS', plugin: plugin.type, stdin })
+        .then(() => undefined, messageOf);
+      if (no !== undefined) return no;
+    }
+    return undefined;
   }
 }
 

@@ -49,7 +49,7 @@ const keptSubnet = async (path: string): Promise<Subnet | undefined> => {
 const subnetsFor = async (config: NetworkConfig, path: string): Promise<Subnets> => {
   if (config.embeddedSubnet !== '') return parseSubnetSetting(config.embeddedSubnet);
   const table = (await orMissing(readFile('/proc/net/route', 'utf8'))) ?? '';
-  return { v4: chooseSubnet(parseRoutes(table, config.embeddedBridge), await keptSubnet(path)), v6: undefined };
+  return { v4: chooseSubnet(parseRoutes(table), config.embeddedBridge, await keptSubnet(path)), v6: undefined };
 };
 
 /**

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BerthError, type ErrorCode, orMissing, within } from '../../base/errors.ts';
+import { BerthError, codeOf, type ErrorCode, messageOf, orMissing } from '../../base/errors.ts';
 import type { PluginConf } from './conflist.ts';
 import { asObject, type JsonObject, parseJson } from './json.ts';
 import type { PluginOutput, PluginRunner } from './types.ts';
@@ -129,9 +129,10 @@ export class Invoker {
 
   async #run(call: PluginCall, program: string, where: string): Promise<PluginOutput> {
     const { command, plugin, attachment, signal } = call;
+    const name = `cni ${plugin} ${command}`;
     try {
       return await this.#runner.run({
-        name: `cni ${plugin} ${command}`,
+        name,
         argv: [program],
         env: this.#environment(command, attachment),
         stdin: Buffer.from(JSON.stringify(call.stdin)),
@@ -140,7 +141,9 @@ export class Invoker {
         ...(signal === undefined ? {} : { signal }),
       });
     } catch (error) {
-      throw within(where, error);
+      const said = messageOf(error);
+      const cause = said.startsWith(`${name}: `) ? said.slice(name.length + 2) : said;
+      throw new BerthError(codeOf(error), `${where}: ${cause}`, { cause: error });
     }
   }
 

@@ -8,6 +8,7 @@ import { Chooser, type Current, notLookedYet } from './current.ts';
 import { onlyAsked } from './embedded.ts';
 import { Gate } from './gate.ts';
 import { Invoker } from './invoke.ts';
+import { eachOf } from './parallel.ts';
 import { type Attachment, Attachments } from './record.ts';
 import type { CniResult } from './result.ts';
 import { RetryQueue } from './retry.ts';
@@ -28,6 +29,9 @@ export interface NetworkOptions {
 
 /** So many failed DELs kubelet is told of; then removal goes on and the background queue tries (lesson A5). */
 const failuresShown = 5;
+
+/** Recoveries side by side: each starts several processes. */
+const atOnce = 8;
 
 const defaultTimes: WatchTimes = { settleMs: 100, rescanMs: 5_000 };
 
@@ -76,7 +80,7 @@ export class Network implements AsyncDisposable {
     return this.#turn(`set up network of sandbox ${sandbox.id}`, sandbox.id, async () => {
       const attachment = this.#plan(sandbox);
       const old = await this.#records.load(sandbox.id);
-      if (old !== undefined) await this.#chain.remove(old, { force: false });
+      if (old !== undefined) await this.#chain.remove(old === 'broken' ? attachment : old, { force: false });
       signal.throwIfAborted();
       this.#own.add(sandbox.id);
       return this.#chain.add(attachment, signal).catch((error: unknown) => this.#afterFailure(sandbox.id, error));
@@ -87,16 +91,18 @@ export class Network implements AsyncDisposable {
   check(sandboxId: string): Promise<void> {
     return this.#turn(`check network of sandbox ${sandboxId}`, sandboxId, async () => {
       const attachment = await this.#records.load(sandboxId);
-      if (attachment?.state !== 'added') throw new BerthError('not-found', 'it has no network');
+      if (attachment === undefined || attachment === 'broken' || attachment.state !== 'added')
+        throw new BerthError('not-found', 'it has no network');
       await this.#chain.check(attachment);
     });
   }
 
   /** DEL; nothing to do is no error. After `failuresShown` errors it gives up towards the caller, not towards the node. */
-  teardown(sandbox: { readonly id: string }): Promise<void> {
+  teardown(sandbox: NetworkSandbox): Promise<void> {
     return this.#turn(`tear down network of sandbox ${sandbox.id}`, sandbox.id, async () => {
-      const attachment = await this.#records.load(sandbox.id);
-      if (attachment !== undefined) await this.#remove(attachment);
+      const kept = await this.#records.load(sandbox.id);
+      // What ADD was called with is lost with the record: the node's configuration of today is the best guess.
+      if (kept !== undefined) await this.#remove(kept === 'broken' ? this.#plan(sandbox) : kept);
       this.#own.delete(sandbox.id);
     });
   }
@@ -106,14 +112,14 @@ export class Network implements AsyncDisposable {
    * gone (lesson A6). What fails is tried again in the background.
    */
   async recover(): Promise<void> {
-    await Promise.all((await this.#records.ids()).map((id) => this.#recoverOne(id)));
+    await eachOf(await this.#records.ids(), atOnce, (id) => this.#recoverOne(id));
   }
 
   /** DEL for attachments of sandboxes that are no more, then GC with the live ones where the plugins know it. */
   async collect(live: readonly string[]): Promise<void> {
     const alive = new Set(live);
-    const ids = await this.#records.ids();
-    await Promise.all(ids.filter((id) => !alive.has(id) && !this.#own.has(id)).map((id) => this.#inBackground(id)));
+    const lost = (await this.#records.ids()).filter((id) => !alive.has(id) && !this.#own.has(id));
+    await eachOf(lost, atOnce, (id) => this.#inBackground(id));
     const conflist = this.#current.conflist;
     if (conflist !== undefined && !conflist.disableGC && knowsGc(conflist.cniVersion)) await this.#garbage(conflist);
   }
@@ -171,25 +177,23 @@ export class Network implements AsyncDisposable {
     }
   }
 
+  /** True when nothing is left to do. */
   async #retry(id: string): Promise<boolean> {
-    const done = await this.#locks.run(id, () =>
-      this.#gate.shared(async () => {
-        const attachment = await this.#records.load(id);
-        if (attachment === undefined) return true;
-        return this.#chain.remove(attachment, { force: true }).then(
-          () => true,
-          (error: unknown) => {
-            this.#log.warn(
-              { sandbox: id, err: error },
-              `network of sandbox ${id} not removed yet: ${messageOf(error)}`,
-            );
-            return false;
-          },
-        );
-      }),
-    );
-    if (done) this.#log.info({ sandbox: id }, `network of sandbox ${id} removed in the background`);
-    return done;
+    return this.#locks.run(id, () => this.#gate.shared(() => this.#tryRemove(id)));
+  }
+
+  async #tryRemove(id: string): Promise<boolean> {
+    try {
+      const attachment = await this.#records.load(id);
+      if (attachment === undefined) return true;
+      if (attachment === 'broken') await this.#records.setAside(id);
+      else await this.#chain.remove(attachment, { force: true });
+      this.#log.info({ sandbox: id }, `network of sandbox ${id} removed in the background`);
+      return true;
+    } catch (error) {
+      this.#log.warn({ sandbox: id, err: error }, `network of sandbox ${id} not removed yet: ${messageOf(error)}`);
+      return false;
+    }
   }
 
   async #inBackground(id: string): Promise<void> {
@@ -199,7 +203,7 @@ export class Network implements AsyncDisposable {
   async #recoverOne(id: string): Promise<void> {
     try {
       const attachment = await this.#records.load(id);
-      if (attachment === undefined) return;
+      if (attachment === undefined || attachment === 'broken') return;
       if (attachment.state === 'adding' || (await livingNetns(attachment.netnsPath)) === '')
         await this.#inBackground(id);
     } catch (error) {
@@ -209,10 +213,13 @@ export class Network implements AsyncDisposable {
 
   #garbage(conflist: Conflist): Promise<void> {
     return this.#gate.alone(async () => {
-      const kept = await Promise.all((await this.#records.ids()).map((id) => this.#records.load(id)));
+      const ids = await this.#records.ids();
+      const kept = await Promise.all(ids.map((id) => this.#records.load(id)));
+      // A record that cannot be read may be of a live attachment, and GC would take its address.
+      if (kept.includes('broken')) return;
       await this.#chain.collect(
         conflist,
-        kept.filter((attachment) => attachment !== undefined),
+        kept.filter((one) => one !== undefined && one !== 'broken'),
       );
     });
   }

@@ -1,5 +1,5 @@
 import { isId } from '../../base/digest.ts';
-import { BerthError } from '../../base/errors.ts';
+import { BerthError, messageOf } from '../../base/errors.ts';
 import {
   isTemporary,
   joinUnder,
@@ -68,6 +68,8 @@ export class Attachments {
 
   static async open(directory: string, log: NetworkLog): Promise<Attachments> {
     await makeDirectory(directory);
+    const halfWritten = (await namesIn(directory)).filter(isTemporary);
+    await Promise.all(halfWritten.map((name) => removeTree(joinUnder(directory, name))));
     return new Attachments(directory, log);
   }
 
@@ -75,28 +77,31 @@ export class Attachments {
     return writeAtomic(this.#path(attachment.sandboxId), format(attachment));
   }
 
-  /** Undefined when there is none. A file that cannot be read is set aside with a warning (lesson A8). */
-  async load(sandboxId: string): Promise<Attachment | undefined> {
+  /** Undefined when there is none; `broken`, with a warning, when it cannot be read (lesson A8). */
+  async load(sandboxId: string): Promise<Attachment | 'broken' | undefined> {
     const path = this.#path(sandboxId);
     const bytes = await readLimited(path, sizeLimit);
     if (bytes === undefined) return undefined;
     try {
       return parse(bytes.toString('utf8'), path);
     } catch (error) {
-      await moveInto(path, `${path}.broken`);
-      this.#log.warn({ err: error, sandbox: sandboxId }, `network record set aside as ${path}.broken`);
-      return undefined;
+      this.#log.warn({ err: error, sandbox: sandboxId }, `network record of sandbox ${sandboxId}: ${messageOf(error)}`);
+      return 'broken';
     }
+  }
+
+  /** Keeps a broken record out of the way, for a person to look at. */
+  setAside(sandboxId: string): Promise<void> {
+    return moveInto(this.#path(sandboxId), `${this.#path(sandboxId)}.broken`);
   }
 
   remove(sandboxId: string): Promise<void> {
     return removeTree(this.#path(sandboxId));
   }
 
-  /** Sandbox ids that have a record. Temporary files of a write that a crash ended are removed. */
+  /** Sandbox ids that have a record. */
   async ids(): Promise<readonly string[]> {
     const names = await namesIn(this.#directory);
-    await Promise.all(names.filter(isTemporary).map((name) => removeTree(joinUnder(this.#directory, name))));
     return names.flatMap((name) => (name.endsWith('.json') && isId(name.slice(0, -5)) ? [name.slice(0, -5)] : []));
   }
 

@@ -19,14 +19,9 @@ const header = 'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tM
 const line = (device: string, destination: string, mask: string): string =>
   `${device}\t${destination}\t00000000\t0001\t0\t0\t0\t${mask}\t0\t0\t0  `;
 
-test('the route table is read without the default route and without our own bridge', (t) => {
-  const table = [
-    header,
-    line('eth0', '00000000', '00000000'),
-    line('eth0', '0002000A', '00FFFFFF'),
-    line('berth0', '0000D20A', '0000FFFF'),
-  ];
-  t.deepEqual(parseRoutes(table.join('\n'), 'berth0').map(formatSubnet), ['10.0.2.0/24']);
+test('the route table is read without the default route', (t) => {
+  const table = [header, line('eth0', '00000000', '00000000'), line('eth0', '0002000A', '00FFFFFF')].join('\n');
+  t.deepEqual(parseRoutes(table), [{ device: 'eth0', subnet: subnet('10.0.2.0/24') }]);
 });
 
 test('networks overlap when one holds the other, and not side by side', (t) => {
@@ -35,17 +30,43 @@ test('networks overlap when one holds the other, and not side by side', (t) => {
   t.false(overlaps(subnet('10.211.0.0/16'), subnet('10.210.0.0/16')));
 });
 
-test('the subnet chosen overlaps no route, stays what it was, and moves away when a route comes', (t) => {
-  t.is(formatSubnet(chooseSubnet([], undefined)), '10.210.0.0/16');
-  t.is(formatSubnet(chooseSubnet([subnet('10.210.8.0/24')], undefined)), '10.211.0.0/16');
-  t.is(formatSubnet(chooseSubnet([], subnet('10.220.0.0/16'))), '10.220.0.0/16');
-  t.is(formatSubnet(chooseSubnet([subnet('10.220.1.0/24')], subnet('10.220.0.0/16'))), '10.210.0.0/16');
-  t.is(formatSubnet(chooseSubnet([subnet('10.0.0.0/8')], undefined)), '172.16.0.0/16');
+const choose = (routes: readonly (readonly [string, string])[], kept?: string): string =>
+  formatSubnet(
+    chooseSubnet(
+      routes.map(([device, text]) => ({ device, subnet: subnet(text) })),
+      'berth0',
+      kept === undefined ? undefined : subnet(kept),
+    ),
+  );
+
+test('the subnet chosen overlaps no route, and moves away when a route comes before the bridge is there', (t) => {
+  t.is(choose([]), '10.210.0.0/16');
+  t.is(choose([['eth0', '10.210.8.0/24']]), '10.211.0.0/16');
+  t.is(choose([['eth0', '10.220.1.0/24']], '10.220.0.0/16'), '10.210.0.0/16');
+  t.is(choose([['eth0', '10.0.0.0/8']]), '172.16.0.0/16');
+});
+
+test('the subnet stays what it was, also under a route that comes while the bridge is in use', (t) => {
+  t.is(choose([], '10.220.0.0/16'), '10.220.0.0/16');
+  t.is(
+    choose(
+      [
+        ['berth0', '10.220.0.0/16'],
+        ['tun0', '10.0.0.0/8'],
+      ],
+      '10.220.0.0/16',
+    ),
+    '10.220.0.0/16',
+  );
 });
 
 test('when no private subnet is free the error says which key to set', (t) => {
-  const all = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'].map(subnet);
-  t.throws(() => chooseSubnet(all, undefined), { message: /network\.embedded_subnet/ });
+  const all: readonly (readonly [string, string])[] = [
+    ['a', '10.0.0.0/8'],
+    ['b', '172.16.0.0/12'],
+    ['c', '192.168.0.0/16'],
+  ];
+  t.throws(() => choose(all), { message: /network\.embedded_subnet/ });
 });
 
 for (const text of [

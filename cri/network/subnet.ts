@@ -29,16 +29,21 @@ export const overlaps = (a: Subnet, b: Subnet): boolean => {
 
 const littleEndian = (hex: string): number => Buffer.from(hex, 'hex').readUInt32LE(0);
 
-/** Routes of /proc/net/route but the default route and those through `except` (our own bridge). */
-export const parseRoutes = (text: string, except: string): readonly Subnet[] =>
+export interface Route {
+  readonly device: string;
+  readonly subnet: Subnet;
+}
+
+/** Routes of /proc/net/route but the default route. */
+export const parseRoutes = (text: string): readonly Route[] =>
   text
     .split('\n')
     .slice(1)
     .flatMap((line) => {
-      const [device, destination = '', , , , , , mask = ''] = line.trim().split(/\s+/);
-      if (device === except || !/^[0-9A-F]{8}$/.test(destination) || !/^[0-9A-F]{8}$/.test(mask)) return [];
+      const [device = '', destination = '', , , , , , mask = ''] = line.trim().split(/\s+/);
+      if (!/^[0-9A-F]{8}$/.test(destination) || !/^[0-9A-F]{8}$/.test(mask)) return [];
       const bits = littleEndian(mask).toString(2).replaceAll('0', '').length;
-      return bits === 0 ? [] : [{ base: littleEndian(destination), bits }];
+      return bits === 0 ? [] : [{ device, subnet: { base: littleEndian(destination), bits } }];
     });
 
 /** In this order: little used parts of 10/8, then 172.16/12, then /20s of 192.168/16. */
@@ -49,10 +54,15 @@ const candidates = (): readonly Subnet[] => [
   ...Array.from({ length: 16 }, (_, index) => ({ base: numberOf(`192.168.${index * 16}.0`), bits: 20 })),
 ];
 
-/** The kept subnet while no route of the host overlaps it, else the first candidate that none does. */
-export const chooseSubnet = (routes: readonly Subnet[], kept: Subnet | undefined): Subnet => {
-  const free = (subnet: Subnet): boolean => !routes.some((route) => overlaps(route, subnet));
-  if (kept !== undefined && free(kept)) return kept;
+/**
+ * The kept subnet while the bridge has it or no route of the host overlaps it, else the first candidate that no route
+ * overlaps. A bridge in use cannot change its network: a VPN that comes later must not stop new pods.
+ */
+export const chooseSubnet = (routes: readonly Route[], bridge: string, kept: Subnet | undefined): Subnet => {
+  const others = routes.filter(({ device }) => device !== bridge);
+  const free = (subnet: Subnet): boolean => !others.some((route) => overlaps(route.subnet, subnet));
+  const used = routes.some(({ device, subnet }) => device === bridge && kept !== undefined && overlaps(subnet, kept));
+  if (kept !== undefined && (used || free(kept))) return kept;
   const chosen = candidates().find(free);
   if (chosen === undefined)
     throw new BerthError(

@@ -1,4 +1,4 @@
-import { access, readdir } from 'node:fs/promises';
+import { access, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { bridgeConf, eventually, Inside, leasesOf, type Pod } from './inside.ts';
@@ -76,6 +76,7 @@ test('a CNI plugin outlives the daemon: after recover there is no address, no ve
   await driver.kill();
   await setup;
   t.is((await leasesOf(inside)).length, 1);
+  await t.throwsAsync(inside.exec('flock', '-n', pod.lockPath, 'true'), undefined, 'the orphan still holds the lock');
   const later = await inside.driver();
   await later.call('recover');
   t.deepEqual(
@@ -134,5 +135,20 @@ test('DEL uses the configuration that ADD used, although the node has another on
   await inside.exec('rm', join(inside.confDir, '10-net.conflist'));
   await eventually('the default network', async () => (await driver.status()).source === 'embedded');
   await driver.call('teardown', pod);
+  t.deepEqual(await leftOf(inside, pod), []);
+});
+
+test('A8: a broken record does not stop the daemon, and StopPodSandbox still gives the address back', async (t) => {
+  await using inside = await Inside.open();
+  await inside.writeConf('10-net.conflist', bridgeConf(inside));
+  const driver = await inside.driver();
+  const pod = await inside.makeNetns(inside.pod());
+  await driver.setup(pod);
+  await driver.kill();
+  await writeFile(join(inside.root, 'cni', `${pod.id}.json`), '{"state":');
+  const later = await inside.driver();
+  await later.call('recover');
+  t.true(later.logs.some((line) => line.includes('not JSON')));
+  await later.call('teardown', pod);
   t.deepEqual(await leftOf(inside, pod), []);
 });

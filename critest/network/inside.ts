@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -69,12 +69,12 @@ export class Driver {
     return this.call('status') as Promise<Status>;
   }
 
-  /** kill -9, as a daemon dies. */
+  /** kill -9, as a daemon dies; its agent, which is its only child, dies first. */
   async kill(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const exit = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    await exit;
+    const pid = this.#child.pid;
+    const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ');
+    for (const child of children) if (child !== '') process.kill(Number(child), 'SIGKILL');
+    await end(this.#child);
   }
 
   #take(line: { id?: number; result?: unknown; error?: { code: string; message: string }; log?: string }): void {

@@ -1,8 +1,8 @@
 import { createInterface } from 'node:readline';
 import { codeOf, messageOf } from '../../../base/errors.ts';
+import { Agent } from '../../../shim/agent.ts';
 import { Network } from '../network.ts';
 import type { NetworkConfig, NetworkLog, NetworkSandbox } from '../types.ts';
-import { ProcessRunner } from './process-runner.ts';
 
 /**
  * The Network alone in a process, so that a test can run it in namespaces of its own and kill it. Reads one request a
@@ -25,8 +25,9 @@ const say = (fields: object, message: string): void => print({ log: message, fie
 const log: NetworkLog = { debug: () => undefined, info: say, warn: say };
 
 const options = JSON.parse(process.argv[2] ?? '{}') as Options;
+const agent = await Agent.start({ log: { warn: say, error: say } });
 const network = await Network.open({
-  agent: new ProcessRunner(),
+  agent,
   log,
   watchTimes: { settleMs: 50, rescanMs: 500 },
   ...options,
@@ -37,7 +38,7 @@ const methods: Readonly<Record<string, (params: unknown) => unknown>> = {
     const { sandbox, timeoutMs } = params as { sandbox: NetworkSandbox; timeoutMs: number };
     return network.setup(sandbox, AbortSignal.timeout(timeoutMs));
   },
-  teardown: (params) => network.teardown(params as { id: string }),
+  teardown: (params) => network.teardown(params as NetworkSandbox),
   check: (params) => network.check((params as { id: string }).id),
   status: () => network.status(),
   recover: () => network.recover(),
@@ -52,7 +53,12 @@ const answer = async ({ id, method, params }: Request): Promise<void> => {
   }
 };
 
+const close = async (): Promise<void> => {
+  await network[Symbol.asyncDispose]();
+  await agent[Symbol.asyncDispose]();
+};
+
 print({ id: 0, result: 'ready' });
 const lines = createInterface({ input: process.stdin });
 lines.on('line', (line) => void answer(JSON.parse(line) as Request));
-lines.on('close', () => void network[Symbol.asyncDispose]());
+lines.on('close', () => void close());
