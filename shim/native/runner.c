@@ -1,0 +1,125 @@
+#include "runner.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <linux/keyctl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "sys.h"
+
+static bool op_cgroup_join(struct runner *r, struct reader *in, struct err *e) {
+  (void)r;
+  return write_file_at(AT_FDCWD, read_string(in, NULL), "0", 1, e);
+}
+
+static bool op_join_ns(struct runner *r, struct reader *in, struct err *e) {
+  (void)r;
+  const uint64_t kind = read_number(in);
+  const char *path = read_string(in, NULL);
+  AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fail_errno(e, "open namespace", path);
+  return syscall(SYS_setns, fd, (int)kind) == 0 ? true : fail_errno(e, "join namespace", path);
+}
+
+static bool op_unshare(struct runner *r, struct reader *in, struct err *e) {
+  (void)r;
+  return syscall(SYS_unshare, (int)read_number(in)) == 0 ? true : fail_errno(e, "unshare", "namespaces");
+}
+
+static bool op_join_container(struct runner *r, struct reader *in, struct err *e) {
+  const uint64_t kinds = read_number(in);
+  if (r->container < 0) return fail(e, EINVAL, "join container", "not an exec");
+  if (syscall(SYS_setns, r->container, (int)kinds) < 0) return fail_errno(e, "join container", "its namespaces");
+  close_fd(&r->root);
+  r->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return r->root >= 0 ? true : fail_errno(e, "open", "/");
+}
+
+// Runs in the host's mount namespace, before any of the container's is entered.
+static bool op_oom_score(struct runner *r, struct reader *in, struct err *e) {
+  (void)r;
+  const char *value = read_string(in, NULL), *name = "self/oom_score_adj";
+  AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  struct statfs info;
+  if (proc < 0 || fstatfs(proc, &info) < 0) return fail_errno(e, "open", "/proc");
+  if (info.f_type != PROC_SUPER_MAGIC) return fail(e, EINVAL, "open", "/proc (not procfs)");
+  AUTO_CLOSE int fd = sys_openat2(proc, name, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  if (fd < 0) return fail_errno(e, "open", "oom_score_adj");
+  if (write(fd, value, strlen(value)) >= 0) return true;
+  // Lowering needs CAP_SYS_RESOURCE. Without it the process keeps what it inherited, its supervisor's own.
+  return errno == EACCES || errno == EPERM ? true : fail_errno(e, "write oom_score_adj", value);
+}
+
+static bool op_rlimit(struct runner *r, struct reader *in, struct err *e) {
+  (void)r;
+  const uint64_t resource = read_number(in);
+  const uint64_t soft = read_number(in), hard = read_number(in), limit[2] = {soft, hard};
+  return syscall(SYS_prlimit64, 0, (int)resource, limit, NULL) == 0 ? true : fail_errno(e, "set rlimit", "limits of the process");
+}
+
+static bool op_no_new_privs(struct runner *r, struct reader *in, struct err *e) {
+  (void)r, (void)in;
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? true : fail_errno(e, "set", "no_new_privs");
+}
+
+static bool op_umask(struct runner *r, struct reader *in, struct err *e) {
+  (void)r, (void)e;
+  umask((mode_t)read_number(in) & 0777);
+  return true;
+}
+
+// A scope or a hook wants the pid before the process goes on.
+static bool op_wait(struct runner *r, struct reader *in, struct err *e) {
+  (void)in;
+  char byte;
+  return recv(r->status, &byte, 1, 0) == 1 ? true : fail(e, EPIPE, "wait", "the supervisor is gone");
+}
+
+static const struct {
+  uint16_t code;
+  bool (*run)(struct runner *r, struct reader *in, struct err *e);
+} table[] = {
+    {OP_CGROUP_JOIN, op_cgroup_join}, {OP_JOIN_NS, op_join_ns},       {OP_UNSHARE, op_unshare},
+    {OP_JOIN_CONTAINER, op_join_container}, {OP_OOM_SCORE, op_oom_score}, {OP_OVERLAY, op_overlay},
+    {OP_ROOT_BIND, op_root_bind},     {OP_OPEN_MOUNT, op_open_mount}, {OP_ENTER_ROOT, op_enter_root},
+    {OP_MOUNT_SLOT, op_mount_slot},   {OP_MOUNT_FS, op_mount_fs},     {OP_MKDIR, op_mkdir},
+    {OP_MKNOD, op_mknod},             {OP_SYMLINK, op_symlink},       {OP_MASK, op_mask},
+    {OP_READ_ONLY_PATH, op_read_only_path}, {OP_ROOT_READ_ONLY, op_root_read_only}, {OP_TERMINAL, op_terminal},
+    {OP_RLIMIT, op_rlimit},           {OP_CREDENTIALS, op_credentials}, {OP_NO_NEW_PRIVS, op_no_new_privs},
+    {OP_SECCOMP, op_seccomp},         {OP_CWD, op_cwd},               {OP_UMASK, op_umask},
+    {OP_SYSCTL, op_sysctl},           {OP_EXEC, op_exec},             {OP_WAIT, op_wait},
+};
+
+static bool run_one(struct runner *r, struct operation *op, struct err *e) {
+  for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+    if (table[i].code == op->code) return table[i].run(r, &op->in, e);
+  return fail(e, EINVAL, operation_name(op->code), "not an operation of the container's process");
+}
+
+// The state that every process starts from (house.md, "Guests and hosts").
+static bool fixed_state(struct err *e) {
+  reset_process_state();
+  if (setsid() < 0) return fail_errno(e, "setsid", "session");
+  personality(PER_LINUX);
+  // Refused only where the kernel has no keyrings.
+  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM)
+    return fail_errno(e, "join", "session keyring");
+  return true;
+}
+
+void runner_run(struct runner *r, struct err *e) {
+  struct operation op;
+  prctl(PR_SET_NAME, "berth-init", 0, 0, 0);
+  if (!fixed_state(e)) return;
+  while (plan_next(&r->plan, &op))
+    if (!run_one(r, &op, e)) return;
+  fail(e, EINVAL, "run plan", "it ends without exec");
+}

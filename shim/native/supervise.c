@@ -1,0 +1,341 @@
+// `berth-shim supervise BUNDLE`: one container, from its plan to its exit file. It does not need the daemon to live.
+#include "supervise.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "cgroup.h"
+#include "sys.h"
+
+#define REPORT 1
+#define TEMPLATE 4
+#define DRAIN_MS 2000
+#define PLAN_LIMIT (16u << 20)
+
+struct supervisor shim = {.lock = -1, .template = -1, .report = -1, .listener.fd = -1, .signals.fd = -1, .log.fd = -1};
+
+const char *const *cgroup_paths(void) {
+  const char **paths = calloc(shim.cgroup_count + 1, sizeof *paths);
+  for (size_t i = 0; paths != NULL && i < shim.cgroup_count; i++) paths[i] = shim.cgroups[i].directory;
+  return paths;
+}
+
+// Operations before the clone.
+
+// A new cpuset is empty, and an empty one takes no process: it starts as its parent.
+static bool inherit_cpuset(const char *directory) {
+  static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
+  AUTO_CLOSE int dir = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  char mine[256], parents[256], parent_file[32];
+  struct err e;
+  size_t length;
+  for (size_t i = 0; i < 2; i++) {
+    if (!read_file_at(dir, files[i], mine, sizeof mine, &length, &e)) return e.number == ENOENT;
+    if (length > 1) continue;
+    snprintf(parent_file, sizeof parent_file, "../%s", files[i]);
+    if (!read_file_at(dir, parent_file, parents, sizeof parents, &length, &e)) return false;
+    if (!write_file_at(dir, files[i], parents, length, &e)) return false;
+  }
+  return true;
+}
+
+static bool make_cgroup(char *directory, uint64_t version, struct err *e) {
+  for (char *slash = directory + 1;; slash++) {
+    const char kept = *slash;
+    if (kept != '/' && kept != '\0') continue;
+    *slash = '\0';
+    const bool made = mkdir(directory, 0755) == 0;
+    const int number = errno;
+    const bool ok = made ? version != 1 || inherit_cpuset(directory) : number == EEXIST || (number == EROFS && kept == '/');
+    if (!ok) fail(e, made ? EIO : number, "make cgroup", directory);
+    *slash = kept;
+    if (!ok || kept == '\0') return ok;
+  }
+}
+
+static bool do_cgroup_make(struct reader *in, struct err *e) {
+  const char *directory = read_string(in, NULL);
+  const uint64_t version = read_number(in);
+  struct cgroup *more = realloc(shim.cgroups, (shim.cgroup_count + 1) * sizeof *more);
+  if (more == NULL) return fail(e, ENOMEM, "make cgroup", directory);
+  shim.cgroups = more;
+  char *copy = strdup(directory);
+  if (copy == NULL) return fail(e, ENOMEM, "make cgroup", directory);
+  shim.cgroups[shim.cgroup_count++] = (struct cgroup){.directory = copy, .version = version};
+  return make_cgroup(copy, version, e);
+}
+
+static bool do_cgroup_write(struct reader *in, struct err *e) {
+  const char *file = read_string(in, NULL), *value = read_string(in, NULL);
+  const bool may_miss = read_number(in) != 0;
+  return write_file_at(AT_FDCWD, file, value, strlen(value), e) || (may_miss && e->number == ENOENT);
+}
+
+static bool do_set_pid_ns(struct reader *in, struct err *e) {
+  const char *path = read_string(in, NULL);
+  AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fail_errno(e, "open namespace", path);
+  return syscall(SYS_setns, fd, CLONE_NEWPID) == 0 ? true : fail_errno(e, "join namespace", path);
+}
+
+static bool do_clone(struct reader *in, struct plan *rest, struct err *e) {
+  struct spawn s = {.flags = read_number(in), .cgroup = read_string(in, NULL), .stdio = shim.stdio, .plan = *rest,
+                    .container = -1, .template = shim.template};
+  shim.waiting = plan_next_is(rest, OP_WAIT);
+  if (!process_spawn(&shim.container, &s, e)) return false;
+  // Its execs are born in its pid namespace.
+  if ((s.flags & CLONE_NEWPID) != 0 && syscall(SYS_setns, shim.container.pidfd, CLONE_NEWPID) < 0)
+    return fail_errno(e, "join namespace", "pid namespace of the container");
+  return true;
+}
+
+// Up to and with the clone.
+static bool run_plan(struct plan *plan, struct err *e) {
+  struct operation op;
+  while (plan_next(plan, &op)) {
+    bool ok = true;
+    const char *path, *directory;
+    switch (op.code) {
+      case OP_CGROUP_MAKE: ok = do_cgroup_make(&op.in, e); break;
+      case OP_CGROUP_WRITE: ok = do_cgroup_write(&op.in, e); break;
+      case OP_LOG:
+        path = read_string(&op.in, NULL);
+        directory = read_string(&op.in, NULL);
+        ok = log_open(&shim.log, path, directory, e);
+        break;
+      case OP_STDIO:
+        shim.stdio = (unsigned)read_number(&op.in);
+        shim.stdin_once = read_number(&op.in) != 0;
+        break;
+      case OP_SET_PID_NS: ok = do_set_pid_ns(&op.in, e); break;
+      case OP_CLONE: return do_clone(&op.in, plan, e);
+      default: ok = fail(e, EINVAL, operation_name(op.code), "not an operation of the supervisor");
+    }
+    if (!ok) return false;
+  }
+  return fail(e, EINVAL, "run plan", "it ends without clone");
+}
+
+// Setting up.
+
+static bool take_lock(struct err *e) {
+  shim.lock = open("lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (shim.lock < 0) return fail_errno(e, "open", "lock");
+  if (flock(shim.lock, LOCK_EX | LOCK_NB) < 0) return fail_errno(e, "lock", "lock (the container has a supervisor)");
+  char pid[16];
+  const int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+  if (ftruncate(shim.lock, 0) < 0 || write(shim.lock, pid, (size_t)n) != n) return fail_errno(e, "write", "lock");
+  return true;
+}
+
+static bool listen_on(const char *name, struct err *e) {
+  const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "shim.sock"};
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  source_init(&shim.listener, fd, client_accept, NULL);
+  if (fd < 0 || (unlink(name) < 0 && errno != ENOENT)) return fail_errno(e, "make", name);
+  const mode_t mask = umask(0177);
+  const int bound = bind(fd, (const struct sockaddr *)&address, sizeof address);
+  umask(mask);
+  if (bound < 0 || listen(fd, 64) < 0) return fail_errno(e, "bind", name);
+  source_watch(&shim.listener, EPOLLIN);
+  return true;
+}
+
+static void signals_ready(void *owner, uint32_t events) {
+  (void)owner, (void)events;
+  struct signalfd_siginfo info;
+  if (read(shim.signals.fd, &info, sizeof info) == sizeof info) process_reap();
+}
+
+// What a service manager or a terminal sends to a whole group is not for a supervisor: its container decides how long it lives.
+static bool watch_signals(struct err *e) {
+  static const int ignored[] = {SIGPIPE, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+  const struct sigaction ignore = {.sa_handler = SIG_IGN};
+  for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++) sigaction(ignored[i], &ignore, NULL);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+  const int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) return fail_errno(e, "open", "signalfd");
+  source_init(&shim.signals, fd, signals_ready, NULL);
+  source_watch(&shim.signals, EPOLLIN);
+  return true;
+}
+
+static void close_inherited(void) {
+  const bool has_template = fcntl(TEMPLATE, F_GETFD) >= 0;
+  if (has_template) fcntl(TEMPLATE, F_SETFD, FD_CLOEXEC);
+  shim.template = has_template ? TEMPLATE : -1;
+  close(3);
+  sys_close_range(TEMPLATE + (has_template ? 1u : 0u), ~0u, 0);
+}
+
+static bool set_up(const char *bundle, struct err *e) {
+  shim.report = REPORT;
+  close_inherited();
+  set_undumpable();
+  setsid();  // fails where the agent did it
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) return fail_errno(e, "set", "subreaper");
+  if (chdir(bundle) < 0) return fail_errno(e, "chdir", bundle);
+  return take_lock(e) && loop_open(e) && watch_signals(e) && listen_on("shim.sock", e);
+}
+
+static bool start(struct err *e) {
+  AUTO_CLOSE int fd = open("plan", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  struct stat info;
+  if (fd < 0 || fstat(fd, &info) < 0) return fail_errno(e, "open", "plan");
+  if (!S_ISREG(info.st_mode) || info.st_size > PLAN_LIMIT) return fail(e, EFBIG, "read", "plan");
+  AUTO_FREE char *data = malloc((size_t)info.st_size + 1);
+  size_t length;
+  if (data == NULL) return fail(e, ENOMEM, "read", "plan");
+  if (!read_file_at(AT_FDCWD, "plan", data, (size_t)info.st_size + 1, &length, e)) return false;
+  struct plan plan;
+  return plan_open(&plan, (const uint8_t *)data, length, e) && run_plan(&plan, e);
+}
+
+// Telling how the start went.
+
+static void end_report(void) {
+  AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int fd = 0; fd < 3; fd++) dup2(null, fd);
+  close_fd(&shim.template);
+  shim.report = -1;
+}
+
+static void report_started(void) {
+  struct builder b = {0};
+  add_number(&b, (uint64_t)shim.container.pid);
+  add_number(&b, shim.container.started_at);
+  if (!b.bad) write_frame(shim.report, FRAME_OK, 0, b.data, b.length);
+  builder_free(&b);
+  end_report();
+}
+
+static void undo(void) {
+  struct err ignored;
+  unlink("shim.sock");
+  if (shim.container.pidfd >= 0) sys_pidfd_send_signal(shim.container.pidfd, SIGKILL);
+  const char *const *paths = cgroup_paths();
+  if (paths != NULL && shim.cgroup_count > 0) {
+    cgroup_kill_all(paths, shim.cgroup_count, &ignored);
+    cgroup_remove(paths, shim.cgroup_count, &ignored);
+  }
+  free((void *)(uintptr_t)paths);
+}
+
+// Undone first: whoever reads the error finds nothing left.
+static int start_failed(const struct err *e) {
+  undo();
+  if (shim.report >= 0) write_error(shim.report, 0, e);
+  if (shim.starter != NULL) client_error(shim.starter, shim.starter_id, e);
+  clients_flush(now_ms() + DRAIN_MS);
+  return 1;
+}
+
+void start_result(void) {
+  if (!shim.container.started) {
+    shim.stopped = true;
+    return;
+  }
+  if (shim.report >= 0) report_started();
+  if (shim.starter != NULL) {
+    const uint64_t numbers[2] = {(uint64_t)shim.container.pid, shim.container.started_at};
+    client_numbers(shim.starter, FRAME_OK, shim.starter_id, 2, numbers);
+    shim.starter = NULL;
+  }
+}
+
+// The end (house.md, "The end of a container").
+
+static bool out_of_memory(void) {
+  struct err e;
+  char text[1024];
+  for (size_t i = 0; i < shim.cgroup_count; i++) {
+    AUTO_CLOSE int dir = open(shim.cgroups[i].directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const char *file = shim.cgroups[i].version == 1 ? "memory.oom_control" : "memory.events";
+    if (dir < 0 || !read_file_at(dir, file, text, sizeof text, NULL, &e)) continue;
+    const char *at = strstr(text, "oom_kill ");
+    if (at != NULL && strtoul(at + strlen("oom_kill "), NULL, 10) > 0) return true;
+  }
+  return false;
+}
+
+static void kill_rest(void) {
+  struct err ignored;
+  for (struct process *p = shim.execs; p != NULL; p = p->next) process_kill_tree(p, SIGKILL);
+  const char *const *paths = cgroup_paths();
+  if (paths != NULL && shim.cgroup_count > 0) cgroup_kill_all(paths, shim.cgroup_count, &ignored);
+  free((void *)(uintptr_t)paths);
+}
+
+void end_begin(void) {
+  shim.ending = true;
+  source_close(&shim.container.in);
+  kill_rest();
+  shim.end_deadline = now_ms() + DRAIN_MS;
+}
+
+bool end_check(void) {
+  if (!shim.ending) return false;
+  const struct process *p = &shim.container;
+  return (p->out[0].fd < 0 && p->out[1].fd < 0 && shim.execs == NULL) || now_ms() >= shim.end_deadline;
+}
+
+static bool write_exit(const char *text, size_t length) {
+  AUTO_CLOSE int fd = open("exit.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  return fd >= 0 && write_all(fd, text, length) && fsync(fd) == 0 && rename("exit.tmp", "exit") == 0;
+}
+
+static int finish(void) {
+  struct process *p = &shim.container;
+  struct err ignored;
+  char text[160];
+  exec_finish_all();
+  log_end(&shim.log, "stdout", &p->rest[0]);
+  log_end(&shim.log, "stderr", &p->rest[1]);
+  const bool oom = out_of_memory();
+  const char *const *paths = cgroup_paths();
+  if (paths != NULL && shim.cgroup_count > 0) cgroup_remove(paths, shim.cgroup_count, &ignored);
+  const int n = snprintf(text, sizeof text, "{\"code\":%d,\"signal\":%d,\"finishedAt\":\"%llu\",\"oomKilled\":%s}\n", p->code,
+                         p->signal, (unsigned long long)p->finished_at, oom ? "true" : "false");
+  const bool written = write_exit(text, (size_t)n);
+  const uint64_t numbers[4] = {(uint64_t)p->code, (uint64_t)p->signal, p->finished_at, oom};
+  clients_exit(numbers);
+  source_close(&shim.listener);
+  unlink("shim.sock");
+  clients_flush(now_ms() + DRAIN_MS);
+  return written ? 0 : 1;
+}
+
+static int timeout(void) {
+  const int64_t now = now_ms();
+  const int execs = exec_timeout(now);
+  if (!shim.ending) return execs;
+  const int end = shim.end_deadline <= now ? 0 : (int)(shim.end_deadline - now);
+  return execs >= 0 && execs < end ? execs : end;
+}
+
+int role_supervise(int argc, char **argv) {
+  struct err e = {0};
+  process_init(&shim.container);
+  if (argc != 1) return 64;
+  if (!set_up(argv[0], &e) || !start(&e)) return start_failed(&e);
+  if (shim.waiting) report_started();
+  while (!shim.stopped && !end_check()) {
+    loop_turn(timeout());
+    exec_check_all();
+    clients_sweep();
+  }
+  return shim.stopped ? start_failed(&shim.container.error) : finish();
+}
