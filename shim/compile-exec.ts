@@ -1,0 +1,40 @@
+import { addCredentials, addExec, addRlimits } from './compile-process.ts';
+import { cString } from './frames.ts';
+import { CloneFlag } from './linux.ts';
+import type { OciNamespace, OciProcess } from './oci.ts';
+import { Plan } from './plan.ts';
+
+export interface ExecOptions {
+  /** The container's. Its pid namespace is the supervisor's children's already. */
+  readonly namespaces: readonly OciNamespace[];
+  /** v1 `tasks` files. */
+  readonly join: readonly string[];
+  /** v2 directory: cloned into. */
+  readonly into?: string;
+  readonly bpf?: Uint8Array;
+  readonly seccompFlags?: number;
+  /** Rows and columns, where the process has a terminal. */
+  readonly size?: { readonly rows: number; readonly columns: number };
+}
+
+/** The plan of one more process in a running container. Pure. Errors: `invalid-argument`. */
+export const compileExec = (process: OciProcess, options: ExecOptions): Buffer => {
+  const plan = new Plan();
+  plan.add('CLONE', 0, options.into ?? '');
+  for (const file of options.join) plan.add('CGROUP_JOIN', file);
+  if (process.oomScoreAdj !== undefined) plan.add('OOM_SCORE', String(process.oomScoreAdj));
+  plan.add('JOIN_CONTAINER', joined(options.namespaces));
+  if (process.terminal) plan.add('TERMINAL', options.size?.rows ?? 0, options.size?.columns ?? 0);
+  addRlimits(plan, process);
+  plan.add('CWD', cString(process.cwd, 'cwd'), 0);
+  addCredentials(plan, process);
+  if (options.bpf !== undefined) plan.add('SECCOMP', options.seccompFlags ?? 0, options.bpf);
+  addExec(plan, process);
+  return plan.encode();
+};
+
+const joined = (namespaces: readonly OciNamespace[]): number =>
+  namespaces.reduce(
+    (flags, { type }) => (type === 'pid' || type === 'user' ? flags : flags | CloneFlag[type]),
+    CloneFlag.mount as number,
+  );

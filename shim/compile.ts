@@ -1,0 +1,155 @@
+import { invalid } from '../base/errors.ts';
+import { addMounts, hasOwnDev, openSources } from './compile-mounts.ts';
+import { addCredentials, addExec, addRlimits } from './compile-process.ts';
+import type { KernelFeatures } from './features.ts';
+import { cString } from './frames.ts';
+import { CloneFlag, nodeTypes, propagations, seccompFlags } from './linux.ts';
+import type { OciDevice, OciNamespace, OciSpec } from './oci.ts';
+import { Plan } from './plan.ts';
+import { ExecFlag } from './protocol.ts';
+
+/** All that a container's plan is made of. Paths are the host's and absolute. */
+export interface BundleInput {
+  readonly spec: OciSpec;
+  readonly root: {
+    /** Topmost first. */
+    readonly lowers: readonly string[];
+    readonly upper: string;
+    readonly work: string;
+    /** Never synced: only for what starts once. */
+    readonly volatile: boolean;
+  };
+  /** The file is opened below the directory, made when missing. */
+  readonly log?: { readonly path: string; readonly directory: string };
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  readonly cgroup: {
+    readonly make: readonly { readonly directory: string; readonly version: 1 | 2 }[];
+    readonly writes: readonly { readonly file: string; readonly value: string }[];
+    /** v1 `tasks` files. */
+    readonly join: readonly string[];
+    /** v2 directory. */
+    readonly into?: string;
+  };
+  readonly bpf?: Uint8Array;
+  readonly features: KernelFeatures;
+}
+
+/**
+ * The plan of a container (native/protocol.h), in the order of house.md, "The order of a start". Pure.
+ * Errors: `invalid-argument` for what the spec asks and the native side does not know.
+ */
+export const compilePlan = (input: BundleInput): Buffer => {
+  const plan = new Plan();
+  addSupervisor(plan, input);
+  addOutside(plan, input);
+  addInside(plan, input);
+  addRlimits(plan, input.spec.process);
+  addCredentials(plan, input.spec.process);
+  if (input.bpf !== undefined) plan.add('SECCOMP', seccompMask(input.spec), input.bpf);
+  addExec(plan, input.spec.process);
+  return plan.encode();
+};
+
+const namespaceOf = (spec: OciSpec, type: OciNamespace['type']): OciNamespace | undefined =>
+  spec.linux.namespaces.find((namespace) => namespace.type === type);
+
+const addSupervisor = (plan: Plan, { spec, cgroup, log, stdin, stdinOnce, features }: BundleInput): void => {
+  if (namespaceOf(spec, 'user') !== undefined) throw invalid('spec: user namespaces are not supported yet');
+  for (const { directory, version } of cgroup.make) plan.add('CGROUP_MAKE', directory, version);
+  for (const { file, value } of cgroup.writes) plan.add('CGROUP_WRITE', file, value, 0);
+  if (log !== undefined) plan.add('LOG', cString(log.path, 'log path'), cString(log.directory, 'log directory'));
+  const streams = ExecFlag.STDOUT | ExecFlag.STDERR;
+  const terminal = spec.process.terminal ? ExecFlag.TTY : 0;
+  plan.add('STDIO', streams | terminal | (stdin ? ExecFlag.STDIN : 0), stdinOnce ? 1 : 0);
+  const pid = namespaceOf(spec, 'pid');
+  if (pid?.path !== undefined) plan.add('SET_PID_NS', pid.path);
+  const flags = pid !== undefined && pid.path === undefined ? CloneFlag.pid : 0;
+  plan.add('CLONE', flags, features.cloneIntoCgroup ? (cgroup.into ?? '') : '');
+};
+
+/** In the host's mount namespace: cgroup, the other namespaces, the root and what is bound into it. */
+const addOutside = (plan: Plan, { spec, root, cgroup, features }: BundleInput): void => {
+  for (const file of cgroup.join) plan.add('CGROUP_JOIN', file);
+  if (cgroup.into !== undefined && !features.cloneIntoCgroup) plan.add('CGROUP_JOIN', `${cgroup.into}/cgroup.procs`);
+  if (spec.process.oomScoreAdj !== undefined) plan.add('OOM_SCORE', String(spec.process.oomScoreAdj));
+  addNamespaces(plan, spec);
+  if (root.lowers.length === 0) throw invalid('root: no layers');
+  const method = features.lowerdirPlus && features.overlayNewApi ? 0 : 1;
+  plan.add('OVERLAY', root.volatile ? 1 : 0, method, root.upper, root.work, ...root.lowers);
+};
+
+const addNamespaces = (plan: Plan, spec: OciSpec): void => {
+  let unshared = 0;
+  for (const { type, path } of spec.linux.namespaces) {
+    if (type === 'pid' || type === 'mount' || type === 'user') continue;
+    if (path === undefined) unshared |= CloneFlag[type];
+    else plan.add('JOIN_NS', CloneFlag[type], cString(path, `${type} namespace`));
+  }
+  if (unshared !== 0) plan.add('UNSHARE', unshared);
+};
+
+const addInside = (plan: Plan, { spec, cgroup }: BundleInput): void => {
+  const { mounts, linux, process, root, hostname } = spec;
+  const slots = openSources(plan, mounts);
+  plan.add('ENTER_ROOT', propagations[linux.rootfsPropagation ?? ''] ?? 0);
+  addMounts(plan, mounts, slots, hierarchies(spec, cgroup.make));
+  if (hasOwnDev(mounts)) addDev(plan, linux.devices);
+  for (const path of linux.maskedPaths) plan.add('MASK', cString(path, 'masked path'));
+  for (const path of linux.readonlyPaths) plan.add('READ_ONLY_PATH', cString(path, 'read-only path'));
+  const uts = namespaceOf(spec, 'uts');
+  if (hostname !== undefined && uts !== undefined && uts.path === undefined)
+    plan.add('SYSCTL', 'kernel/hostname', cString(hostname, 'hostname'));
+  for (const [name, value] of Object.entries(linux.sysctl ?? {}))
+    plan.add('SYSCTL', sysctlPath(name), cString(value, `sysctl ${name}`));
+  // After the masks, or the directory that a mask hides stays open as the working directory; before the root is read-only, as it is made.
+  plan.add('CWD', cString(process.cwd, 'cwd'), 1);
+  if (root.readonly) plan.add('ROOT_READ_ONLY');
+  if (process.terminal) plan.add('TERMINAL', 0, 0);
+};
+
+/** With dots as separators a slash stands for a dot in a name (`net.ipv4.conf.eth0/1.forwarding`), as sysctl(8) has it. */
+const sysctlPath = (name: string): string => {
+  const slashed = /^[^./]*\//.test(name) ? name : name.replaceAll(/[./]/g, (c) => (c === '.' ? '/' : '.'));
+  return cString(slashed, 'sysctl');
+};
+
+/** v1's mount points on the host: what is before the container's path in each of its directories. */
+const hierarchies = ({ linux: { cgroupsPath } }: OciSpec, make: BundleInput['cgroup']['make']): readonly string[] =>
+  make
+    .filter(({ directory, version }) => version === 1 && directory.endsWith(cgroupsPath))
+    .map(({ directory }) => directory.slice(0, directory.length - cgroupsPath.length));
+
+const standardDevices: readonly OciDevice[] = (
+  [
+    ['/dev/null', 1, 3],
+    ['/dev/zero', 1, 5],
+    ['/dev/full', 1, 7],
+    ['/dev/random', 1, 8],
+    ['/dev/urandom', 1, 9],
+    ['/dev/tty', 5, 0],
+  ] as const
+).map(([path, major, minor]) => ({ path, type: 'c', major, minor, fileMode: 0o666, uid: 0, gid: 0 }));
+
+const standardLinks = [
+  ['/proc/self/fd', '/dev/fd'],
+  ['/proc/self/fd/0', '/dev/stdin'],
+  ['/proc/self/fd/1', '/dev/stdout'],
+  ['/proc/self/fd/2', '/dev/stderr'],
+  ['pts/ptmx', '/dev/ptmx'],
+] as const;
+
+const addDev = (plan: Plan, devices: readonly OciDevice[]): void => {
+  const all = new Map(standardDevices.map((device) => [device.path, device]));
+  for (const device of devices) all.set(device.path, device);
+  for (const { path, type, major, minor, fileMode, uid, gid } of all.values())
+    plan.add('MKNOD', cString(path, 'device'), nodeTypes[type] | (fileMode & 0o7777), major, minor, uid, gid);
+  for (const [target, path] of standardLinks) if (!all.has(path)) plan.add('SYMLINK', target, path);
+};
+
+export const seccompMask = (spec: OciSpec): number =>
+  (spec.linux.seccomp?.flags ?? []).reduce((mask, name) => {
+    const flag = seccompFlags[name];
+    if (flag === undefined) throw invalid(`seccomp: flag ${name} is not known`);
+    return mask | flag;
+  }, 0);
