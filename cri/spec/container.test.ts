@@ -1,4 +1,8 @@
 import test from 'ava';
+import { compilePlan } from '../../shim/compile.ts';
+import { featuresOf } from '../../shim/features.ts';
+import { containerCgroup } from '../cgroup/container.ts';
+import { detect } from '../cgroup/mode.ts';
 import { type ContainerInput, containerSpec } from './container.ts';
 import type { ContainerConfig, PodSandboxConfig, SecurityContext } from './types.ts';
 
@@ -97,10 +101,34 @@ test('what is not served is refused by name', (t) => {
   });
   t.throws(() => make({ windows: {} }), { code: 'unimplemented', message: /windows/ });
   t.throws(() => make(secure({ apparmor: {} })), { message: /apparmor/ });
-  t.throws(() => make(secure({ selinux_options: { type: 'x' } })), { message: /selinux/ });
+});
+
+test('a label that has no effect here is told of', (t) => {
+  t.regex(make(secure({ selinux_options: { type: 'spc_t' } })).notices.join(), /spc_t/);
+});
+
+test('the cgroup path of the spec is clean, so that it is the end of every directory', (t) => {
+  t.is(make({}, { cgroupsPath: '/a//b/./c' }).spec.linux.cgroupsPath, '/a/b/c');
 });
 
 test('a container needs a name', (t) => {
   t.throws(() => make({ metadata: { name: '' } }), { message: /metadata\.name/ });
   t.throws(() => make({ metadata: { name: 'a/b' } }), { message: /metadata\.name/ });
 });
+
+for (const [name, config] of [
+  ['plain', {}],
+  ['privileged', secure({ privileged: true })],
+  ['terminal', { tty: true, mounts: [{ container_path: '/m', host_path: '/h', readonly: true }] }],
+  [
+    'own /dev',
+    { mounts: [{ container_path: '/dev', host_path: '/dev', propagation: 'PROPAGATION_HOST_TO_CONTAINER' }] },
+  ],
+] as const)
+  test(`the compiler of shim/ understands the spec of a ${name} container`, async (t) => {
+    const { spec } = make(config);
+    const cgroup = await containerCgroup(await detect(), spec.linux.cgroupsPath, spec.linux.resources);
+    const root = { lowers: ['/l'], upper: '/u', work: '/w', volatile: true };
+    const plan = compilePlan({ spec, root, cgroup, stdin: false, stdinOnce: false, features: featuresOf(0) });
+    t.is(plan.toString('latin1', 0, 4), 'BPLN');
+  });

@@ -8,7 +8,7 @@ import { validateAttempt, validateMap, validateName } from './names.ts';
 import { containerNamespaces, type NamespacePaths, type SandboxNamespaces } from './namespaces.ts';
 import { containerResources, oomScoreAdj } from './resources.ts';
 import {
-  appArmorProfile,
+  checkAppArmor,
   checkSelinux,
   containerCapabilities,
   hiddenPaths,
@@ -19,6 +19,7 @@ import {
 import { stopSignal } from './signals.ts';
 import type { ContainerConfig, ImageConfig, PodSandboxConfig, SecurityContext } from './types.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
+import { cleanPath } from './values.ts';
 
 /** What a container's spec needs to know of its pod. */
 export interface SandboxView {
@@ -73,6 +74,8 @@ export interface ContainerSpec {
   readonly stopSignal: number;
   readonly seccomp: SeccompChoice;
   readonly privileged: boolean;
+  /** For the log: what is asked for and has no effect here. */
+  readonly notices: readonly string[];
 }
 
 const checkServed = (config: ContainerConfig): void => {
@@ -91,8 +94,7 @@ const ociProcess = (input: ContainerInput, user: ResolvedUser, privileged: boole
   const { config, image, sandbox, runtime, host } = input;
   const context: SecurityContext = config.linux?.security_context ?? {};
   const score = oomScoreAdj(config.linux?.resources);
-  appArmorProfile(context, host);
-  checkSelinux(context.selinux_options, host);
+  checkAppArmor(context, host);
   return {
     terminal: config.tty ?? false,
     user: { uid: user.uid, gid: user.gid, additionalGids: user.groups },
@@ -123,7 +125,7 @@ const ociLinux = (input: ContainerInput, privileged: boolean, mounts: OciSpec['m
       ...(targetPid === undefined ? {} : { targetPid }),
     }),
     devices,
-    cgroupsPath: input.cgroupsPath,
+    cgroupsPath: cleanPath(input.cgroupsPath, 'cgroup_parent'),
     resources: containerResources(config.linux?.resources ?? {}, rules, { pids: runtime.pids }),
     maskedPaths: hiddenPaths(context.masked_paths, privileged, 'masked_paths'),
     readonlyPaths: hiddenPaths(context.readonly_paths, privileged, 'readonly_paths'),
@@ -163,6 +165,7 @@ export const containerSpec = (input: ContainerInput): ContainerSpec => {
     stopSignal: stopSignal(config.stop_signal, image.StopSignal),
     seccomp: seccompChoice(context),
     privileged,
+    notices: checkSelinux(context.selinux_options, input.host),
   };
 };
 

@@ -43,6 +43,12 @@ test('a requested device is made where it is wanted, with its rule', (t) => {
   t.deepEqual(rules.at(-1), { allow: true, type: 'c', major: 10, minor: 229, access: 'rw' });
 });
 
+test('a host path that is not clean names the same device', (t) => {
+  const map = new Map([['/dev//fuse', [node('/dev//fuse', 10, 229)]]]);
+  const { devices } = containerDevices([{ host_path: '/dev//fuse', container_path: '' }], { ...plain, found: map });
+  t.is(devices.at(-1)?.path, '/dev/fuse');
+});
+
 test('a directory stands for all devices in it', (t) => {
   const { devices } = containerDevices(
     [{ host_path: '/dev/snd', container_path: '/dev/sound', permissions: 'r' }],

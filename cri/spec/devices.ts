@@ -74,7 +74,7 @@ const requested = (device: Device, found: readonly HostDevice[]): DeviceSet => {
   if (inside === '/') throw invalid(`device ${host}: container_path is "/"`);
   const permissions = access(device);
   return {
-    devices: found.map((node) => ociDevice(node, inside + node.path.slice(host.length))),
+    devices: found.map((node) => ociDevice(node, inside + cleanPath(node.path, 'device').slice(host.length))),
     rules: found.map(({ type, major, minor }) => rule(type, major, minor, permissions)),
   };
 };

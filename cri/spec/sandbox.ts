@@ -25,6 +25,8 @@ export interface SandboxSpec {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly privileged: boolean;
+  /** For the log: what is asked for and has no effect here. */
+  readonly notices: readonly string[];
 }
 
 // HOST_NAME_MAX of Linux; RFC 1123 names, as kubelet sends them.
@@ -68,7 +70,6 @@ export const sandboxSpec = (
   if (config.windows) throw new BerthError('unimplemented', 'windows: this is Linux');
   const namespaces = sandboxNamespaces(config);
   if (config.linux?.cgroup_parent) cgroupParent(config.linux.cgroup_parent, '');
-  checkSelinux(config.linux?.security_context?.selinux_options, host);
   return {
     metadata: metadata(config),
     hostname: chooseHostname(config, namespaces.uts, host.hostname),
@@ -79,5 +80,6 @@ export const sandboxSpec = (
     labels: validateMap(config.labels, 'labels'),
     annotations: validateMap(config.annotations, 'annotations'),
     privileged: config.linux?.security_context?.privileged ?? false,
+    notices: checkSelinux(config.linux?.security_context?.selinux_options, host),
   };
 };

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { allCapabilities, defaultCapabilities } from '../security/capabilities.ts';
 import {
-  appArmorProfile,
+  checkAppArmor,
   checkSelinux,
   containerCapabilities,
   hiddenPaths,
@@ -38,20 +38,26 @@ for (const context of [
 
 test('an AppArmor profile on a kernel without AppArmor is an error that says so', (t) => {
   const host = { appArmor: false };
-  t.is(appArmorProfile({}, host), undefined);
-  t.is(appArmorProfile({ apparmor: { profile_type: 'Unconfined' } }, host), undefined);
-  t.is(appArmorProfile({ apparmor_profile: 'unconfined' }, host), undefined);
-  t.throws(() => appArmorProfile({ apparmor: {} }, host), { code: 'failed-precondition', message: /no AppArmor/ });
-  t.throws(() => appArmorProfile({ apparmor_profile: 'localhost/x' }, host), {
+  t.notThrows(() => checkAppArmor({}, host));
+  t.notThrows(() => checkAppArmor({ apparmor: { profile_type: 'Unconfined' } }, host));
+  t.notThrows(() => checkAppArmor({ apparmor_profile: 'unconfined' }, host));
+  t.throws(() => checkAppArmor({ apparmor: {} }, host), { code: 'failed-precondition', message: /no AppArmor/ });
+  t.throws(() => checkAppArmor({ apparmor_profile: 'localhost/x' }, host), {
     message: /"x": this kernel has no AppArmor/,
   });
 });
 
-test('an SELinux label that nobody would set is refused, an empty one is not', (t) => {
-  t.notThrows(() => checkSelinux(undefined, { selinux: false }));
-  t.notThrows(() => checkSelinux({ user: '', level: '' }, { selinux: true }));
-  t.throws(() => checkSelinux({ level: 's0:c1' }, { selinux: false }), { code: 'failed-precondition' });
+test('a profile on a kernel with AppArmor is refused, not left out', (t) => {
+  t.throws(() => checkAppArmor({ apparmor: {} }, { appArmor: true }), { code: 'unimplemented' });
+  t.notThrows(() => checkAppArmor({ privileged: true, apparmor: {} }, { appArmor: true }));
+});
+
+test('an SELinux label without SELinux is told of, with SELinux it is refused', (t) => {
+  t.deepEqual(checkSelinux(undefined, { selinux: false }), []);
+  t.deepEqual(checkSelinux({ user: '', level: '' }, { selinux: true }), []);
+  t.regex(checkSelinux({ type: 'spc_t', level: 's0' }, { selinux: false }).join(), /::spc_t:s0 has no effect/);
   t.throws(() => checkSelinux({ type: 'x_t' }, { selinux: true }), { code: 'unimplemented' });
+  t.throws(() => checkSelinux({ type: 'x\n' }, { selinux: false }), { code: 'invalid-argument' });
 });
 
 test('a privileged container needs a privileged pod', (t) => {

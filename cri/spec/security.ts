@@ -2,7 +2,7 @@ import { BerthError, invalid } from '../../base/errors.ts';
 import type { OciCapabilities } from '../../shim/oci.ts';
 import { allCapabilities, capabilitySet, parseCapability } from '../security/capabilities.ts';
 import type { PodSandboxConfig, SecurityContext, SecurityProfile, SelinuxOption } from './types.ts';
-import { absolutePath, cleanPath, enumName } from './values.ts';
+import { absolutePath, cleanPath, enumName, plainText } from './values.ts';
 
 /** Which seccomp filter: the caller reads and compiles it. `path` is absolute. */
 export type SeccompChoice =
@@ -42,11 +42,12 @@ export const seccompChoice = (context: SecurityContext): SeccompChoice => {
   return path === undefined ? { kind: 'runtime-default' } : { kind: 'localhost', path };
 };
 
-/** The AppArmor profile to run under, or undefined. Errors: failed-precondition when the kernel has no AppArmor. */
-export const appArmorProfile = (context: SecurityContext, host: { readonly appArmor: boolean }): string | undefined => {
-  const text = context.apparmor_profile ?? '';
-  const chosen = context.apparmor ? profile(context.apparmor, 'apparmor') : textProfile(text, 'apparmor_profile');
-  if (context.privileged || chosen.kind === 'unconfined') return undefined;
+/** Errors for any profile but unconfined: failed-precondition when the kernel has no AppArmor. */
+export const checkAppArmor = (context: SecurityContext, host: { readonly appArmor: boolean }): void => {
+  const chosen = context.apparmor
+    ? profile(context.apparmor, 'apparmor')
+    : textProfile(context.apparmor_profile ?? '', 'apparmor_profile');
+  if (context.privileged || chosen.kind === 'unconfined') return;
   if (!host.appArmor)
     throw new BerthError('failed-precondition', `apparmor: profile ${nameOf(chosen)}: this kernel has no AppArmor`);
   throw new BerthError('unimplemented', `apparmor: profile ${nameOf(chosen)}: profiles are not served by this version`);
@@ -54,13 +55,18 @@ export const appArmorProfile = (context: SecurityContext, host: { readonly appAr
 
 const nameOf = (chosen: Profile): string => (chosen.kind === 'localhost' ? JSON.stringify(chosen.name) : chosen.kind);
 
-/** Errors when a label is asked for: it would be ignored, and that is worse than a refusal. */
-export const checkSelinux = (options: SelinuxOption | undefined, host: { readonly selinux: boolean }): void => {
+/**
+ * What to tell the operator about a label that cannot be set. Without SELinux in the kernel a label has no meaning and pods that carry
+ * one for other nodes still run, as with containerd and CRI-O; with it, running unlabelled would be less than was asked for.
+ */
+export const checkSelinux = (
+  options: SelinuxOption | undefined,
+  host: { readonly selinux: boolean },
+): readonly string[] => {
   const { user = '', role = '', type = '', level = '' } = options ?? {};
-  if (user + role + type + level === '') return;
-  const label = [user, role, type, level].join(':');
-  if (!host.selinux)
-    throw new BerthError('failed-precondition', `selinux_options: ${label}: this kernel has no SELinux`);
+  if (user + role + type + level === '') return [];
+  const label = plainText([user, role, type, level].join(':'), 'selinux_options');
+  if (!host.selinux) return [`selinux_options ${label} has no effect: this kernel has no SELinux`];
   throw new BerthError('unimplemented', `selinux_options: ${label}: labels are not served by this version`);
 };
 
