@@ -71,8 +71,7 @@ const runRole = async (agent: Agent, verb: 'make' | 'remove', args: readonly str
 export const makeNamespaces = async (agent: Agent, request: NamespaceRequest): Promise<void> => {
   if (pathsOf(request).length === 0) return;
   const { cgroupProcs = [] } = request;
-  // The init outlives the agent, and a child of what outlives it is not killed with it.
-  const more = request.pid === undefined ? {} : { outlive: true, template: true, cgroupProcs };
+  const more = request.pid === undefined ? {} : { template: true, cgroupProcs };
   await runRole(agent, 'make', argumentsOf(request), more);
 };
 

@@ -48,10 +48,8 @@ export const supervise = (connection: Connection, bundle: string, options: Super
   };
   const name = 'supervise';
   const argv = [SELF, 'supervise', bundle];
-  const run = new Run(
-    { name, argv, lock: `${bundle}/lock`, outlive: true, template: true, cgroupProcs, signal: stop.signal },
-    settle,
-  );
+  // The supervisor takes `lock` itself: it must be its own, also where something else starts it.
+  const run = new Run({ name, argv, outlive: true, template: true, cgroupProcs, signal: stop.signal }, settle);
   // The run goes on after its report; only one without a report is ended here.
   run.on(connection).then((result) => report.reject(silent(result)), report.reject);
   const abort = (): void => stop.abort();

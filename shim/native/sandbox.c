@@ -1,5 +1,6 @@
 // What a pod has before it has a container: namespaces that live by a bind mount each, and its /dev/shm.
-//   sandbox make [--net PATH] [--ipc PATH] [--uts PATH] [--shm PATH BYTES] [--hostname NAME] [--sysctl NAME VALUE]…
+//   sandbox make [--net PATH] [--ipc PATH] [--uts PATH] [--pid PATH] [--shm PATH BYTES] [--hostname NAME]
+//                [--sysctl NAME VALUE]…
 //   sandbox remove PATH…
 // make: all of it, or nothing is left. remove: twice is fine. An error is a frame on stdout.
 #include <errno.h>
@@ -14,10 +15,14 @@
 #include <sys/vfs.h>
 
 #include "common.h"
+#include "init.h"
 #include "sys.h"
 
 #define MAX_SYSCTLS 256
 #define PROC_ROOT_INODE 1
+
+#define PINS 4
+#define PID_PIN 3
 
 struct pin {
   const char *option, *source, *path;
@@ -26,7 +31,8 @@ struct pin {
 };
 
 struct sandbox {
-  struct pin pins[3];
+  struct pin pins[PINS];
+  struct init init;
   const char *shm, *shm_size, *hostname;
   bool shm_made, shm_mounted;
   const char *sysctls[MAX_SYSCTLS][2];
@@ -35,11 +41,13 @@ struct sandbox {
 
 static const struct sandbox nothing = {.pins = {{.option = "--net", .source = "/proc/self/ns/net", .flag = CLONE_NEWNET},
                                                 {.option = "--ipc", .source = "/proc/self/ns/ipc", .flag = CLONE_NEWIPC},
-                                                {.option = "--uts", .source = "/proc/self/ns/uts", .flag = CLONE_NEWUTS}}};
+                                                {.option = "--uts", .source = "/proc/self/ns/uts", .flag = CLONE_NEWUTS},
+                                                {.option = "--pid"}},
+                                       .init = {.go = -1}};
 
 static int wanted_namespaces(const struct sandbox *s) {
   int flags = 0;
-  for (size_t i = 0; i < 3; i++)
+  for (size_t i = 0; i < PINS; i++)
     if (s->pins[i].path != NULL) flags |= s->pins[i].flag;
   return flags;
 }
@@ -58,16 +66,17 @@ static bool unmount(const char *path, struct err *e) {
 
 static bool unpin(const char *path, struct err *e) {
   struct stat info;
-  if (!unmount(path, e)) return false;
+  if (!unmount(path, e) || !init_end(path, e)) return false;
   if (lstat(path, &info) < 0) return errno == ENOENT ? true : fail_errno(e, "stat", path);
   const int result = S_ISDIR(info.st_mode) ? rmdir(path) : unlink(path);
   if (result < 0 && errno != ENOENT) return fail_errno(e, "remove", path);
   return true;
 }
 
-static void undo(const struct sandbox *s) {
+static void undo(struct sandbox *s) {
   struct err ignored;
-  for (size_t i = 0; i < 3; i++) {
+  init_abandon(&s->init);
+  for (size_t i = 0; i < PINS; i++) {
     if (s->pins[i].mounted) unmount(s->pins[i].path, &ignored);
     if (s->pins[i].file_made) unlink(s->pins[i].path);
   }
@@ -88,11 +97,13 @@ static bool make_parent(const char *path, struct err *e) {
   return mkdir(parent, 0755) == 0 || errno == EEXIST || fail_errno(e, "mkdir", parent);
 }
 
-static bool pin(struct pin *p, struct err *e) {
+static bool pin(struct pin *p, const struct init *init, struct err *e) {
   if (!make_parent(p->path, e)) return false;
-  AUTO_CLOSE int file = open(p->path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+  AUTO_CLOSE int file = open(p->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
   if (file < 0) return fail_errno(e, "create", p->path);
   p->file_made = true;
+  // Below the mount the file says who must be killed when the pin goes.
+  if (init != NULL && !init_record(init, file, e)) return false;
   AUTO_CLOSE int namespace = sys_open_tree(AT_FDCWD, p->source, OPEN_TREE_CLONE);
   if (namespace < 0) return fail_errno(e, "open_tree", p->source);
   // Onto the descriptor of the file just made: a link put there meanwhile changes nothing.
@@ -177,6 +188,12 @@ static bool write_sysctls(const struct sandbox *s, struct err *e) {
   return true;
 }
 
+static bool start_init(struct sandbox *s, struct err *e) {
+  if (!init_start(&s->init, e)) return false;
+  s->pins[PID_PIN].source = s->init.namespace_path;
+  return true;
+}
+
 static bool make(struct sandbox *s, struct err *e) {
   const int flags = wanted_namespaces(s);
   if (s->hostname != NULL && (flags & CLONE_NEWUTS) == 0)
@@ -187,9 +204,11 @@ static bool make(struct sandbox *s, struct err *e) {
   if (s->hostname != NULL && sethostname(s->hostname, strlen(s->hostname)) < 0)
     return fail_errno(e, "set hostname", s->hostname);
   if (!write_sysctls(s, e)) return false;
-  for (size_t i = 0; i < 3; i++)
-    if (s->pins[i].path != NULL && !pin(&s->pins[i], e)) return false;
-  return s->shm == NULL || make_shm(s, e);
+  if (s->pins[PID_PIN].path != NULL && !start_init(s, e)) return false;
+  for (size_t i = 0; i < PINS; i++)
+    if (s->pins[i].path != NULL && !pin(&s->pins[i], i == PID_PIN ? &s->init : NULL, e)) return false;
+  if (s->shm != NULL && !make_shm(s, e)) return false;
+  return s->init.pid == 0 || init_go(&s->init, e);
 }
 
 // ---- arguments
@@ -206,7 +225,7 @@ static bool take_path(const char **out, const char *option, const char *path, st
 static int take_option(struct sandbox *s, int argc, char **argv, struct err *e) {
   const char *option = argv[0];
   uint64_t size;
-  for (size_t i = 0; argc > 1 && i < 3; i++)
+  for (size_t i = 0; argc > 1 && i < PINS; i++)
     if (strcmp(option, s->pins[i].option) == 0) return take_path(&s->pins[i].path, option, argv[1], e) ? 2 : 0;
   if (argc > 1 && strcmp(option, "--hostname") == 0) {
     s->hostname = argv[1];
@@ -227,6 +246,8 @@ static int take_option(struct sandbox *s, int argc, char **argv, struct err *e) 
 
 static bool run_make(int argc, char **argv, struct err *e) {
   struct sandbox s = nothing;
+  s.init.argc = argc;
+  s.init.argv = argv;
   for (int at = 0; at < argc;) {
     const int taken = take_option(&s, argc - at, argv + at, e);
     if (taken == 0) return false;
