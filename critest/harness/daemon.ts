@@ -9,7 +9,7 @@ import { confDirectory, type TestNetwork, writeNetwork } from './network.ts';
 import { difference, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { buildTree } from './tree.ts';
 import { until } from './until.ts';
-import { World } from './world.ts';
+import { systemEnvironment, World } from './world.ts';
 
 export interface DaemonOptions {
   /** Joined with the harness's own configuration, key by key. */
@@ -122,7 +122,7 @@ export class TestDaemon implements AsyncDisposable {
     await writeFile(pidFile, '');
     const child = world.spawn('sh', ['-c', script, 'sh', ...command], {
       stdio: ['ignore', log.fd, log.fd],
-      env: { PATH: process.env.PATH ?? '', ...env },
+      env: { ...systemEnvironment, ...env },
     });
     this.#process = child;
     await log.close();

@@ -32,6 +32,12 @@ export const names = {
   entrypoint: named('entrypoint:1'),
   volume: named('volume:1'),
   labels: named('labels:1'),
+  /** /proc leads to /trap, which holds the file `untouched`. */
+  linkedProc: named('linked-proc:1'),
+  /** The same with /dev. */
+  linkedDev: named('linked-dev:1'),
+  /** /masked-link leads to /target, which holds `secret`. */
+  maskedLink: named('masked-link:1'),
   /** No Cmd and no Entrypoint. */
   empty: named('empty:1'),
 } as const;
@@ -106,6 +112,13 @@ const make = async (): Promise<Map<string, Image>> => {
     { name: 'added', data: 'added' },
   ]);
   const shell = (settings: ImageSettings): Image => image([base], { Env: env, Cmd: ['sh'], ...settings });
+  const trap: TarEntry[] = [directory('trap'), { name: 'trap/untouched' }];
+  const linked = (name: string): Image =>
+    image([base, layer([...trap, { name, type: 'symlink', link: '/trap' }])], { Env: env, Cmd: ['sh'] });
+  const masked = layer([
+    { name: 'target', data: 'secret\n' },
+    { name: 'masked-link', type: 'symlink', link: 'target' },
+  ]);
   return new Map<string, Image>([
     [names.busybox, shell({})],
     [names.busyboxToo, shell({})],
@@ -129,6 +142,9 @@ const make = async (): Promise<Map<string, Image>> => {
     ],
     [names.volume, shell({ Volumes: { '/data': {} } })],
     [names.labels, shell({ Labels: { 'io.kubernetes.pod.name': 'other', maker: 'berth' } })],
+    [names.linkedProc, linked('proc')],
+    [names.linkedDev, linked('dev')],
+    [names.maskedLink, image([base, masked], { Env: env, Cmd: ['sh'] })],
     [names.empty, image([base], { Env: env })],
   ]);
 };

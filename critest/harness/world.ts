@@ -6,6 +6,9 @@ import { text } from 'node:stream/consumers';
 import { dir } from 'tmp-promise';
 import { sourceTree } from './tree.ts';
 
+/** Not the caller's PATH: npm puts its packages' commands in front, and one of them is called nft. */
+export const systemEnvironment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
+
 export interface Output {
   readonly status: number;
   readonly stdout: string;
@@ -35,6 +38,7 @@ export class World implements AsyncDisposable {
     const cgroup = path.replaceAll('/', '-').slice(1);
     const holder = spawn(join(sourceTree, 'critest/harness/holder'), [path, cgroup], {
       stdio: ['pipe', 'pipe', 'inherit'],
+      env: systemEnvironment,
       detached: true,
     });
     const init = await readyPid(holder);
@@ -48,7 +52,7 @@ export class World implements AsyncDisposable {
   /** A process in the world; what is returned is nsenter, which lives as long and exits the same way. */
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
     const enter = ['--target', `${this.#init}`, '--mount', '--net', '--pid', '--', command, ...args];
-    return spawn('nsenter', enter, options);
+    return spawn('nsenter', enter, { env: systemEnvironment, ...options });
   }
 
   async run(command: string, args: readonly string[], input = ''): Promise<Output> {

@@ -1,0 +1,280 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import type { Input, LinuxContainerSecurityContext } from '../api/generated/types.ts';
+import { names } from './harness/images.ts';
+import { idle, runPod, type TestContainer } from './harness/pods.ts';
+import { fails, suiteDaemon } from './harness/suite.ts';
+import { buildTree } from './harness/tree.ts';
+import { until } from './harness/until.ts';
+
+const daemon = suiteDaemon({ config: { limits: { nofile_soft: 1000, nofile_hard: 2000 } } });
+type Security = Input<LinuxContainerSecurityContext>;
+
+const output = async (command: string | string[], security_context: Security = {}): Promise<string> =>
+  (await (await runPod(daemon())).output(command, { linux: { security_context } })).stdout;
+const status = 'grep -E "^(Cap|NoNewPrivs|Seccomp:)" /proc/self/status | tr -d "\\t"';
+const fields = (text: string): Record<string, string> =>
+  Object.fromEntries(
+    text
+      .trim()
+      .split('\n')
+      .map((line) => line.split(':') as [string, string]),
+  );
+const fdsWithin = '0\n1\n2\n';
+
+test('runc 2024-21626: a container and an exec have the descriptors 0, 1 and 2, and no other', async (t) => {
+  const pod = await runPod(daemon());
+  t.is((await pod.output(['fds'])).stdout, fdsWithin);
+  t.is((await (await pod.run(idle)).exec(['fds'])).stdout, fdsWithin);
+});
+
+test("Docker's default capabilities, nothing inheritable and nothing ambient, the same in an exec", async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run(`${status}; ${idle}`);
+  const inExec = (await container.exec(status)).stdout;
+  const found = fields(await container.text());
+  t.is(await container.text(), inExec);
+  // chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, net_raw, sys_chroot, mknod,
+  // audit_write, setfcap
+  const expected = '00000000a80425fb';
+  t.is(found.CapBnd, expected);
+  t.is(found.CapEff, expected);
+  t.is(found.CapPrm, expected);
+  t.is(found.CapInh, '0000000000000000');
+  t.is(found.CapAmb, '0000000000000000');
+});
+
+test('capabilities are added and dropped, with and without their prefix, and ALL', async (t) => {
+  const caps = async (capabilities: object): Promise<string | undefined> =>
+    fields(await output(status, { capabilities })).CapEff;
+  t.is(await caps({ drop_capabilities: ['ALL'] }), '0000000000000000');
+  t.is(await caps({ drop_capabilities: ['ALL'], add_capabilities: ['NET_ADMIN'] }), '0000000000001000');
+  t.is(await caps({ drop_capabilities: ['ALL'], add_capabilities: ['CAP_NET_ADMIN'] }), '0000000000001000');
+  t.is(await caps({ drop_capabilities: ['CHOWN'] }), '00000000a80425fa');
+  const pod = await runPod(daemon());
+  const bad = pod.create('true', { linux: { security_context: { capabilities: { add_capabilities: ['NONSENSE'] } } } });
+  await fails(t, bad, 'invalid-argument', /NONSENSE/);
+});
+
+test('runc 2022-29162: a user without privileges has no effective capabilities; ambient ones only when asked', async (t) => {
+  const user = { run_as_user: { value: 1000n } };
+  const plain = fields(await output(status, user));
+  t.is(plain.CapEff, '0000000000000000');
+  t.is(plain.CapInh, '0000000000000000');
+  const asked = { ...user, capabilities: { add_ambient_capabilities: ['NET_BIND_SERVICE'] } };
+  const ambient = fields(await output(status, asked));
+  t.is(ambient.CapAmb, '0000000000000400');
+  t.is(ambient.CapInh, ambient.CapAmb);
+});
+
+test('no_new_privs stops a setuid program, without it the program is root', async (t) => {
+  const user = { run_as_user: { value: 1000n } };
+  t.is(await output(['whoami-setuid'], { ...user, no_new_privs: true }), '1000\n');
+  t.is(await output(['whoami-setuid'], user), '0\n');
+  t.is(fields(await output(status, { no_new_privs: true })).NoNewPrivs, '1');
+});
+
+test('a read-only root cannot be written to, /dev/shm and /tmp mounts can', async (t) => {
+  const script = 'echo a >/new; echo $?; echo a >/dev/shm/new; echo $?; touch /etc/hosts; echo $?';
+  const [root, shm] = (await output(script, { readonly_rootfs: true })).trim().split('\n');
+  t.deepEqual([root, shm], ['1', '0']);
+});
+
+test('masked paths show nothing, read-only paths cannot be written', async (t) => {
+  const masked_paths = ['/proc/kcore', '/sys/firmware', '/etc/passwd', '/does/not/exist'];
+  const script =
+    'wc -c </proc/kcore; ls -A /sys/firmware | wc -l; wc -c </etc/passwd; echo 1 >/proc/sys/kernel/domainname';
+  const pod = await runPod(daemon());
+  const { stdout, stderr } = await pod.output(script, {
+    linux: { security_context: { masked_paths, readonly_paths: ['/proc/sys'] } },
+  });
+  t.is(stdout, '0\n0\n0\n');
+  t.regex(stderr, /Read-only/);
+});
+
+test('/proc/sys, cgroup and /sys are read-only in a container that is not privileged', async (t) => {
+  const script =
+    'for f in /proc/sys/net/ipv4/ip_forward /sys/kernel/profiling; do (echo 1 >$f) 2>/dev/null; echo $?; done; grep " /sys/fs/cgroup" /proc/mounts | grep -cv " ro,"';
+  const readonly_paths = ['/proc/sys'];
+  const lines = (await output(script, { readonly_paths })).trim().split('\n');
+  t.not(lines[0], '0');
+  t.not(lines[1], '0');
+  t.is(lines[2], '0', 'runc 2023-25809: cgroup is mounted read-only');
+});
+
+test('the runtime default seccomp profile refuses what is dangerous, and answers ENOSYS for what it does not know', async (t) => {
+  const pod = await runPod(daemon());
+  const seccomp = { profile_type: 'RuntimeDefault' } as const;
+  const { stdout } = await pod.output(['syscalls'], { linux: { security_context: { seccomp } } });
+  const errors = new Map(
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ') as [string, string]),
+  );
+  for (const name of [
+    'add_key',
+    'bpf',
+    'kexec_load',
+    'keyctl',
+    'mount',
+    'open_by_handle_at',
+    'perf_event_open',
+    'setns',
+    'swapon',
+    'unshare',
+    'userfaultfd',
+  ])
+    t.true(['1', '38'].includes(errors.get(name) ?? ''), `${name} ${errors.get(name)}`);
+  t.is(errors.get('unknown'), '38');
+  t.is(errors.get('getpid'), '0');
+  t.is(fields((await pod.output(status, { linux: { security_context: { seccomp } } })).stdout).Seccomp, '2');
+});
+
+test('a missing seccomp message means unconfined, and so does Unconfined', async (t) => {
+  t.is(fields(await output(status)).Seccomp, '0');
+  t.is(fields(await output(status, { seccomp: { profile_type: 'Unconfined' } })).Seccomp, '0');
+});
+
+test('the default profile lets a container with the capability do what it is for', async (t) => {
+  const security_context: Security = {
+    seccomp: { profile_type: 'RuntimeDefault' },
+    capabilities: { add_capabilities: ['SYS_ADMIN'] },
+  };
+  const errors = await output(['syscalls'], security_context);
+  t.notRegex(errors, /^mount (1|38)$/m);
+});
+
+test("Node's raised nofile limit is inherited by nobody: init and exec have the configured ones", async (t) => {
+  const container = await (await runPod(daemon())).run(`ulimit -Sn; ulimit -Hn; ${idle}`);
+  const inExec = (await container.exec('ulimit -Sn; ulimit -Hn')).stdout;
+  t.is(await container.text(), '1000\n2000\n');
+  t.is(inExec, '1000\n2000\n');
+});
+
+const cgroupsOf = async (container: TestContainer): Promise<string[]> =>
+  (await daemon().world.sh(`cat /proc/${await container.pid()}/cgroup`)).trim().split('\n');
+
+test('containerd 2025-47291: /proc/PID/cgroup has the container in the cgroup that the pod names', async (t) => {
+  const parent = `/${daemon().world.cgroup}/pod-cgroup`;
+  const pod = await runPod(daemon(), { linux: { cgroup_parent: parent } });
+  const container = await pod.run(idle);
+  const paths = (await cgroupsOf(container)).map((line) => line.split(':')[2] ?? '');
+  const own = paths.filter((path) => path.includes(container.id));
+  t.true(own.length > 0);
+  for (const path of own) t.is(path, `${parent}/${container.id}`);
+  const supervisors = await daemon().pidsOf('berth-shim');
+  for (const pid of supervisors)
+    t.notRegex(await daemon().world.sh(`cat /proc/${pid}/cgroup`), new RegExp(container.id));
+});
+
+test('an exec is in the cgroup of its container', async (t) => {
+  const container = await (await runPod(daemon())).run(idle);
+  const call = container.exec('sleep 3.21');
+  const pid = await until('it runs', async () => {
+    const found = await daemon().world.sh('ps -e -o pid=,args= | grep "[s]leep 3.21$" | grep -v "sh -c" || true');
+    return found.trim().split(/\s+/)[0] || undefined;
+  });
+  const cgroups = await daemon().world.sh(`cat /proc/${pid}/cgroup`);
+  t.deepEqual(cgroups.trim().split('\n'), await cgroupsOf(container));
+  await call;
+});
+
+test('memory, cpu and pids limits are in the cgroup', async (t) => {
+  const pod = await runPod(daemon());
+  const resources = { memory_limit_in_bytes: 64 << 20, cpu_quota: 20_000, cpu_period: 50_000, cpu_shares: 512 };
+  const container = await pod.run(idle, { linux: { resources } });
+  const at = (controller: string, file: string): Promise<string> =>
+    readFile(`/sys/fs/cgroup/${controller}/${daemon().world.cgroup}/${container.id}/${file}`, 'utf8').then((text) =>
+      text.trim(),
+    );
+  t.is(await at('memory', 'memory.limit_in_bytes'), `${64 << 20}`);
+  t.is(await at('cpu', 'cpu.cfs_quota_us'), '20000');
+  t.is(await at('cpu', 'cpu.cfs_period_us'), '50000');
+  t.is(await at('cpu', 'cpu.shares'), '512');
+  const { resources: told } = await container.status();
+  t.is(told?.linux?.memory_limit_in_bytes, BigInt(64 << 20));
+});
+
+test('A18: a container that was killed for its memory says OOMKilled and 137, and the others live on', async (t) => {
+  const pod = await runPod(daemon());
+  const other = await pod.run(idle);
+  const resources = { memory_limit_in_bytes: 16 << 20 };
+  const { status: ended } = await pod.output(['eat', '200'], { linux: { resources } });
+  t.deepEqual([ended.reason, ended.exit_code], ['OOMKilled', 137]);
+  t.is((await other.status()).state, 'CONTAINER_RUNNING');
+});
+
+test('A18: a child that was killed for its memory counts as well', async (t) => {
+  const pod = await runPod(daemon());
+  const resources = { memory_limit_in_bytes: 16 << 20 };
+  const { status: ended } = await pod.output('eat 200; exit 5', { linux: { resources } });
+  t.deepEqual([ended.reason, ended.exit_code], ['OOMKilled', 5]);
+});
+
+test('oom_score_adj is set, and one that may not be lowered is clamped without an error', async (t) => {
+  const pod = await runPod(daemon());
+  const read = async (oom_score_adj: number): Promise<number> =>
+    Number((await pod.output('cat /proc/self/oom_score_adj', { linux: { resources: { oom_score_adj } } })).stdout);
+  t.is(await read(500), 500);
+  const low = await read(-500);
+  t.true(low >= -500 && low <= 0, `${low}`);
+});
+
+test('runc 2019-5736: from inside the runtime program cannot be written through /proc/self/exe', async (t) => {
+  const program = join(buildTree, 'shim/native/berth-shim');
+  const before = await readFile(program);
+  const pod = await runPod(daemon());
+  const container = await pod.run(idle);
+  // What exec leaves open for a moment is the sealed copy; /proc/1/exe of a container is its own program.
+  await container.exec(
+    'for i in 1 2 3; do (echo x >/proc/self/exe) 2>/dev/null; (echo x >/proc/1/exe) 2>/dev/null; done',
+  );
+  t.true(before.equals(await readFile(program)));
+});
+
+test('the host is not reached through /proc/PID/root of what is ours, from uid 0 in a hostPID pod', async (t) => {
+  const namespaces = { pid: 'NODE' } as const;
+  const pod = await runPod(daemon(), { linux: { security_context: { namespace_options: namespaces } } });
+  const script =
+    "for p in $(ps -o pid,comm | awk '/berth/ {print $1}'); do n=$((n+1)); for f in root cwd exe; do readlink /proc/$p/$f && echo open $p $f; done; ls /proc/$p/fd >/dev/null && echo open $p fd; done 2>/dev/null; echo looked at $n";
+  const { stdout } = await pod.output(script, { linux: { security_context: { namespace_options: namespaces } } });
+  t.notRegex(stdout, /open/);
+  t.regex(stdout, /looked at [1-9]/);
+});
+
+test('containerd 2020-15257: the sockets are files, 0600 in directories of mode 0700', async (t) => {
+  const container = await (await runPod(daemon())).run(idle);
+  const { world } = daemon();
+  const modes = await world.sh(
+    `stat -c '%a' ${world.path('state')} ${world.path('root')} ${world.path('state/containers', container.id)} ${world.path('b.sock')} ${world.path('state/containers', container.id)}/shim.sock`,
+  );
+  t.is(modes, '700\n700\n700\n600\n600\n');
+  t.is((await world.sh('cat /proc/net/unix | grep "@.*berth" || true')).trim(), '');
+});
+
+test('runc 2023-27561, 2026-41579: an image whose /proc or /dev is a link cannot lead a mount elsewhere', async (t) => {
+  const pod = await runPod(daemon());
+  for (const image of [names.linkedProc, names.linkedDev]) {
+    const container = await pod.create('ls /trap', { image: { image } });
+    const started = await container.start().then(
+      () => true,
+      () => false,
+    );
+    if (!started) continue;
+    await container.exited();
+    t.is(await container.text('stdout'), 'untouched\n', image);
+  }
+});
+
+test('runc 2025-31133: a masked path stays masked when the image has a link in its place', async (t) => {
+  const masked_paths = ['/masked-link'];
+  const pod = await runPod(daemon());
+  const image = { image: names.maskedLink };
+  const linux = { security_context: { masked_paths } };
+  const container = await pod.create('cat /target; cat /masked-link', { image, linux });
+  await container.start().catch(() => {});
+  await container.exited();
+  t.notRegex(await container.text('stdout').catch(() => ''), /secret[^]*secret/);
+});
