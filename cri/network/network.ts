@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { BerthError, messageOf, within } from '../../base/errors.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import { capabilityArgs, cniArgs } from './capability.ts';
@@ -33,6 +34,8 @@ const failuresShown = 5;
 /** Recoveries side by side: each starts several processes. */
 const atOnce = 8;
 
+const firstLookMs = 1_000;
+
 const defaultTimes: WatchTimes = { settleMs: 100, rescanMs: 5_000 };
 
 /** Pod networks by CNI. One attachment a sandbox, `eth0`. */
@@ -60,10 +63,13 @@ export class Network implements AsyncDisposable {
     this.#queue = new RetryQueue((id) => this.#retry(id), options.retryMs ?? 10_000);
   }
 
-  /** Reads the configuration once, so that `status` tells the truth from the start; then watches it. */
+  /**
+   * Reads the configuration once, so that `status` tells the truth from the start; then watches it. A plugin that
+   * hangs in VERSION or STATUS does not hold up the daemon's start: the network is not ready until it has answered.
+   */
   static async open(options: NetworkOptions): Promise<Network> {
     const network = new Network(options, await Attachments.open(join(options.root, 'cni'), options.log));
-    await network.#watch.start();
+    await Promise.race([network.#watch.start(), delay(firstLookMs, undefined, { ref: false })]);
     return network;
   }
 
@@ -81,7 +87,8 @@ export class Network implements AsyncDisposable {
       const attachment = this.#plan(sandbox);
       const old = await this.#records.load(sandbox.id);
       if (old !== undefined) await this.#chain.remove(old === 'broken' ? attachment : old, { force: false });
-      signal.throwIfAborted();
+      if (signal.aborted)
+        throw new BerthError('cancelled', 'cancelled before the first plugin', { cause: signal.reason });
       this.#own.add(sandbox.id);
       return this.#chain.add(attachment, signal).catch((error: unknown) => this.#afterFailure(sandbox.id, error));
     });

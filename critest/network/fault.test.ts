@@ -58,9 +58,10 @@ test('A5: what the background could not remove goes when the plugin works again,
   await driver.setup(pod);
   await t.throwsAsync(driver.call('teardown', pod));
   await driver.kill();
-  await inside.exec('ln', '-sf', '/bin/true', join(inside.base, 'bin/failing'));
   const later = await inside.driver({ retryMs: 50 });
   await later.call('collect', []);
+  t.deepEqual(await records(inside), [`${pod.id}.json`]);
+  await inside.exec('ln', '-sf', '/bin/true', join(inside.base, 'bin/failing'));
   await eventually('the record is gone', async () => (await records(inside)).length === 0);
   t.deepEqual(await leftOf(inside, pod), []);
 });

@@ -66,3 +66,13 @@ test('of several versions the highest that all plugins know is used', async (t) 
   t.regex((await driver.setup(pod)).podIPs[0] ?? '', /^10\.77\./);
   await driver.call('teardown', pod);
 });
+
+test('a plugin that hangs does not hold up the start, and the network is not ready meanwhile', async (t) => {
+  await using inside = await Inside.open();
+  await inside.addPlugin('hanging');
+  await inside.writeConf('10-net.conflist', bridgeConf(inside, [{ type: 'hanging' }]));
+  const started = performance.now();
+  const driver = await inside.driver();
+  t.true(performance.now() - started < 5_000);
+  t.like(await driver.status(), { ready: false, reason: 'NetworkPluginNotReady' });
+});
