@@ -67,6 +67,12 @@ export class Agent implements AsyncDisposable {
     return this.#restarts;
   }
 
+  /** Why no process can be started now; undefined while all is well. */
+  problem(): string | undefined {
+    if (this.#failures < patience) return undefined;
+    return `spawn agent: died or failed to start ${this.#failures} times in a row, last: ${this.#lastFailure}`;
+  }
+
   /** Runs a program to its end; a code other than 0 is the caller's to judge. `unavailable` when the agent dies meanwhile. */
   run(request: RunRequest): Promise<RunResult> {
     return step(request.name, async () => new Run(request).on(await this.#ready()));
@@ -107,11 +113,8 @@ export class Agent implements AsyncDisposable {
 
   #ready(): Promise<Connection> {
     if (this.#closing) throw new BerthError('unavailable', 'spawn agent: the daemon is ending');
-    if (this.#failures >= patience)
-      throw new BerthError(
-        'unavailable',
-        `spawn agent: died or failed to start ${this.#failures} times in a row, last: ${this.#lastFailure}`,
-      );
+    const problem = this.problem();
+    if (problem !== undefined) throw new BerthError('unavailable', problem);
     return this.#connection;
   }
 

@@ -1,0 +1,50 @@
+import { setTimeout } from 'node:timers/promises';
+import { added, processes } from './memory.ts';
+import { podConfig, type Target } from './target.ts';
+
+export interface Running {
+  readonly pods: readonly string[];
+  readonly seconds: number;
+  /** KiB a pod, by the name of the process that holds it. */
+  readonly memory: ReadonlyMap<string, number>;
+}
+
+const one = async (target: Target, network: 'cni' | 'host'): Promise<string> => {
+  const { client, image } = target;
+  const sandbox_config = podConfig(target, network);
+  const { pod_sandbox_id } = await client.RunPodSandbox({ config: sandbox_config });
+  const config = { metadata: { name: 'c', attempt: 0 }, image: { image }, command: ['sleep', '86400'], log_path: 'c' };
+  const { container_id } = await client.CreateContainer({ pod_sandbox_id, config, sandbox_config });
+  await client.StartContainer({ container_id });
+  return pod_sandbox_id;
+};
+
+/** `count` pods of one container each, `width` at a time; and what they take while they run. */
+export const runPods = async (
+  target: Target,
+  network: 'cni' | 'host',
+  count: number,
+  width: number,
+): Promise<Running> => {
+  const before = await processes();
+  const pods: string[] = [];
+  const started = performance.now();
+  const worker = async (): Promise<void> => {
+    for (let next = pods.push('') - 1; next < count; next = pods.push('') - 1) pods[next] = await one(target, network);
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+  const seconds = (performance.now() - started) / 1000;
+  await setTimeout(2000);
+  const sums = added(before, await processes(), 'sleep');
+  const memory = new Map([...sums].map(([name, kib]) => [name, kib / count]));
+  return { pods: pods.filter((id) => id !== ''), seconds, memory };
+};
+
+export const removePods = async (target: Target, pods: readonly string[]): Promise<number> => {
+  const started = performance.now();
+  for (const pod_sandbox_id of pods) {
+    await target.client.StopPodSandbox({ pod_sandbox_id });
+    await target.client.RemovePodSandbox({ pod_sandbox_id });
+  }
+  return (performance.now() - started) / 1000;
+};

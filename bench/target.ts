@@ -1,0 +1,54 @@
+import { type Client, connect } from '../api/client.ts';
+import type { PodSandboxConfig } from '../api/generated/types.ts';
+import { TestDaemon } from '../critest/harness/daemon.ts';
+import { names } from '../critest/harness/images.ts';
+
+/** An endpoint that is measured. */
+export interface Target {
+  readonly name: string;
+  readonly client: Client;
+  readonly image: string;
+  /** Absolute, exists. */
+  readonly logs: string;
+  /** kill -9 and start again, until it answers; only for our own. */
+  readonly restart?: () => Promise<void>;
+}
+
+/** berthd from this tree in a world of its own. */
+export const ownTarget = async (stack: AsyncDisposableStack, log: string): Promise<Target> => {
+  const daemon = stack.use(await TestDaemon.start({ config: { log_level: log } }));
+  return {
+    name: 'berth',
+    get client() {
+      return daemon.client;
+    },
+    image: names.busybox,
+    logs: daemon.world.path('logs'),
+    restart: () => daemon.killAndBoot(),
+  };
+};
+
+/** Another CRI endpoint on this machine. It pulls the image that `image` names, unless it has it. */
+export const peerTarget = async (address: string, image: string, logs: string): Promise<Target> => {
+  const client = connect(address, { timeoutMs: 120_000 });
+  const { image: there } = await client.ImageStatus({ image: { image } });
+  if (there === undefined) await client.PullImage({ image: { image } });
+  const { runtime_name, runtime_version } = await client.Version({});
+  return { name: `${runtime_name} ${runtime_version}`, client, image, logs };
+};
+
+let serial = 0;
+
+/** A pod's config of its own; `host` is one on the host's network, which no CNI plugin sees. */
+export const podConfig = (target: Target, network: 'cni' | 'host'): PodSandboxConfigInput => {
+  serial += 1;
+  const name = `bench-${process.pid}-${serial}`;
+  const mode = network === 'host' ? 'NODE' : 'POD';
+  return {
+    metadata: { name, uid: name, namespace: 'bench', attempt: 0 },
+    log_directory: `${target.logs}/${name}`,
+    linux: { security_context: { namespace_options: { network: mode, pid: 'CONTAINER', ipc: 'POD' } } },
+  };
+};
+
+type PodSandboxConfigInput = import('../api/generated/types.ts').Input<PodSandboxConfig>;

@@ -1,0 +1,95 @@
+import type { ContainerConfig, LinuxContainerUser } from '../../api/generated/types.ts';
+import { makeDirectory, removeTree, writeAtomic } from '../../base/files.ts';
+import type { Rollback } from '../../base/rollback.ts';
+import type { ImageRecord } from '../../images/index.ts';
+import { compilePlan } from '../../shim/compile.ts';
+import { containerCgroup } from '../cgroup/container.ts';
+import { cgroupParent } from '../cgroup/parent.ts';
+import { type HostDevice, hostDevices } from '../host.ts';
+import { containerPaths, type Runtime } from '../runtime.ts';
+import { sandboxView } from '../sandbox/view.ts';
+import { accountsLimit } from '../spec/accounts.ts';
+import { type ContainerSpec, containerSpec } from '../spec/container.ts';
+import type { Sandbox } from '../state/sandbox.ts';
+import { filterOf, withProfile } from './filter.ts';
+import { targetPid } from './target.ts';
+
+export interface Bundle {
+  readonly user: LinuxContainerUser;
+  readonly stopSignal: number;
+  readonly cgroups: readonly string[];
+}
+
+interface Input {
+  readonly id: string;
+  readonly sandbox: Sandbox;
+  readonly config: ContainerConfig;
+  readonly image: ImageRecord;
+  readonly log: string;
+}
+
+/** The container's directories, its config.json and its compiled plan; the image's layers are held for it. */
+export const makeBundle = async (runtime: Runtime, input: Input, rollback: Rollback): Promise<Bundle> => {
+  const container = withProfile(await specOf(runtime, input));
+  const paths = containerPaths(runtime.config, input.id);
+  const bpf = await filterOf(runtime, container.spec);
+  rollback.add('image', () => runtime.images.release(input.id));
+  const { lowers } = await runtime.images.mounts(input.image.id, input.id);
+  rollback.add('layer', () => removeTree(paths.layer));
+  rollback.add('bundle', () => removeTree(paths.bundle));
+  await Promise.all([makeDirectory(paths.upper, 0o755), makeDirectory(paths.work), makeDirectory(paths.bundle)]);
+  const cgroup = await containerCgroup(
+    runtime.cgroups,
+    container.spec.linux.cgroupsPath,
+    container.spec.linux.resources,
+  );
+  const plan = compilePlan({
+    spec: container.spec,
+    root: { lowers, upper: paths.upper, work: paths.work, volatile: true },
+    ...(input.log === '' ? {} : { log: { path: input.log, directory: input.sandbox.config.log_directory } }),
+    stdin: input.config.stdin,
+    stdinOnce: input.config.stdin_once,
+    cgroup,
+    ...(bpf === undefined ? {} : { bpf }),
+    features: runtime.agent.features,
+  });
+  await writeAtomic(paths.spec, JSON.stringify(container.spec), { durable: false });
+  await writeAtomic(paths.plan, plan, { durable: false });
+  const { user, stopSignal } = container;
+  return { user, stopSignal, cgroups: cgroup.make.map(({ directory }) => directory) };
+};
+
+const specOf = async (runtime: Runtime, input: Input): Promise<ContainerSpec> => {
+  const { id, sandbox, config, image } = input;
+  const read = (path: string): Promise<Buffer | undefined> => runtime.images.readFile(image.id, path, accountsLimit);
+  const [passwd, group] = await Promise.all([read('/etc/passwd'), read('/etc/group')]);
+  const target = targetPid(runtime, sandbox, config);
+  const { limits } = runtime.config;
+  return containerSpec({
+    id,
+    sandbox: sandboxView(runtime, sandbox),
+    config,
+    image: image.config,
+    passwd,
+    group,
+    runtime: { pids: limits.pids, nofileSoft: limits.nofile_soft, nofileHard: limits.nofile_hard },
+    host: { ...runtime.host, devices: await privilegedDevices(config) },
+    devices: await devicesOf(config),
+    cgroupsPath: `${parentOf(runtime, input)}/${id}`,
+    ...(target === undefined ? {} : { targetPid: target }),
+  });
+};
+
+const parentOf = (runtime: Runtime, { sandbox }: Input): string =>
+  cgroupParent(sandbox.config.linux?.cgroup_parent, runtime.config.cgroup.parent);
+
+const privilegedDevices = async (config: ContainerConfig): Promise<readonly HostDevice[]> =>
+  config.linux?.security_context?.privileged ? hostDevices('/dev') : [];
+
+const devicesOf = async (config: ContainerConfig): Promise<ReadonlyMap<string, readonly HostDevice[]>> =>
+  new Map(
+    await Promise.all(config.devices.map(async ({ host_path }) => [host_path, await foundAt(host_path)] as const)),
+  );
+
+/** What is not there or not readable is no device: the spec then names the request's field. */
+const foundAt = (path: string): Promise<readonly HostDevice[]> => hostDevices(path).catch(() => []);

@@ -1,0 +1,146 @@
+import { lstat } from 'node:fs/promises';
+import { encode } from '../../api/codec.ts';
+import type {
+  ContainerConfig,
+  CreateContainerRequest,
+  CreateContainerResponse,
+  PodSandboxConfig,
+} from '../../api/generated/types.ts';
+import { toJson } from '../../api/json.ts';
+import { newId } from '../../base/digest.ts';
+import { BerthError, invalid, messageOf, notFound, within } from '../../base/errors.ts';
+import { Rollback } from '../../base/rollback.ts';
+import type { ImageRecord } from '../../images/index.ts';
+import { now, type Runtime } from '../runtime.ts';
+import { logPath } from '../spec/log-path.ts';
+import { type Container, containerKey } from '../state/container.ts';
+import type { Sandbox } from '../state/sandbox.ts';
+import { type Bundle, makeBundle } from './bundle.ts';
+
+/**
+ * Makes a container from an image that is there; answers with its id. Everything that needs no process is checked here.
+ * A retry joins the first call, or gets the id of what it made (lesson A1). It goes on when the caller has gone.
+ */
+export const createContainer = async (
+  runtime: Runtime,
+  request: CreateContainerRequest,
+): Promise<CreateContainerResponse> => {
+  const { config } = request;
+  if (config === undefined) throw invalid('CreateContainer: config is missing');
+  if (!config.metadata?.name) throw invalid('CreateContainer: config.metadata.name is missing');
+  const sandbox = runtime.sandboxes.get(request.pod_sandbox_id);
+  const key = containerKey(sandbox.id, config);
+  const there = runtime.containers.withKey(key);
+  if (there !== undefined) return { container_id: sameContainer(there, config) };
+  const id = await runtime.creating.join(`container ${key}`, () =>
+    make(runtime, sandbox, config, request.sandbox_config),
+  );
+  return { container_id: id };
+};
+
+const sameContainer = (there: Container, config: ContainerConfig): string => {
+  const same = encode('ContainerConfig', config).equals(encode('ContainerConfig', there.config));
+  if (same && there.record.state.kind === 'created') return there.id;
+  const what = same ? `is ${there.record.state.kind}` : 'has another configuration';
+  throw new BerthError(
+    'already-exists',
+    `container ${there.key} is there with the id ${there.id} and ${what}: remove it first`,
+  );
+};
+
+const make = async (
+  runtime: Runtime,
+  sandbox: Sandbox,
+  config: ContainerConfig,
+  sandboxConfig: PodSandboxConfig | undefined,
+): Promise<string> => {
+  const id = newId();
+  await using rollback = new Rollback((name, error) =>
+    runtime.log.error({ container: id, step: name, error: messageOf(error) }, 'undo of a container failed'),
+  );
+  try {
+    const container = await build(runtime, { id, sandbox, config, sandboxConfig }, rollback);
+    rollback.add('record', () => runtime.containerStore.remove(id));
+    await runtime.containerStore.save(container.record);
+    checkReady(sandbox);
+    runtime.containers.add(container);
+  } catch (error) {
+    throw within(`create container ${containerKey(sandbox.id, config)}`, error);
+  }
+  rollback.keep();
+  return id;
+};
+
+interface Wanted {
+  readonly id: string;
+  readonly sandbox: Sandbox;
+  readonly config: ContainerConfig;
+  readonly sandboxConfig: PodSandboxConfig | undefined;
+}
+
+const build = async (runtime: Runtime, wanted: Wanted, rollback: Rollback): Promise<Container> => {
+  const { id, sandbox, config } = wanted;
+  checkReady(sandbox);
+  const image = findImage(runtime, config);
+  const log = logPath(sandbox.config.log_directory, config.log_path) ?? '';
+  await Promise.all([checkSources(config), checkLogDirectory(sandbox, log)]);
+  const bundle = await makeBundle(runtime, { id, sandbox, config, image, log }, rollback);
+  return toContainer(wanted, image, log, bundle);
+};
+
+const checkReady = (sandbox: Sandbox): void => {
+  if (sandbox.record.state !== 'ready')
+    throw new BerthError('failed-precondition', `pod sandbox ${sandbox.id} is ${sandbox.record.state}, not ready`);
+};
+
+const findImage = (runtime: Runtime, config: ContainerConfig): ImageRecord => {
+  const name = config.image?.image ?? '';
+  if (name === '') throw invalid('config.image.image is missing');
+  const image = runtime.images.resolve(name);
+  if (image === undefined) throw notFound(`image ${name} is not here: pull it first`);
+  return image;
+};
+
+const checkSources = async (config: ContainerConfig): Promise<void> => {
+  for (const { host_path, container_path } of config.mounts)
+    if (host_path !== '')
+      await lstat(host_path).catch((error: unknown) => {
+        throw invalid(`mount ${container_path}: host_path ${host_path}: ${messageOf(error)}`);
+      });
+};
+
+const checkLogDirectory = async (sandbox: Sandbox, log: string): Promise<void> => {
+  if (log === '') return;
+  const directory = sandbox.config.log_directory;
+  const info = await lstat(directory).catch((error: unknown) => {
+    throw new BerthError('failed-precondition', `log_directory ${directory}: ${messageOf(error)}`);
+  });
+  if (!info.isDirectory()) throw new BerthError('failed-precondition', `log_directory ${directory}: not a directory`);
+};
+
+const toContainer = ({ id, sandbox, config }: Wanted, image: ImageRecord, log: string, bundle: Bundle): Container => ({
+  id,
+  key: containerKey(sandbox.id, config),
+  config,
+  user: bundle.user,
+  record: {
+    version: 1,
+    id,
+    sandboxId: sandbox.id,
+    createdAt: String(now()),
+    config: toJson('ContainerConfig', config),
+    imageId: image.id,
+    imageRef: image.repoDigests[0] ?? image.id,
+    logPath: log,
+    user: {
+      uid: Number(bundle.user.uid),
+      gid: Number(bundle.user.gid),
+      groups: bundle.user.supplemental_groups.map(Number),
+    },
+    stopSignal: bundle.stopSignal,
+    cgroups: bundle.cgroups,
+    state: { kind: 'created' },
+  },
+  supervisor: undefined,
+  exited: Promise.withResolvers<void>(),
+});

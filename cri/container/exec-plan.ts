@@ -1,0 +1,48 @@
+import { BerthError } from '../../base/errors.ts';
+import { readJson } from '../../base/files.ts';
+import { compileExec } from '../../shim/compile-exec.ts';
+import type { OciSpec } from '../../shim/oci.ts';
+import { containerPaths, type Runtime } from '../runtime.ts';
+import type { Container } from '../state/container.ts';
+import { joinCgroup } from './cgroup.ts';
+import { filterOf } from './filter.ts';
+
+/** What all execs of a container share; read from its bundle at the first one. */
+interface Base {
+  readonly spec: OciSpec;
+  readonly bpf: Uint8Array | undefined;
+}
+
+const bases = new WeakMap<Container, Promise<Base>>();
+
+/** The plan of one more process in the container: as its main process, but for the command. */
+export const execPlan = async (runtime: Runtime, container: Container, command: readonly string[]): Promise<Buffer> => {
+  const base = await baseOf(runtime, container);
+  const { spec, bpf } = base;
+  const cgroup = joinCgroup(runtime.cgroups, spec.linux.cgroupsPath);
+  return compileExec(
+    { ...spec.process, args: command, terminal: false },
+    {
+      namespaces: spec.linux.namespaces,
+      join: cgroup.join,
+      ...(cgroup.into === undefined ? {} : { into: cgroup.into }),
+      ...(bpf === undefined ? {} : { bpf }),
+    },
+  );
+};
+
+const baseOf = (runtime: Runtime, container: Container): Promise<Base> => {
+  const known = bases.get(container);
+  if (known !== undefined) return known;
+  const base = readBase(runtime, container);
+  bases.set(container, base);
+  base.catch(() => bases.delete(container));
+  return base;
+};
+
+const readBase = async (runtime: Runtime, container: Container): Promise<Base> => {
+  const { spec: path } = containerPaths(runtime.config, container.id);
+  const spec = (await readJson(path)) as OciSpec | undefined;
+  if (spec === undefined) throw new BerthError('data-loss', `exec in container ${container.id}: ${path} is missing`);
+  return { spec, bpf: await filterOf(runtime, spec) };
+};

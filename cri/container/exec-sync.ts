@@ -1,0 +1,31 @@
+import type { ExecSyncRequest, ExecSyncResponse } from '../../api/generated/types.ts';
+import { BerthError, invalid } from '../../base/errors.ts';
+import { execSync } from '../../shim/exec.ts';
+import { containerPaths, type Runtime } from '../runtime.ts';
+import type { Container } from '../state/container.ts';
+import { execPlan } from './exec-plan.ts';
+
+/** Runs a command in a running container and gives its output: at most `exec.output_limit` bytes a stream. */
+export const execSyncInContainer = async (
+  runtime: Runtime,
+  request: ExecSyncRequest,
+  call: { readonly signal: AbortSignal },
+): Promise<ExecSyncResponse> => {
+  const container = runtime.containers.get(request.container_id);
+  checkRequest(request, container);
+  const plan = await execPlan(runtime, container, request.cmd);
+  const { stdout, stderr, exitCode } = await execSync(containerPaths(runtime.config, container.id).bundle, plan, {
+    timeoutMs: Number(request.timeout) * 1000,
+    signal: call.signal,
+    limit: runtime.config.exec.output_limit,
+  });
+  return { stdout, stderr, exit_code: exitCode };
+};
+
+const checkRequest = (request: ExecSyncRequest, container: Container): void => {
+  if (request.cmd.length === 0) throw invalid(`exec in container ${container.id}: cmd is empty`);
+  if (request.timeout < 0n) throw invalid(`exec in container ${container.id}: timeout is ${request.timeout}`);
+  const { kind } = container.record.state;
+  if (kind !== 'running')
+    throw new BerthError('failed-precondition', `exec in container ${container.id}: it is ${kind}, not running`);
+};

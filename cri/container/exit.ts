@@ -1,0 +1,88 @@
+import { setTimeout } from 'node:timers/promises';
+import { messageOf } from '../../base/errors.ts';
+import { endCgroup } from '../../shim/cgroup.ts';
+import { connectSupervisor, type Exit, readExit } from '../../shim/supervisor.ts';
+import { containerPaths, now, type Runtime } from '../runtime.ts';
+import type { Container, ContainerState } from '../state/container.ts';
+import { setState } from './save.ts';
+
+/**
+ * Follows a running container to its end in the background. Resolves when the supervisor's socket is connected, or the
+ * end is recorded; it never rejects.
+ */
+export const follow = (runtime: Runtime, container: Container): Promise<void> => {
+  const connected = Promise.withResolvers<void>();
+  void watch(runtime, container, connected.resolve)
+    .catch((error: unknown) =>
+      runtime.log.error(
+        { container: container.id, error: messageOf(error) },
+        'the end of a container was not recorded',
+      ),
+    )
+    .finally(connected.resolve);
+  return connected.promise;
+};
+
+/** A broken connection proves nothing (lesson A4): only a free lock tells that the supervisor is dead. */
+const watch = async (runtime: Runtime, container: Container, connected: () => void): Promise<void> => {
+  const { bundle, lock } = containerPaths(runtime.config, container.id);
+  for (;;) {
+    const exit = await waitOnce(bundle, container, connected);
+    if (exit !== undefined) return recordExit(runtime, container, exit);
+    if ((await runtime.agent.tryLock(lock)).free) break;
+    await setTimeout(retryMs);
+  }
+  const exit = await readExit(bundle);
+  await (exit === undefined ? recordLoss(runtime, container) : recordExit(runtime, container, exit));
+};
+
+const retryMs = 100;
+
+const waitOnce = async (bundle: string, container: Container, connected: () => void): Promise<Exit | undefined> => {
+  try {
+    const supervisor = await connectSupervisor(bundle);
+    container.supervisor = supervisor;
+    connected();
+    return await supervisor.wait();
+  } catch {
+    return undefined;
+  } finally {
+    container.supervisor?.close();
+    container.supervisor = undefined;
+  }
+};
+
+/** The supervisor is dead and has left no exit record: what it held is killed, and the container ended with 137. */
+export const recordLoss = async (runtime: Runtime, container: Container): Promise<void> => {
+  runtime.log.error({ container: container.id }, 'supervisor died: its container is killed');
+  await endCgroup(runtime.agent, container.record.cgroups);
+  await setState(runtime, container, {
+    kind: 'exited',
+    startedAt: startedAt(container.record.state),
+    finishedAt: String(now()),
+    exitCode: 137,
+    reason: 'Error',
+    message: 'supervisor died',
+  });
+};
+
+export const recordExit = async (runtime: Runtime, container: Container, exit: Exit): Promise<void> => {
+  const exitCode = exit.code;
+  await setState(runtime, container, {
+    kind: 'exited',
+    startedAt: startedAt(container.record.state),
+    finishedAt: String(exit.finishedAt),
+    exitCode,
+    reason: reasonOf(exit.oomKilled, exitCode),
+    message: '',
+  });
+  runtime.log.info({ container: container.id, exitCode, signal: exit.signal, oom: exit.oomKilled }, 'container ended');
+};
+
+/** The words that kubelet knows: exactly `OOMKilled`, `Completed`, `Error`. */
+const reasonOf = (oomKilled: boolean, exitCode: number): string => {
+  if (oomKilled) return 'OOMKilled';
+  return exitCode === 0 ? 'Completed' : 'Error';
+};
+
+const startedAt = (state: ContainerState): string => (state.kind === 'created' ? '0' : state.startedAt);

@@ -1,0 +1,43 @@
+import type {
+  ContainerFilter,
+  ListContainersRequest,
+  ListContainersResponse,
+  Container as WireContainer,
+  ContainerState as WireState,
+} from '../../api/generated/types.ts';
+import type { Runtime } from '../runtime.ts';
+import { hasLabels } from '../service/filters.ts';
+import type { Container } from '../state/container.ts';
+
+const states = { created: 'CONTAINER_CREATED', running: 'CONTAINER_RUNNING', exited: 'CONTAINER_EXITED' } as const;
+
+export const wireState = (container: Container): WireState => states[container.record.state.kind];
+
+/** From memory alone. All parts of the filter must hold; the id may be a prefix. */
+export const listContainers = (runtime: Runtime, request: ListContainersRequest): ListContainersResponse => ({
+  containers: runtime.containers
+    .values()
+    .filter((container) => matches(container, request.filter))
+    .map(toWire),
+});
+
+export const matches = (container: Container, filter: ContainerFilter | undefined): boolean => {
+  if (filter === undefined) return true;
+  if (filter.id !== '' && !container.id.startsWith(filter.id)) return false;
+  if (filter.pod_sandbox_id !== '' && !container.record.sandboxId.startsWith(filter.pod_sandbox_id)) return false;
+  if (filter.state !== undefined && filter.state.state !== wireState(container)) return false;
+  return hasLabels(container.config.labels, filter.label_selector);
+};
+
+const toWire = (container: Container): WireContainer => ({
+  id: container.id,
+  pod_sandbox_id: container.record.sandboxId,
+  metadata: container.config.metadata,
+  image: container.config.image,
+  image_ref: container.record.imageRef,
+  state: wireState(container),
+  created_at: BigInt(container.record.createdAt),
+  labels: container.config.labels,
+  annotations: container.config.annotations,
+  image_id: container.record.imageId,
+});

@@ -1,0 +1,51 @@
+import type { StartContainerRequest } from '../../api/generated/types.ts';
+import { BerthError, messageOf, within } from '../../base/errors.ts';
+import { containerPaths, now, type Runtime } from '../runtime.ts';
+import type { Container } from '../state/container.ts';
+import { follow } from './exit.ts';
+import { setState } from './save.ts';
+
+/** Starts a created container. One that could not start has ended with 128 and the reason StartError. */
+export const startContainer = async (runtime: Runtime, request: StartContainerRequest): Promise<object> => {
+  const container = runtime.containers.get(request.container_id);
+  await runtime.locks.run(container.id, () => start(runtime, container));
+  return {};
+};
+
+const start = async (runtime: Runtime, container: Container): Promise<void> => {
+  checkStartable(runtime, container);
+  const report = await runtime.agent
+    .supervise(containerPaths(runtime.config, container.id).bundle)
+    .catch((error: unknown) => failed(runtime, container, error));
+  await setState(runtime, container, { kind: 'running', pid: report.pid, startedAt: String(report.startedAt) });
+  await follow(runtime, container);
+};
+
+const checkStartable = (runtime: Runtime, container: Container): void => {
+  const { kind } = container.record.state;
+  if (kind !== 'created')
+    throw new BerthError(
+      'failed-precondition',
+      `start container ${container.id}: it is ${kind}, only a created one can start`,
+    );
+  const sandbox = runtime.sandboxes.get(container.record.sandboxId);
+  if (sandbox.record.state !== 'ready')
+    throw new BerthError(
+      'failed-precondition',
+      `start container ${container.id}: its sandbox ${sandbox.id} is not ready`,
+    );
+};
+
+const failed = async (runtime: Runtime, container: Container, error: unknown): Promise<never> => {
+  const time = String(now());
+  const message = messageOf(error);
+  await setState(runtime, container, {
+    kind: 'exited',
+    startedAt: time,
+    finishedAt: time,
+    exitCode: 128,
+    reason: 'StartError',
+    message,
+  });
+  throw within(`start container ${container.id}`, error);
+};

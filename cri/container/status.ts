@@ -1,0 +1,73 @@
+import type {
+  ContainerConfig,
+  ContainerStatus,
+  ContainerStatusRequest,
+  ContainerStatusResponse,
+} from '../../api/generated/types.ts';
+import { readJson } from '../../base/files.ts';
+import { containerPaths, type Runtime } from '../runtime.ts';
+import { stopSignalName } from '../spec/signals.ts';
+import type { Container, ContainerState } from '../state/container.ts';
+import { wireState } from './list.ts';
+
+/** From memory; only `verbose` reads the bundle's config.json. */
+export const containerStatus = async (
+  runtime: Runtime,
+  request: ContainerStatusRequest,
+): Promise<ContainerStatusResponse> => {
+  const container = runtime.containers.get(request.container_id);
+  const info = request.verbose ? { info: JSON.stringify(await verboseInfo(runtime, container)) } : {};
+  return { status: statusOf(container), info };
+};
+
+export const statusOf = (container: Container): ContainerStatus => {
+  const { config, record, user } = container;
+  return {
+    id: container.id,
+    metadata: config.metadata,
+    state: wireState(container),
+    created_at: BigInt(record.createdAt),
+    ...timesAndEnd(record.state),
+    image: config.image,
+    image_ref: record.imageRef,
+    image_id: record.imageId,
+    labels: config.labels,
+    annotations: config.annotations,
+    mounts: config.mounts,
+    log_path: record.logPath,
+    resources: resourcesOf(config),
+    user: { linux: user },
+    stop_signal: stopSignalName(record.stopSignal),
+  };
+};
+
+type TimesAndEnd = Pick<ContainerStatus, 'started_at' | 'finished_at' | 'exit_code' | 'reason' | 'message'>;
+
+const timesAndEnd = (state: ContainerState): TimesAndEnd => {
+  const none = { started_at: 0n, finished_at: 0n, exit_code: 0, reason: '', message: '' };
+  if (state.kind === 'created') return none;
+  if (state.kind === 'running') return { ...none, started_at: BigInt(state.startedAt) };
+  return {
+    started_at: BigInt(state.startedAt),
+    finished_at: BigInt(state.finishedAt),
+    exit_code: state.exitCode,
+    reason: state.reason,
+    message: state.message,
+  };
+};
+
+const resourcesOf = (config: ContainerConfig): ContainerStatus['resources'] => {
+  const linux = config.linux?.resources;
+  return linux === undefined ? undefined : { linux, windows: undefined };
+};
+
+/** The keys that scripts read from containerd's answer. */
+const verboseInfo = async (runtime: Runtime, container: Container): Promise<object> => {
+  const { state, sandboxId } = container.record;
+  return {
+    sandboxID: sandboxId,
+    pid: state.kind === 'running' ? state.pid : 0,
+    removing: false,
+    runtimeSpec: (await readJson(containerPaths(runtime.config, container.id).spec)) ?? null,
+  };
+};

@@ -1,0 +1,53 @@
+import type { StopContainerRequest } from '../../api/generated/types.ts';
+import { BerthError, invalid } from '../../base/errors.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Container } from '../state/container.ts';
+
+const SIGKILL = 9;
+/** How long the kernel may take to end a killed cgroup before the caller is told. */
+const killSeconds = 60;
+
+/** The stop signal, then after `timeout` seconds SIGKILL to all of the container. Idempotent. */
+export const stopContainer = async (
+  runtime: Runtime,
+  request: StopContainerRequest,
+  call: { readonly signal: AbortSignal },
+): Promise<object> => {
+  if (request.timeout < 0n) throw invalid(`StopContainer: timeout is ${request.timeout}: it must not be negative`);
+  const container = runtime.containers.find(request.container_id);
+  if (container?.record.state.kind !== 'running') return {};
+  if (request.timeout > 0n) await ask(container, Number(request.timeout), call.signal);
+  await killContainer(runtime, container);
+  return {};
+};
+
+/** Sends the stop signal and waits for the end, for the grace period or until the caller goes. */
+const ask = async (container: Container, seconds: number, signal: AbortSignal): Promise<void> => {
+  await container.supervisor?.kill(container.record.stopSignal, 'main');
+  await endedWithin(container, seconds, signal);
+  if (signal.aborted && container.record.state.kind === 'running')
+    throw new BerthError('cancelled', `stop container ${container.id}: the caller went before it had ended`);
+};
+
+/** SIGKILL to everything in the container's cgroup, then its end. Nothing to do when it does not run. */
+export const killContainer = async (_runtime: Runtime, container: Container): Promise<void> => {
+  if (container.record.state.kind !== 'running') return;
+  await container.supervisor?.kill(SIGKILL, 'all');
+  if (!(await endedWithin(container, killSeconds)))
+    throw new BerthError('deadline-exceeded', `kill container ${container.id}: still there after ${killSeconds} s`);
+};
+
+/** True when it ended in time. The longest timer that Node has is 24 days; a longer grace is as good as that. */
+const endedWithin = async (container: Container, seconds: number, signal?: AbortSignal): Promise<boolean> => {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(resolve, Math.min(seconds * 1000, 2 ** 31 - 1), false);
+  const leave = (): void => resolve(false);
+  signal?.addEventListener('abort', leave, { once: true });
+  if (signal?.aborted) leave();
+  try {
+    return await Promise.race([container.exited.promise.then(() => true), promise]);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', leave);
+  }
+};

@@ -1,0 +1,92 @@
+import { join } from 'node:path';
+import { type ApiServer, serve } from '../api/server.ts';
+import { messageOf } from '../base/errors.ts';
+import { makePrivateDirectory } from '../base/files.ts';
+import { Images } from '../images/index.ts';
+import { Agent, SELF } from '../shim/agent.ts';
+import { detect } from './cgroup/mode.ts';
+import type { Config } from './config/index.ts';
+import { handlersOf } from './handlers.ts';
+import { readHost } from './host.ts';
+import type { Log } from './log.ts';
+import { Network } from './network/network.ts';
+import { recover } from './recover/recover.ts';
+import { emptyObjects, type Runtime } from './runtime.ts';
+import { checkContainerRecord, checkSandboxRecord } from './state/check.ts';
+import { Store } from './state/store.ts';
+
+/** One daemon: serves from the first moment, is ready when all objects are recovered. Dispose of it to stop. */
+export class Daemon implements AsyncDisposable {
+  readonly #stack: AsyncDisposableStack;
+
+  private constructor(stack: AsyncDisposableStack) {
+    this.#stack = stack;
+  }
+
+  /** Containers run on without it. */
+  static async start(config: Config, log: Log): Promise<Daemon> {
+    await using stack = new AsyncDisposableStack();
+    let ready = false;
+    const runtime = await openRuntime(config, log, stack);
+    const server: ApiServer = await serve(handlersOf(runtime), { address: config.listen, ready: () => ready, log });
+    stack.use(server);
+    await recover(runtime);
+    ready = true;
+    await runtime.agent
+      .notify('READY=1')
+      .catch((error: unknown) => log.warn({ error: messageOf(error) }, 'sd_notify failed'));
+    log.info({ listen: config.listen, root: config.root, network: runtime.network.status().source }, 'berthd is ready');
+    return new Daemon(stack.move());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+const directories = ({ root, state }: Config): readonly string[] => [
+  root,
+  state,
+  join(root, 'containers'),
+  join(state, 'containers'),
+  join(state, 'sandboxes'),
+];
+
+const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack): Promise<Runtime> => {
+  for (const directory of directories(config)) await makePrivateDirectory(directory);
+  const agent = stack.use(await Agent.start({ log }));
+  const [images, network, cgroups, host, sandboxStore, containerStore] = await Promise.all([
+    openImages(config, agent, log),
+    openNetwork(config, agent, log),
+    detect(),
+    readHost(),
+    Store.open(join(config.root, 'state/sandboxes'), checkSandboxRecord, log),
+    Store.open(join(config.root, 'state/containers'), checkContainerRecord, log),
+  ]);
+  stack.use(images);
+  stack.use(network);
+  return { config, log, agent, images, network, cgroups, host, sandboxStore, containerStore, ...emptyObjects() };
+};
+
+const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log): Promise<Images> =>
+  Images.open({
+    root,
+    helper: agent,
+    program: SELF,
+    registry: { plainHttp: registry.plain_http, stallSeconds: registry.stall_seconds },
+    images: { keepBlobs: images.keep_blobs, parallelLayers: images.parallel_layers },
+    log,
+  });
+
+const openNetwork = ({ root, network }: Config, agent: Agent, log: Log): Promise<Network> =>
+  Network.open({
+    agent,
+    root,
+    log,
+    config: {
+      confDir: network.conf_dir,
+      binDirs: network.bin_dirs,
+      embeddedSubnet: network.embedded_subnet,
+      embeddedBridge: network.embedded_bridge,
+    },
+  });

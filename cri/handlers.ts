@@ -1,0 +1,54 @@
+import type { Handlers } from '../api/handlers.ts';
+import { adminImport } from './admin/import.ts';
+import { adminInfo } from './admin/info.ts';
+import { adminPull } from './admin/pull.ts';
+import { createContainer } from './container/create.ts';
+import { execSyncInContainer } from './container/exec-sync.ts';
+import { listContainers } from './container/list.ts';
+import { removeContainer } from './container/remove.ts';
+import { reopenContainerLog } from './container/reopen-log.ts';
+import { startContainer } from './container/start.ts';
+import { containerStatus } from './container/status.ts';
+import { stopContainer } from './container/stop.ts';
+import { imageFsInfo } from './image/fs-info.ts';
+import { listImages } from './image/list.ts';
+import { pullImage } from './image/pull.ts';
+import { removeImage } from './image/remove.ts';
+import { imageStatus } from './image/status.ts';
+import type { Runtime } from './runtime.ts';
+import { listPodSandbox } from './sandbox/list.ts';
+import { removePodSandbox } from './sandbox/remove.ts';
+import { runPodSandbox } from './sandbox/run.ts';
+import { podSandboxStatus } from './sandbox/status.ts';
+import { stopPodSandbox } from './sandbox/stop.ts';
+import { runtimeConfig } from './service/runtime-config.ts';
+import { statusOfRuntime } from './service/status.ts';
+import { versionOf } from './service/version.ts';
+
+/** Each RPC that is served and the function that serves it; what is not here answers UNIMPLEMENTED. */
+export const handlersOf = (runtime: Runtime): Handlers => ({
+  Version: async (request) => versionOf(request),
+  Status: async (request) => statusOfRuntime(runtime, request),
+  RuntimeConfig: async () => runtimeConfig(),
+  RunPodSandbox: (request) => runPodSandbox(runtime, request),
+  StopPodSandbox: (request) => stopPodSandbox(runtime, request),
+  RemovePodSandbox: (request) => removePodSandbox(runtime, request),
+  PodSandboxStatus: async (request) => podSandboxStatus(runtime, request),
+  ListPodSandbox: async (request) => listPodSandbox(runtime, request),
+  CreateContainer: (request) => createContainer(runtime, request),
+  StartContainer: (request) => startContainer(runtime, request),
+  StopContainer: (request, call) => stopContainer(runtime, request, call),
+  RemoveContainer: (request) => removeContainer(runtime, request),
+  ListContainers: async (request) => listContainers(runtime, request),
+  ContainerStatus: (request) => containerStatus(runtime, request),
+  ExecSync: (request, call) => execSyncInContainer(runtime, request, call),
+  ReopenContainerLog: (request) => reopenContainerLog(runtime, request),
+  PullImage: (request, call) => pullImage(runtime, request, call),
+  ListImages: async (request) => listImages(runtime, request),
+  ImageStatus: async (request) => imageStatus(runtime, request),
+  RemoveImage: (request) => removeImage(runtime, request),
+  ImageFsInfo: () => imageFsInfo(runtime),
+  Pull: (request, call) => adminPull(runtime, request, call),
+  Import: (request, call) => adminImport(runtime, request, call),
+  Info: async () => adminInfo(runtime),
+});

@@ -1,0 +1,63 @@
+import type { Dirent } from 'node:fs';
+import { access, lstat, readdir, readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { HostDevice } from './spec/devices.ts';
+
+export type { HostDevice };
+
+/** Facts of the machine, read once at the daemon's start. */
+export interface Host {
+  readonly hostname: string;
+  readonly appArmor: boolean;
+  readonly selinux: boolean;
+  /** The capabilities in the daemon's bounding set. */
+  readonly capabilities: bigint;
+}
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+export const readHost = async (): Promise<Host> => {
+  const status = await readFile('/proc/self/status', 'utf8');
+  return {
+    hostname: hostname(),
+    appArmor: await exists('/sys/kernel/security/apparmor/profiles'),
+    selinux: await exists('/sys/fs/selinux/enforce'),
+    capabilities: BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`),
+  };
+};
+
+/** Linux packs a device's numbers as major 12 bits, minor 20 bits, split (glibc's sys/sysmacros.h). */
+const majorOf = (rdev: bigint): number => Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n));
+const minorOf = (rdev: bigint): number => Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n));
+
+const deviceAt = async (path: string): Promise<HostDevice | undefined> => {
+  const info = await lstat(path, { bigint: true });
+  if (!info.isBlockDevice() && !info.isCharacterDevice()) return undefined;
+  return {
+    path,
+    type: info.isBlockDevice() ? 'b' : 'c',
+    major: majorOf(info.rdev),
+    minor: minorOf(info.rdev),
+    mode: Number(info.mode & 0o7777n),
+    uid: Number(info.uid),
+    gid: Number(info.gid),
+  };
+};
+
+/** What a container has of its own: never taken from the host. */
+const own = new Set(['/dev/pts', '/dev/shm', '/dev/mqueue', '/dev/fd', '/dev/console', '/dev/ptmx']);
+
+/** The device at `path`, or all below it when it is a directory. Empty when it is something else; ENOENT is thrown. */
+export const hostDevices = async (path: string): Promise<readonly HostDevice[]> => {
+  const info = await lstat(path);
+  if (!info.isDirectory()) return [await deviceAt(path)].filter((device) => device !== undefined);
+  const entries: Dirent[] = await readdir(path, { recursive: true, withFileTypes: true });
+  const paths = entries.map((entry) => join(entry.parentPath, entry.name));
+  const wanted = paths.filter((found) => ![...own].some((place) => found === place || found.startsWith(`${place}/`)));
+  return (await Promise.all(wanted.map(deviceAt))).filter((device) => device !== undefined);
+};

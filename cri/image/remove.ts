@@ -1,0 +1,11 @@
+import type { RemoveImageRequest } from '../../api/generated/types.ts';
+import { invalid } from '../../base/errors.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** Removes the image under all of its names. Idempotent. */
+export const removeImage = async (runtime: Runtime, request: RemoveImageRequest): Promise<object> => {
+  const name = request.image?.image ?? '';
+  if (name === '') throw invalid('RemoveImage: image is empty');
+  await runtime.images.remove(name);
+  return {};
+};

@@ -1,0 +1,67 @@
+import { fromJson } from '../../api/json.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { Runtime } from '../runtime.ts';
+import { type Container, type ContainerRecord, containerKey } from '../state/container.ts';
+import { type Sandbox, type SandboxRecord, sandboxKey } from '../state/sandbox.ts';
+import { recoverContainer } from './container.ts';
+import { recoverSandbox, undoSandbox } from './sandbox.ts';
+import { removeStrays } from './strays.ts';
+
+/**
+ * Makes memory and machine agree after a start: what was being made is undone, what was being ended is ended, what runs
+ * is followed again. The files are the intent, the kernel is the truth. All objects side by side.
+ */
+export const recover = async (runtime: Runtime): Promise<void> => {
+  const started = performance.now();
+  const [sandboxes, containers] = await Promise.all([runtime.sandboxStore.load(), runtime.containerStore.load()]);
+  const halfMade = sandboxes.filter(({ state }) => state === 'creating').map(toSandbox);
+  const whole = sandboxes.filter(({ state }) => state !== 'creating').map(toSandbox);
+  for (const sandbox of whole) runtime.sandboxes.add(sandbox);
+  for (const record of containers) runtime.containers.add(toContainer(record));
+  await runtime.network.recover();
+  await each(runtime, runtime.containers.values(), recoverContainer);
+  await Promise.all([each(runtime, halfMade, undoSandbox), each(runtime, whole, recoverSandbox)]);
+  await removeStrays(runtime, new Set(sandboxes.map(({ id }) => id)));
+  const milliseconds = Math.round(performance.now() - started);
+  runtime.log.info(
+    { sandboxes: whole.length, undone: halfMade.length, containers: containers.length, milliseconds },
+    'recovered',
+  );
+};
+
+/** One object that cannot be recovered is told in the log and does not stop the others. */
+const each = async <T extends { readonly id: string }>(
+  runtime: Runtime,
+  objects: readonly T[],
+  action: (runtime: Runtime, object: T) => Promise<void>,
+): Promise<void> => {
+  const one = async (object: T): Promise<void> => {
+    try {
+      await action(runtime, object);
+    } catch (error) {
+      runtime.log.error({ id: object.id, error: messageOf(error) }, 'recovery of an object failed');
+    }
+  };
+  await Promise.all(objects.map(one));
+};
+
+const toSandbox = (record: SandboxRecord): Sandbox => {
+  const config = fromJson('PodSandboxConfig', record.config);
+  return { id: record.id, key: sandboxKey(config), config, record };
+};
+
+const toContainer = (record: ContainerRecord): Container => {
+  const config = fromJson('ContainerConfig', record.config);
+  const { uid, gid, groups } = record.user;
+  const exited = Promise.withResolvers<void>();
+  if (record.state.kind === 'exited') exited.resolve();
+  return {
+    id: record.id,
+    key: containerKey(record.sandboxId, config),
+    config,
+    user: { uid: BigInt(uid), gid: BigInt(gid), supplemental_groups: groups.map(BigInt) },
+    record,
+    supervisor: undefined,
+    exited,
+  };
+};

@@ -1,0 +1,44 @@
+import { join } from 'node:path';
+import { isId } from '../../base/digest.ts';
+import { namesIn, readJson, removeTree } from '../../base/files.ts';
+import { endCgroup } from '../../shim/cgroup.ts';
+import type { OciSpec } from '../../shim/oci.ts';
+import { removeNamespaces } from '../../shim/sandbox.ts';
+import { cgroupDirectories } from '../container/cgroup.ts';
+import { containerPaths, type Runtime, sandboxPaths } from '../runtime.ts';
+
+/** Removes directories and leases that belong to no record: a create ended before its record was written (lesson A3). */
+export const removeStrays = async (runtime: Runtime, sandboxIds: ReadonlySet<string>): Promise<void> => {
+  const { root, state } = runtime.config;
+  const isStray = (id: string): boolean => isId(id) && runtime.containers.find(id) === undefined;
+  const [bundles, layers, sandboxes] = await Promise.all([
+    namesIn(join(state, 'containers')),
+    namesIn(join(root, 'containers')),
+    namesIn(join(state, 'sandboxes')),
+  ]);
+  await Promise.all(bundles.filter(isStray).map((id) => removeBundle(runtime, id)));
+  await Promise.all(layers.filter(isStray).map((id) => removeTree(containerPaths(runtime.config, id).layer)));
+  await Promise.all(
+    runtime.images
+      .leases()
+      .filter(isStray)
+      .map((id) => runtime.images.release(id)),
+  );
+  const straySandboxes = sandboxes.filter((id) => isId(id) && !sandboxIds.has(id));
+  await Promise.all(straySandboxes.map((id) => removeSandboxDirectory(runtime, id)));
+  await runtime.network.collect(runtime.sandboxes.values().map(({ id }) => id));
+};
+
+const removeBundle = async (runtime: Runtime, id: string): Promise<void> => {
+  const { bundle, lock, spec } = containerPaths(runtime.config, id);
+  await runtime.agent.endHolder(lock, 0);
+  const linux = ((await readJson(spec)) as OciSpec | undefined)?.linux;
+  if (linux !== undefined) await endCgroup(runtime.agent, cgroupDirectories(runtime.cgroups, linux.cgroupsPath));
+  await removeTree(bundle);
+};
+
+const removeSandboxDirectory = async (runtime: Runtime, id: string): Promise<void> => {
+  const { directory, ipc, uts, pid, shm } = sandboxPaths(runtime.config, id);
+  await removeNamespaces(runtime.agent, { ipc, uts, pid, shm: { path: shm, size: 0 } });
+  await removeTree(directory);
+};

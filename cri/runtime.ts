@@ -1,0 +1,77 @@
+import { join } from 'node:path';
+import { Flights, KeyedLocks } from '../base/locks.ts';
+import type { Images } from '../images/index.ts';
+import type { Agent } from '../shim/agent.ts';
+import type { CgroupMode } from './cgroup/mode.ts';
+import type { Config } from './config/index.ts';
+import type { Host } from './host.ts';
+import type { Log } from './log.ts';
+import type { Network } from './network/network.ts';
+import type { Container, ContainerRecord } from './state/container.ts';
+import { Objects } from './state/objects.ts';
+import type { Sandbox, SandboxRecord } from './state/sandbox.ts';
+import type { Store } from './state/store.ts';
+
+/** What every RPC works with. One a daemon; made in daemon.ts. */
+export interface Runtime {
+  readonly config: Config;
+  readonly log: Log;
+  readonly agent: Agent;
+  readonly images: Images;
+  readonly network: Network;
+  readonly cgroups: CgroupMode;
+  readonly host: Host;
+  readonly sandboxes: Objects<Sandbox>;
+  readonly containers: Objects<Container>;
+  readonly sandboxStore: Store<SandboxRecord>;
+  readonly containerStore: Store<ContainerRecord>;
+  /** Changes of one object run one after the other; never held in a list or a status. */
+  readonly locks: KeyedLocks;
+  /** Creates in flight, by key: a retry joins (lesson A1). */
+  readonly creating: Flights<string>;
+}
+
+export const emptyObjects = (): Pick<Runtime, 'sandboxes' | 'containers' | 'locks' | 'creating'> => ({
+  sandboxes: new Objects<Sandbox>('pod sandbox'),
+  containers: new Objects<Container>('container'),
+  locks: new KeyedLocks(),
+  creating: new Flights<string>(),
+});
+
+/** The sandbox's directory in the state directory: resolv.conf, hosts, hostname, cni.lock and the pins. */
+export const sandboxPaths = (config: Pick<Config, 'state'>, id: string) => {
+  const directory = join(config.state, 'sandboxes', id);
+  const at = (name: string): string => join(directory, name);
+  return {
+    directory,
+    resolvConf: at('resolv.conf'),
+    hosts: at('hosts'),
+    hostname: at('hostname'),
+    cniLock: at('cni.lock'),
+    ipc: at('ipc'),
+    uts: at('uts'),
+    shm: at('shm'),
+    pid: at('pid'),
+  };
+};
+
+/** The bundle in the state directory, the writable layer in the root directory. */
+export const containerPaths = (config: Pick<Config, 'state' | 'root'>, id: string) => {
+  const bundle = join(config.state, 'containers', id);
+  const layer = join(config.root, 'containers', id);
+  return {
+    bundle,
+    spec: join(bundle, 'config.json'),
+    plan: join(bundle, 'plan'),
+    lock: join(bundle, 'lock'),
+    layer,
+    upper: join(layer, 'upper'),
+    work: join(layer, 'work'),
+  };
+};
+
+export const containersOf = (runtime: Runtime, sandboxId: string): Container[] =>
+  runtime.containers.values().filter((container) => container.record.sandboxId === sandboxId);
+
+/** Nanoseconds since 1970, as CRI wants every time. */
+export const now = (): bigint => BigInt(Date.now()) * 1_000_000n;

@@ -1,0 +1,38 @@
+import type {
+  ListPodSandboxRequest,
+  ListPodSandboxResponse,
+  PodSandbox,
+  PodSandboxFilter,
+  PodSandboxState,
+} from '../../api/generated/types.ts';
+import type { Runtime } from '../runtime.ts';
+import { hasLabels } from '../service/filters.ts';
+import type { Sandbox } from '../state/sandbox.ts';
+
+export const wireState = (sandbox: Sandbox): PodSandboxState =>
+  sandbox.record.state === 'ready' ? 'SANDBOX_READY' : 'SANDBOX_NOTREADY';
+
+/** From memory alone. All parts of the filter must hold; the id may be a prefix. */
+export const listPodSandbox = (runtime: Runtime, request: ListPodSandboxRequest): ListPodSandboxResponse => ({
+  items: runtime.sandboxes
+    .values()
+    .filter((sandbox) => matches(sandbox, request.filter))
+    .map(toWire),
+});
+
+const matches = (sandbox: Sandbox, filter: PodSandboxFilter | undefined): boolean => {
+  if (filter === undefined) return true;
+  if (filter.id !== '' && !sandbox.id.startsWith(filter.id)) return false;
+  if (filter.state !== undefined && filter.state.state !== wireState(sandbox)) return false;
+  return hasLabels(sandbox.config.labels, filter.label_selector);
+};
+
+const toWire = (sandbox: Sandbox): PodSandbox => ({
+  id: sandbox.id,
+  metadata: sandbox.config.metadata,
+  state: wireState(sandbox),
+  created_at: BigInt(sandbox.record.createdAt),
+  labels: sandbox.config.labels,
+  annotations: sandbox.config.annotations,
+  runtime_handler: sandbox.record.runtimeHandler,
+});

@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { encode } from '../../api/codec.ts';
+import type { PodSandboxConfig, RunPodSandboxRequest, RunPodSandboxResponse } from '../../api/generated/types.ts';
+import { toJson } from '../../api/json.ts';
+import { newId } from '../../base/digest.ts';
+import { BerthError, invalid, messageOf, within } from '../../base/errors.ts';
+import { Rollback } from '../../base/rollback.ts';
+import { now, type Runtime } from '../runtime.ts';
+import { type SandboxSpec, sandboxSpec } from '../spec/sandbox.ts';
+import { type Sandbox, sandboxKey } from '../state/sandbox.ts';
+import { buildSandbox } from './build.ts';
+import { setRecord } from './save.ts';
+
+/**
+ * Makes a pod sandbox and answers with its id when it is ready. A retry joins the first call, or gets the id of the
+ * sandbox that the first call made (lesson A1). It goes on when the caller has gone.
+ */
+export const runPodSandbox = async (
+  runtime: Runtime,
+  request: RunPodSandboxRequest,
+): Promise<RunPodSandboxResponse> => {
+  const { config, runtime_handler: handler } = request;
+  if (config === undefined) throw invalid('RunPodSandbox: config is missing');
+  if (!handlers.includes(handler))
+    throw invalid(`RunPodSandbox: runtime_handler ${JSON.stringify(handler)} is not known`);
+  const spec = sandboxSpec(config, runtime.host);
+  const key = sandboxKey(config);
+  const there = runtime.sandboxes.withKey(key);
+  if (there !== undefined) return { pod_sandbox_id: sameSandbox(there, config) };
+  const id = await runtime.creating.join(`pod sandbox ${key}`, () => make(runtime, config, spec, handler));
+  return { pod_sandbox_id: id };
+};
+
+/** The default handler, with and without its name. */
+export const handlers: readonly string[] = ['', 'berth'];
+
+const sameSandbox = (there: Sandbox, config: PodSandboxConfig): string => {
+  const same = encode('PodSandboxConfig', config).equals(encode('PodSandboxConfig', there.config));
+  if (same && there.record.state === 'ready') return there.id;
+  const what = same ? `is ${there.record.state}` : 'has another configuration';
+  throw new BerthError(
+    'already-exists',
+    `pod sandbox ${there.key} is there with the id ${there.id} and ${what}: remove it first`,
+  );
+};
+
+const make = async (
+  runtime: Runtime,
+  config: PodSandboxConfig,
+  spec: SandboxSpec,
+  handler: string,
+): Promise<string> => {
+  const sandbox = newSandbox(runtime, config, spec, handler);
+  await using rollback = new Rollback((name, error) =>
+    runtime.log.error({ sandbox: sandbox.id, step: name, error: messageOf(error) }, 'undo of a pod sandbox failed'),
+  );
+  await runtime.sandboxStore.save(sandbox.record);
+  rollback.add('record', () => runtime.sandboxStore.remove(sandbox.id));
+  const ips = await buildSandbox(runtime, sandbox, spec, rollback).catch((error: unknown) => {
+    throw within(`run pod sandbox ${sandbox.key}`, error);
+  });
+  await setRecord(runtime, sandbox, { state: 'ready', ips });
+  runtime.sandboxes.add(sandbox);
+  rollback.keep();
+  return sandbox.id;
+};
+
+const newSandbox = (runtime: Runtime, config: PodSandboxConfig, spec: SandboxSpec, handler: string): Sandbox => {
+  const id = newId();
+  const netns = spec.namespaces.network === 'node' ? '' : join(runtime.config.network.netns_dir, `cni-${randomUUID()}`);
+  return {
+    id,
+    key: sandboxKey(config),
+    config,
+    record: {
+      version: 1,
+      id,
+      createdAt: String(now()),
+      config: toJson('PodSandboxConfig', config),
+      runtimeHandler: handler,
+      state: 'creating',
+      netns,
+      ips: [],
+    },
+  };
+};

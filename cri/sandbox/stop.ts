@@ -1,0 +1,36 @@
+import type { StopPodSandboxRequest } from '../../api/generated/types.ts';
+import { removeNamespaces } from '../../shim/sandbox.ts';
+import { killContainer } from '../container/stop.ts';
+import { containersOf, type Runtime, sandboxPaths } from '../runtime.ts';
+import type { Sandbox } from '../state/sandbox.ts';
+import { networkSandbox } from './network.ts';
+import { setRecord } from './save.ts';
+
+/** Kills what runs in it and gives back its network. Idempotent; a sandbox that is not there is stopped. */
+export const stopPodSandbox = async (runtime: Runtime, request: StopPodSandboxRequest): Promise<object> => {
+  const sandbox = runtime.sandboxes.find(request.pod_sandbox_id);
+  if (sandbox !== undefined) await runtime.locks.run(sandbox.id, () => stopSandbox(runtime, sandbox));
+  return {};
+};
+
+/** The caller holds the sandbox's lock. */
+export const stopSandbox = async (runtime: Runtime, sandbox: Sandbox): Promise<void> => {
+  await Promise.all(containersOf(runtime, sandbox.id).map((container) => killContainer(runtime, container)));
+  if (sandbox.record.state === 'stopped') return;
+  if (sandbox.record.state === 'ready') await setRecord(runtime, sandbox, { state: 'stopping' });
+  await releaseSandbox(runtime, sandbox);
+  await setRecord(runtime, sandbox, { state: 'stopped' });
+};
+
+/** Every place where a namespace of the sandbox may be pinned; removing what is not there is no error. */
+export const allPins = (runtime: Runtime, sandbox: Sandbox) => {
+  const { ipc, uts, shm, pid } = sandboxPaths(runtime.config, sandbox.id);
+  const net = sandbox.record.netns === '' ? {} : { net: sandbox.record.netns };
+  return { ...net, ipc, uts, pid, shm: { path: shm, size: 0 } };
+};
+
+/** Network first: CNI's DEL wants the namespace that it made its interfaces in. */
+export const releaseSandbox = async (runtime: Runtime, sandbox: Sandbox): Promise<void> => {
+  if (sandbox.record.netns !== '') await runtime.network.teardown(networkSandbox(runtime, sandbox));
+  await removeNamespaces(runtime.agent, allPins(runtime, sandbox));
+};

@@ -1,0 +1,39 @@
+import type { RuntimeCondition, StatusRequest, StatusResponse } from '../../api/generated/types.ts';
+import type { Runtime } from '../runtime.ts';
+import { handlers } from '../sandbox/run.ts';
+
+const noFeatures = { recursive_read_only_mounts: false, user_namespaces: false };
+
+/** From memory alone. Features are told only when they are served. */
+export const statusOfRuntime = (runtime: Runtime, request: StatusRequest): StatusResponse => ({
+  status: { conditions: [runtimeReady(runtime), networkReady(runtime)] },
+  info: request.verbose ? verboseInfo(runtime) : {},
+  runtime_handlers: handlers.map((name) => ({ name, features: noFeatures })),
+  features: { supplemental_groups_policy: true, user_namespaces_host_network: false, mount_options: false },
+});
+
+const runtimeReady = (runtime: Runtime): RuntimeCondition => {
+  const problem = runtime.agent.problem();
+  return {
+    type: 'RuntimeReady',
+    status: problem === undefined,
+    reason: problem === undefined ? '' : 'SpawnAgentNotReady',
+    message: problem ?? '',
+  };
+};
+
+const networkReady = (runtime: Runtime): RuntimeCondition => {
+  const { ready, reason, message } = runtime.network.status();
+  return { type: 'NetworkReady', status: ready, reason, message };
+};
+
+const verboseInfo = (runtime: Runtime): Record<string, string> => {
+  const { source } = runtime.network.status();
+  const { features } = runtime.agent;
+  const { version: cgroupVersion } = runtime.cgroups;
+  return {
+    config: JSON.stringify(runtime.config),
+    network: JSON.stringify({ source }),
+    kernel: JSON.stringify({ cgroupVersion, features }),
+  };
+};

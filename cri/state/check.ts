@@ -1,0 +1,73 @@
+import { isId } from '../../base/digest.ts';
+import { BerthError } from '../../base/errors.ts';
+import type { ContainerRecord } from './container.ts';
+import type { SandboxRecord } from './sandbox.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+type Test = (value: unknown) => boolean;
+
+const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isText: Test = (value) => typeof value === 'string';
+const isNumber: Test = (value) => Number.isSafeInteger(value);
+const isTime: Test = (value) => typeof value === 'string' && /^\d{1,20}$/.test(value);
+const listOf =
+  (test: Test): Test =>
+  (value) =>
+    Array.isArray(value) && value.every(test);
+const oneOf =
+  (...words: readonly string[]): Test =>
+  (value) =>
+    words.includes(value as string);
+const fields =
+  (tests: Readonly<Record<string, Test>>): Test =>
+  (value) =>
+    isObject(value) && wrongField(value, tests) === undefined;
+
+const wrongField = (value: Fields, tests: Readonly<Record<string, Test>>): string | undefined =>
+  Object.entries(tests).find(([name, test]) => !test(value[name]))?.[0];
+
+const common: Readonly<Record<string, Test>> = {
+  version: (value) => value === 1,
+  id: (value) => typeof value === 'string' && isId(value),
+  createdAt: isTime,
+  config: isObject,
+};
+
+const sandbox: Readonly<Record<string, Test>> = {
+  ...common,
+  runtimeHandler: isText,
+  state: oneOf('creating', 'ready', 'stopping', 'stopped'),
+  netns: isText,
+  ips: listOf(isText),
+};
+
+const states: Readonly<Record<string, Test>> = {
+  created: fields({}),
+  running: fields({ pid: isNumber, startedAt: isTime }),
+  exited: fields({ startedAt: isTime, finishedAt: isTime, exitCode: isNumber, reason: isText, message: isText }),
+};
+
+const container: Readonly<Record<string, Test>> = {
+  ...common,
+  sandboxId: isText,
+  imageId: isText,
+  imageRef: isText,
+  logPath: isText,
+  user: fields({ uid: isNumber, gid: isNumber, groups: listOf(isNumber) }),
+  stopSignal: isNumber,
+  cgroups: listOf(isText),
+  state: (value) => isObject(value) && states[String(value.kind)]?.(value) === true,
+};
+
+const check = (value: unknown, tests: Readonly<Record<string, Test>>): unknown => {
+  const wrong = isObject(value) ? wrongField(value, tests) : 'the whole';
+  if (wrong !== undefined) throw new BerthError('data-loss', `${wrong} is missing or not what this berthd knows`);
+  return value;
+};
+
+/** Throws `data-loss` that names the field, unless `value` is a whole record. */
+export const checkSandboxRecord = (value: unknown): SandboxRecord => check(value, sandbox) as SandboxRecord;
+
+/** Throws `data-loss` that names the field, unless `value` is a whole record. */
+export const checkContainerRecord = (value: unknown): ContainerRecord => check(value, container) as ContainerRecord;
