@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { fetchText, Inside } from './inside.ts';
+import { bridgeConf, fetchText, Inside } from './inside.ts';
 
 test('a port of the host reaches the server in the pod until DEL', async (t) => {
   await using inside = await Inside.open();
@@ -38,4 +38,19 @@ test('with an IPv4 and an IPv6 subnet set, pods have both addresses and reach ea
   await driver.call('teardown', one);
   await driver.call('teardown', two);
   t.notRegex(await inside.exec('ip6tables-save'), new RegExp(one.id));
+});
+
+test('the two bandwidth annotations limit the pod, and no other annotation does', async (t) => {
+  await using inside = await Inside.open();
+  const bandwidth = { type: 'bandwidth', capabilities: { bandwidth: true } };
+  await inside.writeConf('10-net.conflist', bridgeConf(inside, [bandwidth]));
+  const driver = await inside.driver();
+  const annotations = { 'kubernetes.io/ingress-bandwidth': '8M', 'io.example/egress-bandwidth': '1M' };
+  const pod = await inside.makeNetns(inside.pod({ annotations }));
+  await driver.setup(pod);
+  const queues = (await inside.exec('tc', 'qdisc', 'show')).split('\n').filter((line) => line.includes('tbf'));
+  t.is(queues.length, 1);
+  t.regex(queues[0] ?? '', /^qdisc tbf .* dev veth.* rate 8Mbit/);
+  await driver.call('teardown', pod);
+  t.notRegex(await inside.exec('tc', 'qdisc', 'show'), /tbf/);
 });
