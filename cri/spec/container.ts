@@ -1,11 +1,12 @@
 import { BerthError, invalid } from '../../base/errors.ts';
 import type { OciProcess, OciSpec } from '../../shim/oci.ts';
 import { processArgs, workingDirectory } from './args.ts';
-import { containerDevices, type HostDevice } from './devices.ts';
+import type { ContainerInput, ContainerSpec } from './container-input.ts';
+import { containerDevices } from './devices.ts';
 import { environment } from './environment.ts';
-import { containerMounts, rootPropagation, type SandboxFiles } from './mounts.ts';
+import { containerMounts, rootPropagation } from './mounts.ts';
 import { validateAttempt, validateMap, validateName } from './names.ts';
-import { containerNamespaces, type NamespacePaths, type SandboxNamespaces } from './namespaces.ts';
+import { containerNamespaces } from './namespaces.ts';
 import { containerResources, oomScoreAdj } from './resources.ts';
 import {
   checkAppArmor,
@@ -13,70 +14,14 @@ import {
   containerCapabilities,
   hiddenPaths,
   isPrivileged,
-  type SeccompChoice,
   seccompChoice,
 } from './security.ts';
 import { stopSignal } from './signals.ts';
-import type { ContainerConfig, ImageConfig, PodSandboxConfig, SecurityContext } from './types.ts';
+import type { ContainerConfig, SecurityContext } from './types.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
 import { cleanPath } from './values.ts';
 
-/** What a container's spec needs to know of its pod. */
-export interface SandboxView {
-  readonly id: string;
-  readonly config: PodSandboxConfig;
-  readonly hostname: string;
-  readonly namespaces: SandboxNamespaces;
-  readonly paths: NamespacePaths;
-  readonly files: SandboxFiles;
-}
-
-export interface RuntimeSettings {
-  /** `pids` of the configuration; 0 for no limit. */
-  readonly pids: number;
-  readonly nofileSoft: number;
-  readonly nofileHard: number;
-}
-
-/** Facts of the machine, read once by the caller. */
-export interface HostFacts {
-  readonly appArmor: boolean;
-  readonly selinux: boolean;
-  /** Mask of the capabilities that the daemon has in its bounding set. */
-  readonly capabilities?: bigint;
-  /** All devices below /dev, for privileged containers. */
-  readonly devices: readonly HostDevice[];
-}
-
-export interface ContainerInput {
-  readonly id: string;
-  readonly sandbox: SandboxView;
-  readonly config: ContainerConfig;
-  readonly image: ImageConfig;
-  /** The image's /etc/passwd and /etc/group. */
-  readonly passwd?: Uint8Array | undefined;
-  readonly group?: Uint8Array | undefined;
-  readonly runtime: RuntimeSettings;
-  readonly host: HostFacts;
-  /** What is at each host_path of the request's devices. */
-  readonly devices?: ReadonlyMap<string, readonly HostDevice[]>;
-  /** /proc/PID/ns/pid of the container that namespace_options.target_id names. */
-  readonly targetPid?: string;
-  /** Directory of the container below the cgroup root, as in `containerCgroup`. */
-  readonly cgroupsPath: string;
-}
-
-export interface ContainerSpec {
-  readonly metadata: { readonly name: string; readonly attempt: number };
-  readonly spec: OciSpec;
-  /** ContainerStatus.user.linux. */
-  readonly user: { readonly uid: bigint; readonly gid: bigint; readonly supplemental_groups: readonly bigint[] };
-  readonly stopSignal: number;
-  readonly seccomp: SeccompChoice;
-  readonly privileged: boolean;
-  /** For the log: what is asked for and has no effect here. */
-  readonly notices: readonly string[];
-}
+export type { ContainerInput, ContainerSpec, HostFacts, RuntimeSettings, SandboxView } from './container-input.ts';
 
 const checkServed = (config: ContainerConfig): void => {
   if (config.windows) throw new BerthError('unimplemented', 'windows: this is Linux');

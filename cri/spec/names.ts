@@ -10,14 +10,6 @@ export const validateName = (name: string | undefined, field: string): string =>
   return name;
 };
 
-/** The same for an id that a client gives to look something up by. */
-export const validateId = (id: string | undefined, field: string): string => {
-  if (!id) throw invalid(`${field}: is empty`);
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(id))
-    throw invalid(`${field}: ${JSON.stringify(id.slice(0, 128))} is not an id`);
-  return id;
-};
-
 export const validateAttempt = (attempt: number | undefined): number => {
   const number = attempt ?? 0;
   if (!Number.isInteger(number) || number < 0 || number > 0xffff_ffff)

@@ -8,7 +8,7 @@ const clamp = (value: bigint): number =>
   Number(value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : value);
 
 /** Less than this and the first process cannot be made: the start would end out of memory without a word. */
-export const minMemory = 512 * 1024;
+const minMemory = 512 * 1024;
 
 const memoryLimit = (value: Int64 | undefined): number | undefined => {
   const limit = int64(value, 'memory_limit_in_bytes');

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { hostsFile, resolvConf } from './dns.ts';
 import { logPath } from './log-path.ts';
-import { validateId, validateMap } from './names.ts';
+import { validateMap } from './names.ts';
 import { sandboxSpec } from './sandbox.ts';
 import type { PodSandboxConfig } from './types.ts';
 
@@ -158,10 +158,4 @@ test('labels keep their values, an empty key or too much in all is refused', (t)
   t.throws(() => validateMap({ '': 'x' }, 'labels'), { message: /labels/ });
   t.throws(() => validateMap({ a: 'x'.repeat(5 << 20) }, 'annotations'), { message: /annotations/ });
   t.deepEqual(Object.keys(validateMap(JSON.parse('{"__proto__": "x"}'), 'labels')), ['__proto__']);
-});
-
-test('an id is one word without a path', (t) => {
-  t.is(validateId('3f-2a', 'id'), '3f-2a');
-  for (const id of ['', '../x', 'a/b', '.', 'a\n', '-a'])
-    t.throws(() => validateId(id, 'id'), { code: 'invalid-argument' });
 });

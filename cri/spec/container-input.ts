@@ -1,0 +1,63 @@
+import type { OciSpec } from '../../shim/oci.ts';
+import type { HostDevice } from './devices.ts';
+import type { SandboxFiles } from './mounts.ts';
+import type { NamespacePaths, SandboxNamespaces } from './namespaces.ts';
+import type { SeccompChoice } from './security.ts';
+import type { ContainerConfig, ImageConfig, PodSandboxConfig } from './types.ts';
+
+/** What a container's spec needs to know of its pod. */
+export interface SandboxView {
+  readonly id: string;
+  readonly config: PodSandboxConfig;
+  readonly hostname: string;
+  readonly namespaces: SandboxNamespaces;
+  readonly paths: NamespacePaths;
+  readonly files: SandboxFiles;
+}
+
+export interface RuntimeSettings {
+  /** `pids` of the configuration; 0 for no limit. */
+  readonly pids: number;
+  readonly nofileSoft: number;
+  readonly nofileHard: number;
+}
+
+/** Facts of the machine, read once by the caller. */
+export interface HostFacts {
+  readonly appArmor: boolean;
+  readonly selinux: boolean;
+  /** Mask of the capabilities that the daemon has in its bounding set. */
+  readonly capabilities?: bigint;
+  /** All devices below /dev, for privileged containers. */
+  readonly devices: readonly HostDevice[];
+}
+
+export interface ContainerInput {
+  readonly id: string;
+  readonly sandbox: SandboxView;
+  readonly config: ContainerConfig;
+  readonly image: ImageConfig;
+  /** The image's /etc/passwd and /etc/group. */
+  readonly passwd?: Uint8Array | undefined;
+  readonly group?: Uint8Array | undefined;
+  readonly runtime: RuntimeSettings;
+  readonly host: HostFacts;
+  /** What is at each host_path of the request's devices. */
+  readonly devices?: ReadonlyMap<string, readonly HostDevice[]>;
+  /** /proc/PID/ns/pid of the container that namespace_options.target_id names. */
+  readonly targetPid?: string;
+  /** Directory of the container below the cgroup root, as in `containerCgroup`. */
+  readonly cgroupsPath: string;
+}
+
+export interface ContainerSpec {
+  readonly metadata: { readonly name: string; readonly attempt: number };
+  readonly spec: OciSpec;
+  /** ContainerStatus.user.linux. */
+  readonly user: { readonly uid: bigint; readonly gid: bigint; readonly supplemental_groups: readonly bigint[] };
+  readonly stopSignal: number;
+  readonly seccomp: SeccompChoice;
+  readonly privileged: boolean;
+  /** For the log: what is asked for and has no effect here. */
+  readonly notices: readonly string[];
+}
