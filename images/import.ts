@@ -1,9 +1,10 @@
-import { BerthError, invalid } from '../base/errors.ts';
+import type { Digest } from '../base/digest.ts';
+import { invalid } from '../base/errors.ts';
 import { Layout } from './layout.ts';
 import type { Descriptor } from './manifest.ts';
-import { chooseImage } from './pull/choose.ts';
+import { chooseEntry } from './pull/choose.ts';
 import { type PullTools, pullImage } from './pull/pull.ts';
-import { parseReference, type Reference } from './reference.ts';
+import { formatReference, parseReference, type Reference } from './reference.ts';
 import type { Document } from './source.ts';
 import type { Platform } from './types.ts';
 
@@ -15,31 +16,37 @@ export interface ImportJob {
 }
 
 /** Imports the one image of a layout directory that is for this machine; the way is that of a pull. */
-export const importImage = async (tools: PullTools, job: ImportJob): Promise<string> => {
-  const { platforms, signal } = job;
-  const layout = await Layout.open(job.directory);
-  const { root, annotations } = await rootOf(layout, job);
-  const reference = nameFor(job, annotations);
+export const importImage = async (tools: PullTools, job: ImportJob): Promise<Digest> => {
+  const { directory, platforms, signal } = job;
+  const layout = await Layout.open(directory);
+  const { document, index } = await layout.index();
+  const reference = nameFor(job, index.manifests);
+  const entries = index.manifests.filter((entry) => isNamed(entry, reference));
+  const fetch = (digest: string): Promise<Document> => layout.manifest(digest);
+  // index.json is no part of the image: the entry of it that leads to the image is what the name stands for.
+  const root = await chooseEntry(document, entries.length > 0 ? entries : index.manifests, platforms, fetch, signal);
   return pullImage(tools, { source: layout, reference, root, platforms, signal, report: () => undefined });
 };
 
-/** index.json is no part of the image: what it lists is. The entry that leads to the image is what the name stands for. */
-const rootOf = async (
-  layout: Layout,
-  { directory, platforms, signal }: ImportJob,
-): Promise<{ root: Document; annotations: Descriptor['annotations'] }> => {
-  const { document, index } = await layout.index();
-  const choice = await chooseImage(document, platforms, (digest) => layout.manifest(digest), signal);
-  const root = choice.documents[1];
-  if (root === undefined) throw invalid(`import ${directory}: index.json lists no image`);
-  const entry = index.manifests.find(({ digest }) => digest === root.digest);
-  return { root: { ...root, mediaType: entry?.mediaType ?? '' }, annotations: entry?.annotations ?? {} };
+const nameIn = ({ annotations }: Descriptor): string | undefined =>
+  annotations['io.containerd.image.name'] ?? annotations['org.opencontainers.image.ref.name'];
+
+const isNamed = (entry: Descriptor, reference: Reference): boolean => {
+  const name = nameIn(entry);
+  try {
+    return name !== undefined && formatReference(parseReference(name)) === formatReference(reference);
+  } catch {
+    return false;
+  }
 };
 
-/** The name given, else the one in the layout; skopeo and buildah write only a tag there, which names nothing. */
-const nameFor = ({ directory, name }: ImportJob, annotations: Descriptor['annotations']): Reference => {
-  const text = name ?? annotations['io.containerd.image.name'] ?? annotations['org.opencontainers.image.ref.name'];
-  if (text === undefined || (name === undefined && !/[/:]/.test(text)))
-    throw new BerthError('invalid-argument', `import ${directory}: the layout does not name the image; give a name`);
+/** The name given, else the only one in the layout; skopeo and buildah write just a tag there, which names nothing. */
+const nameFor = ({ directory, name }: ImportJob, entries: readonly Descriptor[]): Reference => {
+  const names = new Set(entries.map(nameIn).filter((text) => text !== undefined && /[/:]/.test(text)));
+  const [only] = names;
+  const text = name ?? only;
+  if (text === undefined) throw invalid(`${directory}: the layout does not name the image; give a name`);
+  if (name === undefined && names.size > 1)
+    throw invalid(`${directory}: the layout has ${names.size} images; give the name of one: ${[...names].join(', ')}`);
   return parseReference(text);
 };

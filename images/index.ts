@@ -99,7 +99,7 @@ export class Images implements AsyncDisposable {
    * Imports the image for this machine from an OCI image layout directory. Without `name` the layout's own is taken;
    * gives the image id.
    */
-  importLayout(directory: string, name: string | undefined, signal: AbortSignal): Promise<string> {
+  importLayout(directory: string, name: string | undefined, signal: AbortSignal): Promise<Digest> {
     const job = { directory, name, platforms: this.#platforms, signal };
     return this.#attempt(`import ${directory}`, signal, () => importImage(this.#tools, job));
   }

@@ -22,25 +22,58 @@ export const chooseImage = async (
   fetch: Source['manifest'],
   signal: AbortSignal,
 ): Promise<Choice> => {
-  const seen: Descriptor[] = [];
-  let fetches = 0;
-  const visit = async (document: Document, depth: number): Promise<Choice | undefined> => {
+  const walk = new Walk(platforms, fetch, signal);
+  const choice = await walk.visit(root, 0);
+  if (choice === undefined) throw notFound(noneFor(root, platforms, walk.seen));
+  return choice;
+};
+
+/** Of the entries of an index, the one that `chooseImage` would come to the image by. */
+export const chooseEntry = async (
+  index: Document,
+  entries: readonly Descriptor[],
+  platforms: readonly Platform[],
+  fetch: Source['manifest'],
+  signal: AbortSignal,
+): Promise<Document> => {
+  const walk = new Walk(platforms, fetch, signal);
+  const entry = (await walk.visitEntries(index, entries, 0))?.documents[1];
+  if (entry === undefined) throw notFound(noneFor(index, platforms, walk.seen));
+  return entry;
+};
+
+class Walk {
+  /** The images met, for the error. */
+  readonly seen: Descriptor[] = [];
+  readonly #platforms: readonly Platform[];
+  readonly #fetch: Source['manifest'];
+  readonly #signal: AbortSignal;
+  #fetches = 0;
+
+  constructor(platforms: readonly Platform[], fetch: Source['manifest'], signal: AbortSignal) {
+    this.#platforms = platforms;
+    this.#fetch = fetch;
+    this.#signal = signal;
+  }
+
+  async visit(document: Document, depth: number): Promise<Choice | undefined> {
     const parsed = parseManifest(document.bytes, document.mediaType, `manifest ${document.digest}`);
     if (parsed.kind === 'manifest') return { manifest: parsed, documents: [document] };
-    seen.push(...imagesIn(parsed.manifests));
-    for (const entry of candidates(parsed.manifests, platforms, depth)) {
-      fetches += 1;
-      if (fetches > mostFetches) return undefined;
-      const child = await fetch(entry.digest, signal);
-      const found = await visit({ ...child, mediaType: entry.mediaType }, depth + 1);
+    return this.visitEntries(document, parsed.manifests, depth);
+  }
+
+  async visitEntries(document: Document, entries: readonly Descriptor[], depth: number): Promise<Choice | undefined> {
+    this.seen.push(...imagesIn(entries));
+    for (const entry of candidates(entries, this.#platforms, depth)) {
+      this.#fetches += 1;
+      if (this.#fetches > mostFetches) return undefined;
+      const child = await this.#fetch(entry.digest, this.#signal);
+      const found = await this.visit({ ...child, mediaType: entry.mediaType }, depth + 1);
       if (found !== undefined) return { ...found, documents: [document, ...found.documents] };
     }
     return undefined;
-  };
-  const choice = await visit(root, 0);
-  if (choice === undefined) throw notFound(noneFor(root, platforms, seen));
-  return choice;
-};
+  }
+}
 
 /** The manifest that fits best, else the nested indexes. */
 const candidates = (

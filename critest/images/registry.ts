@@ -1,0 +1,72 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Image } from '../harness/image.ts';
+
+type Next = () => void;
+export type Behaviour = (request: IncomingMessage, response: ServerResponse, next: Next) => void;
+
+/** A registry on loopback that serves what it is given, and behaves as badly as it is told. */
+export interface TestRegistry extends AsyncDisposable {
+  readonly host: string;
+  /** `METHOD path authorization` of every request. */
+  readonly requests: {
+    readonly path: string;
+    readonly authorization: string | undefined;
+    readonly range: string | undefined;
+  }[];
+  behave(behaviour: Behaviour): void;
+  /** `path` is that behind /v2/, as `app/manifests/1`. */
+  put(path: string, type: string, body: Buffer): void;
+  /** An image with all its blobs in the repository `app`, under a tag. */
+  add(tag: string, image: Image): void;
+}
+
+export const startTestRegistry = async (): Promise<TestRegistry> => {
+  const files = new Map<string, { readonly type: string; readonly body: Buffer }>();
+  const requests: TestRegistry['requests'] = [];
+  let behaviour: Behaviour = (_request, _response, next) => next();
+  const server = createServer((request, response) => {
+    const { url = '', headers } = request;
+    requests.push({ path: url, authorization: headers.authorization, range: headers.range });
+    behaviour(request, response, () => answer(files.get(url), request, response));
+  });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.listen(0, '127.0.0.1', resolve);
+  await promise;
+  const put = (path: string, type: string, body: Buffer): void => void files.set(`/v2/${path}`, { type, body });
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests,
+    behave: (next) => {
+      behaviour = next;
+    },
+    put,
+    add: (tag, { manifest, blobs }) => {
+      for (const [digest, body] of blobs) put(`app/blobs/${digest}`, 'application/octet-stream', body);
+      const body = blobs.get(manifest.digest) ?? Buffer.alloc(0);
+      for (const name of [tag, manifest.digest]) put(`app/manifests/${name}`, manifest.mediaType, body);
+    },
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+    },
+  };
+};
+
+const answer = (
+  file: { readonly type: string; readonly body: Buffer } | undefined,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void => {
+  if (file === undefined) {
+    response.writeHead(404).end('{"errors":[{"code":"MANIFEST_UNKNOWN","message":"not known"}]}');
+    return;
+  }
+  const begin = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+  const { length } = file.body;
+  const range = begin > 0 ? { 'content-range': `bytes ${begin}-${length - 1}/${length}` } : {};
+  response.writeHead(begin > 0 ? 206 : 200, { 'content-type': file.type, 'content-length': length - begin, ...range });
+  response.end(file.body.subarray(begin));
+};
+
+export const isBlob = ({ url = '' }: IncomingMessage): boolean => url.includes('/blobs/');

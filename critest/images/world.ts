@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { dir } from 'tmp-promise';
+import { Images, type ImagesOptions } from '../../images/index.ts';
+import type { Helper, HelperRequest, HelperResult, Log } from '../../images/types.ts';
+import { sourceTree } from '../harness/tree.ts';
+
+/** The helper as the agent would run it, without the agent: the images room knows no other way to start it. */
+const helper: Helper = {
+  run: ({ argv: [program = '', ...args], stdin, signal }: HelperRequest): Promise<HelperResult> => {
+    const { promise, resolve, reject } = Promise.withResolvers<HelperResult>();
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(signal !== undefined && { signal }) });
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on('data', (data: Buffer) => stdout.push(data));
+    child.stderr.on('data', (data: Buffer) => stderr.push(data));
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(stdin);
+    child.on('error', reject);
+    child.on('close', (code, name) =>
+      resolve({
+        code: code ?? 0,
+        signal: name === null ? 0 : 9,
+        stdout: Buffer.concat(stdout),
+        stderr: Buffer.concat(stderr),
+      }),
+    );
+    return promise;
+  },
+};
+
+export interface ImageWorld extends AsyncDisposable {
+  readonly images: Images;
+  readonly root: string;
+  readonly warnings: readonly string[];
+  /** Closes the store and opens it anew, as a restart of the daemon does. */
+  reopen(): Promise<ImageWorld>;
+  /** What the store holds: every blob, layer, record and temporary file. */
+  content(): Promise<readonly string[]>;
+}
+
+const areas = ['blobs/sha256', 'blobs/sha512', 'layers', 'fixups', 'images', 'names', 'leases', 'tmp'];
+
+export const openWorld = async (options: Partial<ImagesOptions> = {}): Promise<ImageWorld> => {
+  const { path } = await dir({ prefix: 'bt-images-', unsafeCleanup: true });
+  return openAt(path, options);
+};
+
+const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<ImageWorld> => {
+  const warnings: string[] = [];
+  const warn = (_fields: object, message: string): void => void warnings.push(message);
+  const log: Log = { debug: () => undefined, info: () => undefined, warn };
+  const images = await Images.open({
+    root,
+    helper,
+    program: process.env.BERTH_SHIM ?? join(sourceTree, 'build/shim/native/berth-shim'),
+    registry: { plainHttp: ['127.0.0.1'], stallSeconds: 0.3 },
+    images: { keepBlobs: true, parallelLayers: 4 },
+    retries: { tries: 3, pauseMs: 5, longestMs: 1500 },
+    log,
+    ...options,
+  });
+  const world: ImageWorld = {
+    images,
+    root,
+    warnings,
+    reopen: async () => {
+      await images[Symbol.asyncDispose]();
+      return openAt(root, options);
+    },
+    content: async () => {
+      const lists = areas.map(async (area) =>
+        (await readdir(join(root, 'images', area))).map((name) => `${area}/${name}`),
+      );
+      return (await Promise.all(lists)).flat().toSorted();
+    },
+    [Symbol.asyncDispose]: async () => {
+      await images[Symbol.asyncDispose]();
+      await rm(root, { recursive: true, force: true });
+    },
+  };
+  return world;
+};
