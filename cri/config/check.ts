@@ -1,0 +1,41 @@
+import { longestSocketPath, socketPath } from '../../api/address.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { Config } from './index.ts';
+import type { Problem } from './toml.ts';
+
+/** What no key can know alone. */
+export const checkTogether = (config: Config): Problem[] =>
+  [stateLength(config), listenLength(config), nested(config), openFiles(config)]
+    .filter((text) => text !== undefined)
+    .map((text) => ({ line: undefined, text }));
+
+/** Sockets in the state directory are `<state>/<name of ten bytes at most>`; deeper ones are reached by a short path. */
+const longestState = longestSocketPath - '/berth.sock'.length;
+
+const stateLength = ({ state }: Config): string | undefined => {
+  const bytes = Buffer.byteLength(state);
+  if (bytes <= longestState) return undefined;
+  return `state: ${state} has ${bytes} bytes; ${longestState} are allowed, since a socket's path can have ${longestSocketPath}`;
+};
+
+const listenLength = ({ listen }: Config): string | undefined => {
+  try {
+    socketPath(listen);
+    return undefined;
+  } catch (error) {
+    return `listen: ${messageOf(error)}`;
+  }
+};
+
+const inside = (inner: string, outer: string): boolean =>
+  inner === outer || inner.startsWith(`${outer.replace(/\/$/, '')}/`);
+
+const nested = ({ root, state }: Config): string | undefined =>
+  inside(root, state) || inside(state, root)
+    ? `root and state: ${root} and ${state} must be apart: a reboot empties one of them`
+    : undefined;
+
+const openFiles = ({ limits }: Config): string | undefined =>
+  limits.nofile_soft > limits.nofile_hard
+    ? `limits.nofile_soft: ${limits.nofile_soft} is more than limits.nofile_hard, ${limits.nofile_hard}`
+    : undefined;

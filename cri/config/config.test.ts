@@ -1,0 +1,230 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { withDir } from 'tmp-promise';
+import { BerthError } from '../../base/errors.ts';
+import { runArguments } from './command.ts';
+import type { Config } from './index.ts';
+import { parseConfig } from './load.ts';
+import { defaultFile } from './print.ts';
+
+const errorOf = (text: string): string => {
+  try {
+    parseConfig(text, 'config.toml');
+  } catch (error) {
+    return error instanceof BerthError && error.code === 'invalid-argument' ? error.message : `another error: ${error}`;
+  }
+  return 'no error';
+};
+
+const run = async (...argv: string[]) => {
+  let out = '';
+  let error = '';
+  const outcome = await runArguments(argv, { out: (text) => (out += text), error: (text) => (error += text) });
+  return { outcome, out, error };
+};
+
+const expected: Config = {
+  root: '/var/lib/berth',
+  state: '/run/berth',
+  listen: 'unix:///run/berth/berth.sock',
+  log_level: 'info',
+  cgroup: { parent: '/berth' },
+  network: {
+    conf_dir: '/etc/cni/net.d',
+    bin_dirs: ['/opt/cni/bin', '/usr/lib/cni'],
+    netns_dir: '/var/run/netns',
+    embedded_subnet: '',
+    embedded_bridge: 'berth0',
+  },
+  registry: { plain_http: [], stall_seconds: 60 },
+  images: { keep_blobs: true, parallel_layers: 8 },
+  limits: { nofile_soft: 1024, nofile_hard: 524_288, pids: 0 },
+  seccomp: { default: 'builtin' },
+  exec: { output_limit: 16 << 20 },
+};
+
+test('an empty file gives every key its default', (t) => {
+  t.deepEqual(parseConfig('', 'config.toml'), expected);
+});
+
+test('the printed default file is read without an error and gives the defaults', (t) => {
+  t.deepEqual(parseConfig(defaultFile(), 'config.toml'), expected);
+});
+
+test('tables, dotted keys and inline tables say the same', (t) => {
+  const texts = [
+    '[registry]\nstall_seconds = 7',
+    'registry.stall_seconds = 7',
+    'registry = { stall_seconds = 7 }',
+    '"registry"."stall_seconds" = 7',
+  ];
+  for (const text of texts) t.is(parseConfig(text, 'c').registry.stall_seconds, 7);
+});
+
+test('an unknown key is told with its line and the key that was meant', (t) => {
+  t.is(
+    errorOf('\n\n[registry]\nplan_http = []'),
+    'config.toml:4: registry.plan_http: unknown key; did you mean plain_http?',
+  );
+  t.is(errorOf('netns_dir = "/x"'), 'config.toml:1: netns_dir: unknown key; did you mean network.netns_dir?');
+  t.is(errorOf('[netwrok]\nconf_dir = "/x"'), 'config.toml:1: netwrok: unknown table; did you mean network?');
+  t.is(errorOf('qqqqqqqqqqq = 1'), 'config.toml:1: qqqqqqqqqqq: unknown key');
+  t.regex(errorOf('[__proto__]\nx = 1'), /^config\.toml:1: __proto__: unknown table$/);
+});
+
+test('every problem of a file is told, each on its line', (t) => {
+  t.is(
+    errorOf('root = "var"\nlog_level = "loud"\n[images]\nkeep_blobs = "yes"\n'),
+    [
+      'config.toml:1: root: wants an absolute path, not "var"',
+      'config.toml:2: log_level: wants one of debug, info, warn, error, not "loud"',
+      'config.toml:4: images.keep_blobs: wants true or false, not "yes"',
+    ].join('\n'),
+  );
+});
+
+test('a key or table that comes twice and broken TOML are told with the line', (t) => {
+  for (const text of [
+    'root = "/a"\nroot = "/b"',
+    '[images]\n[images]',
+    'root = ',
+    'root = "/a',
+    'a = 1 b = 2',
+    '= 1',
+    'registry.stall_seconds = 1\n[registry]',
+  ])
+    t.regex(errorOf(text), /^config\.toml:[12]: \S/, text);
+  t.regex(errorOf('[[images]]\n'), /^config\.toml:1: images: .*write \[images\]/);
+});
+
+const wrong: readonly [string, RegExp][] = [
+  ['root = "/a/../b"', /root: wants a path without/],
+  ['root = "relative"', /root: wants an absolute path/],
+  ['root = "/a\\nb"', /root: has a control character/],
+  ['root = 5', /root: wants an absolute path, not 5/],
+  ['root = 1979-05-27', /root: wants an absolute path, not a date/],
+  ['root = ["/a"]', /root: wants an absolute path, not a list/],
+  ['images = 5', /images: is a table: write \[images\]/],
+  ['listen = "tcp://0.0.0.0:1"', /listen: wants an address unix/],
+  [`listen = "unix:///${'a'.repeat(107)}"`, /listen: .*108 bytes, a socket's can have 107/],
+  [`state = "/${'a'.repeat(96)}"`, /state: .*97 bytes; 96 are allowed/],
+  ['state = "/var/lib/berth/state"', /root and state: .* must be apart/],
+  ['registry.stall_seconds = "60s"', /wants a whole number of seconds from 1 to 3600, not "60s"/],
+  ['registry.stall_seconds = 0', /from 1 to 3600, not 0/],
+  ['registry.stall_seconds = 1.5', /not 1\.5/],
+  ['registry.stall_seconds = 99999999999999999999', /stall_seconds|integer|range/i],
+  ['registry.plain_http = ["http://a"]', /without http:\/\/ and path, not "http:\/\/a"/],
+  ['registry.plain_http = ["a:70000"]', /plain_http: wants/],
+  ['registry.plain_http = ["a", "a"]', /plain_http: has a twice/],
+  ['registry.plain_http = "a"', /wants a list of hosts/],
+  ['network.bin_dirs = ["/a", "b"]', /bin_dirs: wants an absolute path, not "b"/],
+  ['network.embedded_subnet = "10.0.0.0/24"', /embedded_subnet: wants/],
+  ['network.embedded_subnet = "10.0.0.0/16,10.1.0.0/16"', /embedded_subnet: wants/],
+  ['network.embedded_bridge = "a-name-that-is-too-long"', /embedded_bridge: wants/],
+  ['network.embedded_bridge = "../x"', /embedded_bridge: wants/],
+  ['cgroup.parent = "/a/../.."', /cgroup\.parent: wants/],
+  ['cgroup.parent = "berth"', /cgroup\.parent: wants/],
+  ['exec.output_limit = "16 megs"', /output_limit: wants bytes/],
+  ['exec.output_limit = "16MB"', /output_limit: wants bytes/],
+  ['exec.output_limit = "1GiB"', /output_limit: wants from 65536 to 16777216 bytes/],
+  ['exec.output_limit = 1.5', /output_limit: wants bytes/],
+  ['seccomp.default = "strict"', /seccomp\.default: .*"builtin" is the other choice/],
+  ['limits.nofile_soft = 4096\nlimits.nofile_hard = 1024', /nofile_soft: 4096 is more than limits\.nofile_hard, 1024/],
+];
+for (const [text, pattern] of wrong)
+  test(`refused: ${text.replaceAll('\n', '; ').slice(0, 60)}`, (t) => {
+    t.regex(errorOf(text), pattern);
+  });
+
+test('what fits is taken: sizes with units, ranges, hosts, slices', (t) => {
+  const config = parseConfig(
+    `root = "/data/"
+    exec.output_limit = "4MiB"
+    network.embedded_subnet = "10.88.0.0/16, fd00::/64"
+    registry.plain_http = ["127.0.0.1:5000", "[::1]:5000", "registry.local"]
+    cgroup.parent = "berth.slice"
+    seccomp.default = "/etc/berth/profile.json"`,
+    'c',
+  );
+  t.is(config.root, '/data');
+  t.is(config.exec.output_limit, 4 << 20);
+  t.is(config.network.embedded_subnet, '10.88.0.0/16,fd00::/64');
+  t.deepEqual(config.registry.plain_http, ['127.0.0.1:5000', '[::1]:5000', 'registry.local']);
+});
+
+test('flags stand above the file, and the socket follows the state directory', async (t) =>
+  withDir(
+    async ({ path }) => {
+      const file = join(path, 'c.toml');
+      await writeFile(file, 'root = "/file-root"\nstate = "/file-state"\nlog_level = "warn"\n');
+      const { outcome } = await run('--config', file, '--state', '/flag-state', '--log-level=debug');
+      t.like(outcome, {
+        kind: 'run',
+        config: {
+          root: '/file-root',
+          state: '/flag-state',
+          listen: 'unix:///flag-state/berth.sock',
+          log_level: 'debug',
+        },
+      });
+      const listening = await run('--config', file, '--listen', 'unix:///elsewhere.sock');
+      t.like(listening.outcome, { config: { listen: 'unix:///elsewhere.sock' } });
+    },
+    { unsafeCleanup: true },
+  ));
+
+test('a wrong flag value is told by the flag', async (t) => {
+  const error = t.throws(() => parseConfig('', 'c', { log_level: 'loud', root: 'x' }), { instanceOf: BerthError });
+  t.is(
+    error.message,
+    '--log-level: wants one of debug, info, warn, error, not "loud"\n--root: wants an absolute path, not "x"',
+  );
+  t.like(await run('--config', '/dev/null'), {
+    outcome: { status: 1 },
+    error: 'berthd: read /dev/null: not a regular file\n',
+  });
+});
+
+test('--help, --version and config default print and end with 0', async (t) => {
+  t.regex((await run('--help')).out, /^berthd: .*\n\nusage: /);
+  t.regex((await run('--version')).out, /^berthd \d+\.\d+\.\d+\n$/);
+  const { outcome, out } = await run('config', 'default');
+  t.deepEqual(outcome, { kind: 'done', status: 0 });
+  t.is(out, defaultFile());
+});
+
+test('unknown options and commands end with 2 and point to --help', async (t) => {
+  for (const argv of [
+    ['--rooot', '/x'],
+    ['--root'],
+    ['serve'],
+    ['config'],
+    ['config', 'chek', 'f'],
+    ['--root', '--state'],
+  ]) {
+    const { outcome, error } = await run(...argv);
+    t.like(outcome, { kind: 'done', status: 2 }, argv.join(' '));
+    t.regex(error, /^berthd: .*see berthd --help\n$/);
+  }
+});
+
+test('config check names the file and each line, and a missing file is an error', async (t) =>
+  withDir(
+    async ({ path }) => {
+      const file = join(path, 'c.toml');
+      await writeFile(file, 'rot = "/x"\n');
+      t.like(await run('config', 'check', file), {
+        outcome: { status: 1 },
+        error: `berthd: ${file}:1: rot: unknown key; did you mean root?\n`,
+      });
+      await writeFile(file, 'root = "/x"\n');
+      t.like(await run('config', 'check', file), { outcome: { status: 0 }, out: `${file}: no errors\n` });
+      t.regex((await run('config', 'check', join(path, 'none'))).error, /none: there is no such file/);
+      await writeFile(file, Buffer.from([0x72, 0xff]));
+      t.regex((await run('config', 'check', file)).error, /c\.toml: not UTF-8/);
+      await writeFile(file, Buffer.alloc((1 << 20) + 1, '#'));
+      t.regex((await run('config', 'check', file)).error, /1048577 bytes, limit 1048576/);
+    },
+    { unsafeCleanup: true },
+  ));

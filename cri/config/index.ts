@@ -1,0 +1,27 @@
+export { defaultConfigFile, loadConfig } from './load.ts';
+
+/** The configuration in force: the file's keys by their names there. See schema.ts for what each one means. */
+export interface Config {
+  readonly root: string;
+  readonly state: string;
+  /** `unix:///path` */
+  readonly listen: string;
+  readonly log_level: 'debug' | 'info' | 'warn' | 'error';
+  readonly cgroup: { readonly parent: string };
+  readonly network: {
+    readonly conf_dir: string;
+    readonly bin_dirs: readonly string[];
+    readonly netns_dir: string;
+    /** "", "none", or an IPv4 CIDR that an IPv6 CIDR may follow after a comma. */
+    readonly embedded_subnet: string;
+    readonly embedded_bridge: string;
+  };
+  readonly registry: { readonly plain_http: readonly string[]; readonly stall_seconds: number };
+  readonly images: { readonly keep_blobs: boolean; readonly parallel_layers: number };
+  /** `pids` 0 means no limit. */
+  readonly limits: { readonly nofile_soft: number; readonly nofile_hard: number; readonly pids: number };
+  /** "builtin" or an absolute path. */
+  readonly seccomp: { readonly default: string };
+  /** Bytes of each stream. */
+  readonly exec: { readonly output_limit: number };
+}

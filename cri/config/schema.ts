@@ -1,0 +1,191 @@
+export type TypeName =
+  | 'path'
+  | 'paths'
+  | 'address'
+  | 'choice'
+  | 'cgroup'
+  | 'subnet'
+  | 'interface'
+  | 'hosts'
+  | 'integer'
+  | 'size'
+  | 'boolean'
+  | 'profile';
+
+export type Value = string | number | boolean | readonly string[];
+
+export interface Key {
+  /** `table.key`, or `key` at the top. */
+  readonly name: string;
+  readonly type: TypeName;
+  readonly default: Value;
+  /** For `berthd config default`; a line an element. */
+  readonly comment: readonly string[];
+  readonly choices?: readonly string[];
+  readonly least?: number;
+  readonly most?: number;
+  /** For integers: what is counted. */
+  readonly unit?: string;
+}
+
+/** The tables with their comments; the empty name is the top of the file. */
+export const tables: Readonly<Record<string, string>> = {
+  '': '',
+  cgroup: 'Where pods are accounted for and limited.',
+  network: 'Pod networks, by CNI.',
+  registry: 'How images are fetched.',
+  images: 'How images are kept.',
+  limits: 'What a container may use when its pod says nothing.',
+  seccomp: 'Which system calls a container may make.',
+  exec: 'Commands that are run in containers.',
+};
+
+/**
+ * Every key: the file's parser, `berthd config default`, the flags and the tests read this. The shape of the result is
+ * `Config` in index.ts.
+ */
+export const keys: readonly Key[] = [
+  {
+    name: 'root',
+    type: 'path',
+    default: '/var/lib/berth',
+    comment: ['Images, writable layers and what pods are. Survives a reboot; mode 0700.'],
+  },
+  {
+    name: 'state',
+    type: 'path',
+    default: '/run/berth',
+    comment: ['Namespaces, supervisors and sockets. A tmpfs that a reboot empties; mode 0700.'],
+  },
+  {
+    name: 'listen',
+    type: 'address',
+    default: 'unix:///run/berth/berth.sock',
+    comment: ['Where kubelet, crictl and berth connect to. Follows `state` when that is set and this is not.'],
+  },
+  {
+    name: 'log_level',
+    type: 'choice',
+    choices: ['debug', 'info', 'warn', 'error'],
+    default: 'info',
+    comment: ['debug logs reads too.'],
+  },
+  {
+    name: 'cgroup.parent',
+    type: 'cgroup',
+    default: '/berth',
+    comment: [
+      'Parent of pods whose request names none (the kubelet names one). A path below each hierarchy,',
+      'or a systemd slice.',
+    ],
+  },
+  {
+    name: 'network.conf_dir',
+    type: 'path',
+    default: '/etc/cni/net.d',
+    comment: ["The first conflist here is the pods' network. It may come later; nothing has to be restarted."],
+  },
+  {
+    name: 'network.bin_dirs',
+    type: 'paths',
+    default: ['/opt/cni/bin', '/usr/lib/cni'],
+    comment: ['Where plugins are looked for, in this order.'],
+  },
+  {
+    name: 'network.netns_dir',
+    type: 'path',
+    default: '/var/run/netns',
+    comment: ['Where network namespaces are pinned; CNI daemons look here.'],
+  },
+  {
+    name: 'network.embedded_subnet',
+    type: 'subnet',
+    default: '',
+    comment: [
+      'Addresses of the default network that serves until conf_dir has a conflist: an IPv4 range of /20 or wider,',
+      'and after a comma an IPv6 one if wanted. "" chooses a free range, "none" switches the default network off.',
+    ],
+  },
+  {
+    name: 'network.embedded_bridge',
+    type: 'interface',
+    default: 'berth0',
+    comment: ['Bridge of the default network.'],
+  },
+  {
+    name: 'registry.plain_http',
+    type: 'hosts',
+    default: [],
+    comment: ['Registries that are spoken to without TLS, as "host" or "host:port". All others need HTTPS.'],
+  },
+  {
+    name: 'registry.stall_seconds',
+    type: 'integer',
+    unit: 'seconds',
+    default: 60,
+    least: 1,
+    most: 3600,
+    comment: ['A download that brings no byte for so many seconds has failed, and is tried again.'],
+  },
+  {
+    name: 'images.keep_blobs',
+    type: 'boolean',
+    default: true,
+    comment: ['Keep compressed layers beside the unpacked ones: exact digests for save and push, twice the space.'],
+  },
+  {
+    name: 'images.parallel_layers',
+    type: 'integer',
+    unit: 'layers',
+    default: 8,
+    least: 1,
+    most: 64,
+    comment: ['Layers that are fetched and unpacked at the same time, over all pulls.'],
+  },
+  {
+    name: 'limits.nofile_soft',
+    type: 'integer',
+    unit: 'open files',
+    default: 1024,
+    least: 64,
+    most: 1_073_741_816,
+    comment: ['Open files a process, soft: programs that want more raise it up to nofile_hard.'],
+  },
+  {
+    name: 'limits.nofile_hard',
+    type: 'integer',
+    unit: 'open files',
+    default: 524_288,
+    least: 64,
+    most: 1_073_741_816,
+    comment: ['The same, hard. Not more than berthd has itself.'],
+  },
+  {
+    name: 'limits.pids',
+    type: 'integer',
+    unit: 'processes',
+    default: 0,
+    least: 0,
+    most: 4_194_304,
+    comment: ['Processes a container; 0 for no limit of its own (the kubelet limits the pod).'],
+  },
+  {
+    name: 'seccomp.default',
+    type: 'profile',
+    default: 'builtin',
+    comment: [
+      'The profile behind RuntimeDefault: "builtin", or the absolute path of a profile in the OCI form (JSON).',
+    ],
+  },
+  {
+    name: 'exec.output_limit',
+    type: 'size',
+    default: 16_777_216,
+    least: 65_536,
+    most: 16_777_216,
+    comment: [
+      'How much of each of stdout and stderr ExecSync gives back; the rest is read and dropped.',
+      'Bytes, or text such as "4MiB".',
+    ],
+  },
+];
