@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "layer.h"
 #include "sys.h"
 #include "unpack.h"
 
@@ -162,8 +163,6 @@ static struct node *node_at(const struct layer *l, int fd, const char *path, str
   if (node == NULL) fail(e, ESTALE, "find directory", path);
   return node;
 }
-
-static bool is_whiteout(const struct stat *info) { return S_ISCHR(info->st_mode) && info->st_rdev == 0; }
 
 struct walk {
   struct node *node;

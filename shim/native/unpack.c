@@ -59,7 +59,7 @@ static bool read_options(int argc, char **argv, struct options *o) {
   return o->to != NULL && o->from != NULL;
 }
 
-static int open_empty(const char *path, struct err *e) {
+int open_empty(const char *path, struct err *e) {
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) {
     fail_errno(e, "open directory", path);

@@ -14,5 +14,8 @@ bool unpack_stream(int root, int from, int to, struct err *e);
 // Writes "" for the root. False when it would leave the root.
 bool clean_path(const char *name, char out[TAR_PATH_LIMIT]);
 
+// A directory that must be there and have nothing in it; -1 with the error.
+int open_empty(const char *path, struct err *e);
+
 // "what: object: text", on one line whatever bytes are in it.
 void print_error(const struct err *e);

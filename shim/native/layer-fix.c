@@ -1,0 +1,588 @@
+// berth-shim layer-fix --to DIR --layer LAYER [--records FILE] [--no-sync] --lower DIR…
+//   LAYER was unpacked on its own; the lowers (topmost first) are what lies below it in this image, fix-up layers
+//   included. DIR, there and empty, becomes the fix-up layer that lies above LAYER. The records are those of `unpack`,
+//   on stdin or in FILE. Prints the records "entries N" and "end" (each field with a NUL); N = 0: no layer is needed.
+//
+// A layer that is unpacked alone cannot know the directories that it has no entry for. Where the lowers have one, its
+// attributes must show; where they have a link, an unpacker that works on the merged tree would have followed it.
+//
+//   1. For each invented directory P, parents first, its true place W(P) in the lowers: the place of its parent, plus its
+//      name; if the lowers have a link there, where that leads (missing names stay as they are; if it leads to a
+//      file, P stays). A path under P has the place W(P)/rest.
+//   2. If the lowers have a directory at W(P), the fix-up gets that directory with its owner, mode, times and xattrs.
+//   3. If W(P) is elsewhere because of P's own link, and P itself shows (its parent has not moved), the fix-up gets the
+//      link at P, which hides the layer's directory there, and what the layer has in P at its place, merged: directories
+//      anew, whiteouts and opaque marks as they are, files as hard links (the inode is the same, so nothing is
+//      copied; a copy by reflink where a link cannot be). An opaque P hides all of W(P): then the layer's own W(P)
+//      is brought up before it.
+//   4. Each directory that this takes on the way gets the attributes that show there: the layer's if an entry named it,
+//      else the lowers', else the layer's.
+//   5. A hard link whose target the layer lacks: the file comes from an earlier such link, else from the lowers (its
+//      parents' links followed), else from the layer, and is put at the place of its name.
+//   6. Directory times last.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/xattr.h>
+
+#include "layer.h"
+#include "sys.h"
+#include "unpack.h"
+
+#define RECORDS_LIMIT (256u << 20)
+#define STRICT (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
+
+struct invented {
+  const char *path;
+  char *place;  // W(path)
+  bool linked;  // the lowers have a link at the place where it would be
+};
+
+struct linked {  // a hard link without its target
+  const char *path, *target;
+  size_t order;
+  char *place;  // once it is made
+};
+
+struct made {  // a directory of the fix-up, for its times
+  struct made *next;
+  struct timespec mtime;
+  char path[];
+};
+
+struct fix {
+  struct view lowers;
+  int layer, to;
+  struct invented *parents;
+  struct linked *links;
+  size_t parent_count, link_count;
+  struct made *made;
+  uint64_t entries;
+};
+
+// --- places ---
+
+static int by_path(const void *a, const void *b) {
+  return strcmp(((const struct invented *)a)->path, ((const struct invented *)b)->path);
+}
+
+static struct invented *find_invented(const struct fix *f, const char *path) {
+  const struct invented key = {.path = path};
+  return f->parent_count == 0 ? NULL : bsearch(&key, f->parents, f->parent_count, sizeof key, by_path);
+}
+
+static void drop_last(char *path) {
+  char *slash = strrchr(path, '/');
+  *(slash == NULL ? path : slash) = 0;
+}
+
+static const char *last_name(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash == NULL ? path : slash + 1;
+}
+
+// W(path).
+static bool place_of(const struct fix *f, const char *path, char out[TAR_PATH_LIMIT], struct err *e) {
+  char head[TAR_PATH_LIMIT];
+  (void)snprintf(head, sizeof head, "%s", path);
+  for (; head[0] != 0; drop_last(head)) {
+    const struct invented *p = find_invented(f, head);
+    if (p == NULL || p->place == NULL) continue;
+    const char *rest = path + strlen(head);
+    if (*rest == 0) (void)snprintf(out, TAR_PATH_LIMIT, "%s", p->place);
+    else if (!join_path(out, p->place, rest + 1)) return fail(e, ENAMETOOLONG, "fix up", path);
+    return true;
+  }
+  (void)snprintf(out, TAR_PATH_LIMIT, "%s", path);
+  return true;
+}
+
+static bool find_place(struct fix *f, struct invented *p, struct err *e) {
+  char place[TAR_PATH_LIMIT], target[TAR_PATH_LIMIT];
+  struct seen seen;
+  if (!place_of(f, p->path, place, e) || !view_look(&f->lowers, place, &seen, e)) return false;
+  if (seen.found && S_ISLNK(seen.info.st_mode)) {
+    if (!view_resolve(&f->lowers, place, true, target, e) || !view_look(&f->lowers, target, &seen, e)) return false;
+    p->linked = !seen.found || S_ISDIR(seen.info.st_mode);
+    if (p->linked) memcpy(place, target, sizeof place);
+  }
+  p->place = strdup(place);
+  return p->place != NULL || fail(e, ENOMEM, "fix up", p->path);
+}
+
+// --- making ---
+
+static bool copy_xattrs(int from, int to, const char *path, struct err *e) {
+  AUTO_FREE char *names = malloc(65536);
+  AUTO_FREE char *value = malloc(65536);
+  if (names == NULL || value == NULL) return fail(e, ENOMEM, "copy xattrs", path);
+  const ssize_t length = flistxattr(from, names, 65536);
+  if (length < 0 && errno != ENOTSUP) return fail_errno(e, "copy xattrs", path);
+  for (const char *name = names; name < names + length; name += strlen(name) + 1) {
+    if (strncmp(name, "user.", 5) != 0 && strcmp(name, "security.capability") != 0) continue;
+    const ssize_t size = fgetxattr(from, name, value, 65536);
+    if (size < 0 || fsetxattr(to, name, value, (size_t)size, 0) < 0) return fail_errno(e, "copy xattrs", path);
+  }
+  return true;
+}
+
+static bool copy_attributes(int from, int to, const char *path, struct stat *info, struct err *e) {
+  if (fstat(from, info) < 0) return fail_errno(e, "stat", path);
+  if (fchown(to, info->st_uid, info->st_gid) < 0) return fail_errno(e, "set owner", path);
+  if (fchmod(to, info->st_mode & 07777) < 0) return fail_errno(e, "set mode", path);
+  return copy_xattrs(from, to, path, e);
+}
+
+static bool copy_bytes(int from, int to, const char *name, struct err *e) {
+  AUTO_FREE char *buffer = NULL;
+  if (ioctl(to, FICLONE, from) == 0) return true;
+  buffer = malloc(262144);
+  if (buffer == NULL) return fail(e, ENOMEM, "copy", name);
+  for (ssize_t count; (count = read(from, buffer, 262144)) != 0;) {
+    if (count < 0) return fail_errno(e, "read", name);
+    if (!write_all(to, buffer, (size_t)count)) return fail_errno(e, "write", name);
+  }
+  return true;
+}
+
+static bool copy_file(int from_dir, const char *name, int to_dir, const char *to_name, struct err *e) {
+  struct stat info;
+  AUTO_CLOSE int from = openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (from < 0) return fail_errno(e, "open", name);
+  AUTO_CLOSE int to = openat(to_dir, to_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (to < 0) return fail_errno(e, "make file", to_name);
+  if (!copy_bytes(from, to, name, e) || !copy_attributes(from, to, name, &info, e)) return false;
+  const struct timespec times[2] = {info.st_mtim, info.st_mtim};
+  return futimens(to, times) == 0 || fail_errno(e, "set time", to_name);
+}
+
+static bool copy_special(int from_dir, const char *name, const struct stat *info, int to_dir, const char *to_name,
+                         struct err *e) {
+  char target[TAR_PATH_LIMIT] = "";
+  const struct timespec times[2] = {info->st_mtim, info->st_mtim};
+  if (S_ISLNK(info->st_mode)) {
+    const ssize_t length = readlinkat(from_dir, name, target, sizeof target - 1);
+    if (length < 0) return fail_errno(e, "read link", name);
+    target[length] = 0;
+    if (symlinkat(target, to_dir, to_name) < 0) return fail_errno(e, "make link", to_name);
+  } else if (mknodat(to_dir, to_name, info->st_mode, info->st_rdev) < 0) {
+    return fail_errno(e, "make device", to_name);
+  }
+  if (fchownat(to_dir, to_name, info->st_uid, info->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+      utimensat(to_dir, to_name, times, AT_SYMLINK_NOFOLLOW) < 0)
+    return fail_errno(e, "set owner and time", to_name);
+  return true;
+}
+
+// The same file under another name in another layer, as one inode where the file system has both.
+static bool bring_file(struct fix *f, int from_dir, const char *name, int to_dir, const char *to_name, struct err *e) {
+  struct stat info;
+  f->entries++;
+  if (linkat(from_dir, name, to_dir, to_name, 0) == 0) return true;
+  if (errno == EEXIST) return fail(e, EEXIST, "make file", to_name);
+  if (errno != EXDEV && errno != EMLINK && errno != EPERM) return fail_errno(e, "link", name);
+  if (fstatat(from_dir, name, &info, AT_SYMLINK_NOFOLLOW) < 0) return fail_errno(e, "stat", name);
+  if (S_ISREG(info.st_mode)) return copy_file(from_dir, name, to_dir, to_name, e);
+  return copy_special(from_dir, name, &info, to_dir, to_name, e);
+}
+
+// Clears the way for what hides it; nothing that is made here is a directory and then something else.
+static bool clear_name(int dir, const char *name, struct err *e) {
+  return unlinkat(dir, name, 0) == 0 || errno == ENOENT || fail_errno(e, "replace", name);
+}
+
+static bool remember_directory(struct fix *f, const char *path, const struct timespec *mtime, struct err *e) {
+  struct made *m = malloc(sizeof *m + strlen(path) + 1);
+  if (m == NULL) return fail(e, ENOMEM, "fix up", path);
+  m->mtime = *mtime;
+  memcpy(m->path, path, strlen(path) + 1);
+  m->next = f->made;
+  f->made = m;
+  return true;
+}
+
+static int open_strict(int root, const char *path) {
+  return sys_openat2(root, *path == 0 ? "." : path, O_RDONLY | O_DIRECTORY, 0, STRICT);
+}
+
+// The directory whose attributes show at `path`, or -1 when nobody has one.
+static bool open_source(struct fix *f, const char *path, int *out, struct err *e) {
+  struct seen seen;
+  *out = open_strict(f->layer, path);
+  if (*out >= 0 && find_invented(f, path) == NULL) return true;
+  if (!view_look(&f->lowers, path, &seen, e)) return false;
+  if (!seen.found || !S_ISDIR(seen.info.st_mode)) return true;
+  close_fd(out);
+  *out = openat(seen.dir, seen.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  return *out >= 0 || fail_errno(e, "open directory", path);
+}
+
+static bool dress_directory(struct fix *f, int source, int fd, const char *path, struct err *e) {
+  struct stat info;
+  if (source < 0) return fchmod(fd, 0755) == 0 || fail_errno(e, "set mode", path);
+  return copy_attributes(source, fd, path, &info, e) && remember_directory(f, path, &info.st_mtim, e);
+}
+
+// `name` in `dir`, made with the attributes of `source` (or of what shows at `path`) if it is not there.
+static int make_one(struct fix *f, int dir, const char *name, const char *path, const int *source, struct err *e) {
+  int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd >= 0) return fd;
+  if (errno != ENOENT) return fail_errno(e, "open directory", path), -1;
+  if (mkdirat(dir, name, 0700) < 0) return fail_errno(e, "make directory", path), -1;
+  f->entries++;
+  fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return fail_errno(e, "open directory", path), -1;
+  AUTO_CLOSE int shown = -1;
+  if ((source == NULL && !open_source(f, path, &shown, e)) ||
+      !dress_directory(f, source == NULL ? shown : *source, fd, path, e))
+    close_fd(&fd);
+  return fd;
+}
+
+static int make_directories(struct fix *f, const char *path, struct err *e) {
+  char head[TAR_PATH_LIMIT], name[256];
+  int fd = open_strict(f->to, ".");
+  if (fd < 0) return fail_errno(e, "open directory", "fix-up"), -1;
+  for (const char *at = path; fd >= 0 && *at != 0;) {
+    const char *end = strchrnul(at, '/');
+    if ((size_t)(end - at) >= sizeof name) {
+      fail(e, ENAMETOOLONG, "make directory", path);
+      close_fd(&fd);
+      break;
+    }
+    (void)snprintf(name, sizeof name, "%.*s", (int)(end - at), at);
+    (void)snprintf(head, sizeof head, "%.*s", (int)(end - path), path);
+    const int next = make_one(f, fd, name, head, NULL, e);
+    close_fd(&fd);
+    fd = next;
+    at = *end == 0 ? end : end + 1;
+  }
+  return fd;
+}
+
+// --- moving what the layer has under a link ---
+
+static bool merge_tree(struct fix *f, int from, const char *path, int to, struct err *e);
+
+static bool merge_directory(struct fix *f, int from, const char *name, const char *path, int to, struct err *e) {
+  AUTO_CLOSE int inner = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (inner < 0) return fail_errno(e, "open directory", path);
+  const struct invented *p = find_invented(f, path);
+  char place[TAR_PATH_LIMIT];
+  if (!place_of(f, path, place, e)) return false;
+  AUTO_CLOSE int target = p != NULL ? make_directories(f, place, e) : make_one(f, to, name, place, &inner, e);
+  if (target < 0) return false;
+  if (is_opaque(inner) && fsetxattr(target, "trusted.overlay.opaque", "y", 1, 0) < 0)
+    return fail_errno(e, "mark opaque", path);
+  return merge_tree(f, inner, path, target, e);
+}
+
+static bool merge_one(struct fix *f, int from, const char *name, const char *path, int to, struct err *e) {
+  struct stat info, there;
+  char child[TAR_PATH_LIMIT];
+  if (!join_path(child, path, name)) return fail(e, ENAMETOOLONG, "fix up", path);
+  if (fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) < 0) return fail_errno(e, "stat", child);
+  if (S_ISDIR(info.st_mode)) return merge_directory(f, from, name, child, to, e);
+  const bool taken = fstatat(to, name, &there, AT_SYMLINK_NOFOLLOW) == 0;
+  if (is_whiteout(&info)) {
+    if (taken) return true;
+    f->entries++;
+    return mknodat(to, name, S_IFCHR, 0) == 0 || fail_errno(e, "make whiteout", child);
+  }
+  if (taken && S_ISDIR(there.st_mode)) return fail(e, EISDIR, "fix up", child);
+  if (taken && !clear_name(to, name, e)) return false;
+  return bring_file(f, from, name, to, name, e);
+}
+
+static bool merge_tree(struct fix *f, int from, const char *path, int to, struct err *e) {
+  const int copy = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *list = copy < 0 ? NULL : fdopendir(copy);
+  if (list == NULL) {
+    fail_errno(e, "read directory", path);
+    if (copy >= 0) close(copy);
+    return false;
+  }
+  bool good = true;
+  while (good) {
+    errno = 0;
+    const struct dirent *entry = readdir(list);
+    if (entry == NULL) {
+      good = errno == 0 || fail_errno(e, "read directory", path);
+      break;
+    }
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+      good = merge_one(f, from, entry->d_name, path, to, e);
+  }
+  closedir(list);
+  return good;
+}
+
+static bool put_link(struct fix *f, const char *path, struct err *e) {
+  char parent[TAR_PATH_LIMIT];
+  struct seen seen;
+  (void)snprintf(parent, sizeof parent, "%s", path);
+  drop_last(parent);
+  AUTO_CLOSE int to = make_directories(f, parent, e);
+  if (to < 0 || !view_look(&f->lowers, path, &seen, e)) return false;
+  if (!seen.found) return fail(e, ENOENT, "fix up", path);
+  return bring_file(f, seen.dir, seen.name, to, last_name(path), e);
+}
+
+static bool move_tree(struct fix *f, const struct invented *p, struct err *e) {
+  AUTO_CLOSE int to = make_directories(f, p->place, e);
+  AUTO_CLOSE int from = open_strict(f->layer, p->path);
+  if (to < 0) return false;
+  if (from < 0) return fail_errno(e, "open directory", p->path);
+  if (is_opaque(from)) {
+    AUTO_CLOSE int own = open_strict(f->layer, p->place);
+    if (own >= 0 && !merge_tree(f, own, p->place, to, e)) return false;
+    if (fsetxattr(to, "trusted.overlay.opaque", "y", 1, 0) < 0) return fail_errno(e, "mark opaque", p->place);
+  }
+  return merge_tree(f, from, p->path, to, e);
+}
+
+static bool fix_directory(struct fix *f, const struct invented *p, struct err *e) {
+  struct seen seen;
+  if (p->linked) {
+    char parent[TAR_PATH_LIMIT], place[TAR_PATH_LIMIT];
+    (void)snprintf(parent, sizeof parent, "%s", p->path);
+    drop_last(parent);
+    if (!place_of(f, parent, place, e)) return false;
+    // Under a parent that moved, the whole comes along with it and the lowers' link shows by itself.
+    if (strcmp(place, parent) == 0) return put_link(f, p->path, e) && move_tree(f, p, e);
+  }
+  if (!view_look(&f->lowers, p->place, &seen, e)) return false;
+  if (!seen.found || !S_ISDIR(seen.info.st_mode)) return true;
+  AUTO_CLOSE int fd = make_directories(f, p->place, e);
+  return fd >= 0;
+}
+
+// --- hard links ---
+
+static int by_link(const void *a, const void *b) {
+  const struct linked *x = a, *y = b;
+  const int order = strcmp(x->path, y->path);
+  return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
+}
+
+static int by_order(const void *a, const void *b) {
+  const struct linked *x = *(struct linked *const *)a, *y = *(struct linked *const *)b;
+  return (x->order > y->order) - (x->order < y->order);
+}
+
+static int compare_link_path(const void *key, const void *item) {
+  return strcmp(key, ((const struct linked *)item)->path);
+}
+
+static bool link_from(struct fix *f, int root, const char *path, int to, const char *name, struct err *e) {
+  char parent[TAR_PATH_LIMIT];
+  (void)snprintf(parent, sizeof parent, "%s", path);
+  drop_last(parent);
+  AUTO_CLOSE int from = sys_openat2(root, *parent == 0 ? "." : parent, O_PATH | O_DIRECTORY, 0,
+                                    RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  if (from < 0) return fail_errno(e, "hard link target", path);
+  struct stat info;
+  if (fstatat(from, last_name(path), &info, AT_SYMLINK_NOFOLLOW) < 0) return fail_errno(e, "hard link target", path);
+  if (S_ISDIR(info.st_mode) || is_whiteout(&info)) return fail(e, EPERM, "hard link target", path);
+  return bring_file(f, from, last_name(path), to, name, e);
+}
+
+static bool fix_link(struct fix *f, struct linked *l, struct err *e) {
+  char place[TAR_PATH_LIMIT], parent[TAR_PATH_LIMIT], target[TAR_PATH_LIMIT];
+  struct seen seen;
+  if (!place_of(f, l->path, place, e)) return false;
+  (void)snprintf(parent, sizeof parent, "%s", place);
+  drop_last(parent);
+  AUTO_CLOSE int to = make_directories(f, parent, e);
+  if (to < 0 || !clear_name(to, last_name(place), e)) return false;
+  l->place = strdup(place);
+  if (l->place == NULL) return fail(e, ENOMEM, "fix up", l->path);
+  const struct linked *before = bsearch(l->target, f->links, f->link_count, sizeof *l, compare_link_path);
+  if (before != NULL && before != l && before->place != NULL)
+    return link_from(f, f->to, before->place, to, last_name(place), e);
+  if (!view_resolve(&f->lowers, l->target, false, target, e) || !view_look(&f->lowers, target, &seen, e)) return false;
+  if (!seen.found) return link_from(f, f->layer, l->target, to, last_name(place), e);
+  if (S_ISDIR(seen.info.st_mode)) return fail(e, EPERM, "hard link to a directory", l->path);
+  return bring_file(f, seen.dir, seen.name, to, last_name(place), e);
+}
+
+static bool fix_links(struct fix *f, struct err *e) {
+  if (f->link_count == 0) return true;
+  struct linked **order = calloc(f->link_count, sizeof *order);
+  if (order == NULL) return fail(e, ENOMEM, "fix up", "hard links");
+  qsort(f->links, f->link_count, sizeof *f->links, by_link);
+  for (size_t i = 0; i < f->link_count; i++) order[i] = &f->links[i];
+  qsort(order, f->link_count, sizeof *order, by_order);
+  bool good = true;
+  for (size_t i = 0; good && i < f->link_count; i++) good = fix_link(f, order[i], e);
+  free(order);
+  return good;
+}
+
+// --- records in, report out ---
+
+static bool read_records(const char *path, char **out, size_t *length, struct err *e) {
+  AUTO_CLOSE int opened = path == NULL ? -1 : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (path != NULL && opened < 0) return fail_errno(e, "open records", path);
+  const int fd = path == NULL ? STDIN_FILENO : opened;
+  size_t capacity = 65536, used = 0;
+  char *data = malloc(capacity);
+  for (ssize_t count = 1; data != NULL && count > 0;) {
+    if (used == capacity) {
+      capacity *= 2;
+      char *more = capacity > RECORDS_LIMIT ? NULL : realloc(data, capacity);
+      if (more == NULL) break;
+      data = more;
+    }
+    count = read(fd, data + used, capacity - used);
+    if (count < 0) {
+      free(data);
+      return fail_errno(e, "read", "records");
+    }
+    used += (size_t)count;
+  }
+  *out = data;
+  *length = used;
+  return (data != NULL && used < capacity) || fail(e, E2BIG, "read", "records");
+}
+
+static const char *next_field(const char **at, const char *end) {
+  const char *field = *at, *stop = memchr(field, 0, (size_t)(end - field));
+  if (stop == NULL) return NULL;
+  *at = stop + 1;
+  return field;
+}
+
+// A record must hold a cleaned path: the report may have been on disk for long.
+static bool is_clean(const char *path) {
+  char clean[TAR_PATH_LIMIT];
+  return path != NULL && *path != 0 && clean_path(path, clean) && strcmp(path, clean) == 0;
+}
+
+static bool add_record(struct fix *f, const char *kind, const char *path, const char *target, struct err *e) {
+  if (!is_clean(path) || (target != NULL && !is_clean(target))) return fail(e, EINVAL, "read records", kind);
+  if (target == NULL) {
+    struct invented *more = realloc(f->parents, (f->parent_count + 1) * sizeof *more);
+    if (more == NULL) return fail(e, ENOMEM, "read", "records");
+    f->parents = more;
+    f->parents[f->parent_count++] = (struct invented){.path = path};
+    return true;
+  }
+  struct linked *more = realloc(f->links, (f->link_count + 1) * sizeof *more);
+  if (more == NULL) return fail(e, ENOMEM, "read", "records");
+  f->links = more;
+  f->links[f->link_count] = (struct linked){.path = path, .target = target, .order = f->link_count};
+  f->link_count++;
+  return true;
+}
+
+static bool parse_records(struct fix *f, const char *at, size_t length, struct err *e) {
+  static const struct {
+    const char *kind;
+    int fields;
+  } known[] = {{"parent", 1}, {"hardlink", 2}, {"entries", 1}, {"bytes", 1}, {"root", 3}, {"opaque-root", 0}};
+  const char *end = at + length;
+  for (const char *kind; (kind = next_field(&at, end)) != NULL;) {
+    const char *fields[3] = {NULL, NULL, NULL};
+    size_t k = 0;
+    if (strcmp(kind, "end") == 0) return at == end || fail(e, EINVAL, "read records", "more after the end");
+    while (k < 6 && strcmp(kind, known[k].kind) != 0) k++;
+    if (k == 6) return fail(e, EINVAL, "read records", kind);
+    for (int i = 0; i < known[k].fields; i++)
+      if ((fields[i] = next_field(&at, end)) == NULL) return fail(e, EINVAL, "read records", "cut record");
+    if (k < 2 && !add_record(f, kind, fields[0], fields[1], e)) return false;
+  }
+  return fail(e, EINVAL, "read records", "no end");
+}
+
+static bool set_times(const struct fix *f, struct err *e) {
+  for (const struct made *m = f->made; m != NULL; m = m->next) {
+    AUTO_CLOSE int fd = open_strict(f->to, m->path);
+    const struct timespec times[2] = {m->mtime, m->mtime};
+    if (fd < 0 || futimens(fd, times) < 0) return fail_errno(e, "set time", m->path);
+  }
+  return true;
+}
+
+static bool fix_all(struct fix *f, struct err *e) {
+  if (!dress_directory(f, f->layer, f->to, "", e)) return false;
+  if (f->parent_count > 0) qsort(f->parents, f->parent_count, sizeof *f->parents, by_path);
+  for (size_t i = 0; i < f->parent_count; i++)
+    if (!find_place(f, &f->parents[i], e)) return false;
+  for (size_t i = 0; i < f->parent_count; i++)
+    if (!fix_directory(f, &f->parents[i], e)) return false;
+  return fix_links(f, e) && set_times(f, e);
+}
+
+struct fix_options {
+  const char *to, *layer, *records;
+  bool sync;
+  char *const *lowers;
+  size_t lower_count;
+};
+
+static bool read_fix_options(int argc, char **argv, struct fix_options *o) {
+  *o = (struct fix_options){.sync = true};
+  int i = 0;
+  for (; i < argc && strcmp(argv[i], "--lower") != 0; i++) {
+    const char **slot = strcmp(argv[i], "--to") == 0        ? &o->to
+                        : strcmp(argv[i], "--layer") == 0   ? &o->layer
+                        : strcmp(argv[i], "--records") == 0 ? &o->records
+                                                            : NULL;
+    if (slot != NULL && i + 1 < argc) *slot = argv[++i];
+    else if (slot == NULL && strcmp(argv[i], "--no-sync") == 0) o->sync = false;
+    else return false;
+  }
+  o->lowers = argv + i + 1;
+  o->lower_count = i + 1 < argc ? (size_t)(argc - i - 1) : 0;
+  return o->to != NULL && o->layer != NULL && o->lower_count > 0;
+}
+
+static bool run_fix(const struct fix_options *o, struct err *e) {
+  struct fix f = {.layer = -1, .to = -1};
+  AUTO_FREE char *records = NULL;
+  size_t length = 0;
+  raise_descriptors();
+  bool good = view_open(&f.lowers, o->lowers, o->lower_count, e) && read_records(o->records, &records, &length, e) &&
+              parse_records(&f, records, length, e);
+  if (good) {
+    f.layer = open(o->layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f.layer < 0) good = fail_errno(e, "open layer", o->layer);
+    f.to = open_empty(o->to, e);
+    good = good && f.to >= 0 && fix_all(&f, e);
+  }
+  if (good && o->sync && syncfs(f.to) < 0) good = fail_errno(e, "sync", o->to);
+  if (good && dprintf(STDOUT_FILENO, "entries%c%" PRIu64 "%cend%c", 0, f.entries, 0, 0) < 0)
+    good = fail_errno(e, "write", "report");
+  for (size_t i = 0; i < f.parent_count; i++) free(f.parents[i].place);
+  for (size_t i = 0; i < f.link_count; i++) free(f.links[i].place);
+  for (struct made *m = f.made, *next; m != NULL; m = next) {
+    next = m->next;
+    free(m);
+  }
+  free(f.parents);
+  free(f.links);
+  close_fd(&f.layer);
+  close_fd(&f.to);
+  view_close(&f.lowers);
+  return good;
+}
+
+int role_layer_fix(int argc, char **argv) {
+  struct fix_options o;
+  struct err e = {0};
+  if (!read_fix_options(argc, argv, &o)) {
+    (void)dprintf(STDERR_FILENO,
+                  "layer-fix: usage: --to DIR --layer LAYER [--records FILE] [--no-sync] --lower DIR...\n");
+    return 64;
+  }
+  if (run_fix(&o, &e)) return 0;
+  print_error(&e);
+  return 1;
+}

@@ -1,0 +1,35 @@
+// The layers of an image as one tree, read as overlayfs would show it, without a mount: works on every kernel.
+#pragma once
+#include <sys/stat.h>
+
+#include "tar.h"
+
+struct view {
+  int *roots;  // topmost first
+  size_t count;
+  // The directory looked at last: one descriptor a layer that shows in it; none when it is no directory.
+  char path[TAR_PATH_LIMIT];
+  int *dirs;
+  size_t dir_count;
+  bool at_root;  // dirs are roots
+};
+
+struct seen {
+  bool found;
+  struct stat info;
+  int dir;           // the directory it is in, of the layer that shows it; valid until the next look
+  const char *name;  // in `dir`; part of the path given
+};
+
+bool view_open(struct view *v, char *const *paths, size_t count, struct err *e);
+void view_close(struct view *v);
+// What is at `path` (cleaned); links are not followed, so a link in the middle means that nothing is there.
+bool view_look(struct view *v, const char *path, struct seen *seen, struct err *e);
+// The true path, links followed inside the root, the last name's as well when `last`. What is missing stays as it is.
+bool view_resolve(struct view *v, const char *path, bool last, char out[TAR_PATH_LIMIT], struct err *e);
+
+bool is_whiteout(const struct stat *info);
+bool is_opaque(int dir);
+bool join_path(char out[TAR_PATH_LIMIT], const char *parent, const char *name);  // false: too long
+// Everything the process may have: a deep tree takes a descriptor a level.
+void raise_descriptors(void);
