@@ -7,6 +7,7 @@ import { CloneFlag, nodeTypes, propagations, seccompFlags } from './linux.ts';
 import type { OciDevice, OciNamespace, OciSpec } from './oci.ts';
 import { Plan } from './plan.ts';
 import { ExecFlag } from './protocol.ts';
+import { sysctlPath } from './sandbox.ts';
 
 /** All that a container's plan is made of. Paths are the host's and absolute. */
 export interface BundleInput {
@@ -106,12 +107,6 @@ const addInside = (plan: Plan, { spec, cgroup }: BundleInput): void => {
   plan.add('CWD', cString(process.cwd, 'cwd'), 1);
   if (root.readonly) plan.add('ROOT_READ_ONLY');
   if (process.terminal) plan.add('TERMINAL', 0, 0);
-};
-
-/** With dots as separators a slash stands for a dot in a name (`net.ipv4.conf.eth0/1.forwarding`), as sysctl(8) has it. */
-const sysctlPath = (name: string): string => {
-  const slashed = /^[^./]*\//.test(name) ? name : name.replaceAll(/[./]/g, (c) => (c === '.' ? '/' : '.'));
-  return cString(slashed, 'sysctl');
 };
 
 /** v1's mount points on the host: what is before the container's path in each of its directories. */

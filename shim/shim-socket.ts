@@ -1,0 +1,109 @@
+import { constants } from 'node:fs';
+import { open, readlink } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { BerthError, errnoOf, messageOf } from '../base/errors.ts';
+import { encodeFields, encodeFrame, type Field, FieldReader, type FrameIn, FrameParser } from './frames.ts';
+import { Frame, protocolVersion } from './protocol.ts';
+
+const connectMs = 10_000;
+/** sun_path holds 108 bytes with its last zero. */
+const longestPath = 107;
+
+/** Gets every frame after the greeting, then once `lost`. */
+export interface FrameListener {
+  frame(frame: FrameIn): void;
+  lost(error: BerthError): void;
+}
+
+/** One connection to a bundle's shim.sock, past the greeting. Errors: `unavailable` when nobody answers there. */
+export class ShimSocket {
+  readonly #socket: Socket;
+  readonly #bundle: string;
+  readonly #parser = new FrameParser();
+  readonly #greeting = Promise.withResolvers<void>();
+  #listener: FrameListener | undefined;
+  #error: BerthError | undefined;
+  #greeted = false;
+
+  private constructor(bundle: string, socket: Socket) {
+    this.#bundle = bundle;
+    this.#socket = socket;
+    this.#greeting.promise.catch(() => undefined);
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    socket.on('error', (error) => this.#lose(`${errnoOf(error) ?? messageOf(error)}`));
+    socket.on('close', () => this.#lose('the connection was closed'));
+    socket.setTimeout(connectMs, () => this.#lose('no answer in 10 s'));
+    this.send(Frame.HELLO, 0, encodeFields([protocolVersion]));
+  }
+
+  static async open(bundle: string): Promise<ShimSocket> {
+    const path = join(bundle, 'shim.sock');
+    if (Buffer.byteLength(path) <= longestPath) return ShimSocket.#greet(bundle, path);
+    // A longer path does not fit into a socket address: it is reached through a descriptor of its directory.
+    const directory = await open(bundle, constants.O_RDONLY | constants.O_DIRECTORY).catch((error: unknown) => {
+      throw unavailable(bundle, messageOf(error));
+    });
+    try {
+      const short = `/proc/self/fd/${directory.fd}`;
+      if ((await readlink(short)) !== bundle) throw unavailable(bundle, 'the bundle was replaced');
+      return await ShimSocket.#greet(bundle, `${short}/shim.sock`);
+    } finally {
+      await directory.close();
+    }
+  }
+
+  static async #greet(bundle: string, path: string): Promise<ShimSocket> {
+    const socket = new ShimSocket(bundle, connect(path));
+    await socket.#greeting.promise;
+    return socket;
+  }
+
+  listen(listener: FrameListener): void {
+    this.#listener = listener;
+    if (this.#error !== undefined) listener.lost(this.#error);
+  }
+
+  /** False: its buffer is full, wait for `drain`. */
+  send(type: number, id: number, payload?: Uint8Array): boolean {
+    return this.#socket.write(encodeFrame(type, id, payload));
+  }
+
+  sendFields(type: number, id: number, ...fields: readonly Field[]): boolean {
+    return this.send(type, id, encodeFields(fields));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const frame of this.#parser.push(chunk)) {
+        if (this.#greeted) this.#listener?.frame(frame);
+        else this.#hello(frame);
+      }
+    } catch (error) {
+      this.#lose(messageOf(error));
+    }
+  }
+
+  #hello({ type, payload }: FrameIn): void {
+    const version = type === Frame.HELLO ? new FieldReader(payload).number() : 0;
+    if (version !== protocolVersion) throw new BerthError('failed-precondition', `it speaks protocol ${version}`);
+    this.#greeted = true;
+    this.#socket.setTimeout(0);
+    this.#greeting.resolve();
+  }
+
+  #lose(cause: string): void {
+    if (this.#error !== undefined) return;
+    this.#error = unavailable(this.#bundle, cause);
+    this.#socket.destroy();
+    this.#greeting.reject(this.#error);
+    this.#listener?.lost(this.#error);
+  }
+}
+
+const unavailable = (bundle: string, cause: string): BerthError =>
+  new BerthError('unavailable', `supervisor of ${bundle}: ${cause}`);
