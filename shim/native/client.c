@@ -104,18 +104,21 @@ static void answer(struct client *c, uint32_t id, bool ok, const struct err *e) 
 
 // Requests.
 
+static bool kill_all(struct err *e) {
+  const char *const *paths = cgroup_paths();
+  const bool ok = paths != NULL ? cgroup_kill_all(paths, shim.cgroup_count, e) : fail(e, ENOMEM, "kill", "cgroup");
+  free((void *)(uintptr_t)paths);
+  return ok;
+}
+
 static bool do_kill(uint64_t signal, uint64_t scope, struct err *e) {
   if (signal == 0 || signal > 64) return fail(e, EINVAL, "kill", "signal number");
-  const bool gone = shim.container.pidfd < 0 || shim.container.ended;
-  if (scope == 1 && signal == SIGKILL && shim.cgroup_count > 0) {
-    const char *const *paths = cgroup_paths();
-    const bool ok = paths != NULL ? cgroup_kill_all(paths, shim.cgroup_count, e) : fail(e, ENOMEM, "kill", "cgroup");
-    free((void *)(uintptr_t)paths);
-    return ok;
-  }
-  if (gone) return fail(e, ESRCH, "kill", "the container has ended");
-  if (sys_pidfd_send_signal(shim.container.pidfd, (int)signal) < 0) return fail_errno(e, "kill", "main process");
-  if (scope == 1) process_kill_tree(&shim.container, (int)signal);
+  // An own pid namespace ends with its first process, which waits for its execs to be reaped: by us, so we must not
+  // stand still here. What else is in the cgroup is killed when the main process has ended.
+  if (scope == 1 && signal == SIGKILL && !shim.own_pid_ns && shim.cgroup_count > 0) return kill_all(e);
+  if (shim.container.pidfd < 0 || shim.container.ended) return fail(e, ESRCH, "kill", "the container has ended");
+  if (scope == 1 && signal != SIGKILL) process_kill_tree(&shim.container, (int)signal);
+  else if (sys_pidfd_send_signal(shim.container.pidfd, (int)signal) < 0) return fail_errno(e, "kill", "main process");
   return true;
 }
 

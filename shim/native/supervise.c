@@ -92,9 +92,10 @@ static bool do_clone(struct reader *in, struct plan *rest, struct err *e) {
   struct spawn s = {.flags = read_number(in), .cgroup = read_string(in, NULL), .stdio = shim.stdio, .plan = *rest,
                     .container = -1, .template = shim.template};
   shim.waiting = plan_next_is(rest, OP_WAIT);
+  shim.own_pid_ns = (s.flags & CLONE_NEWPID) != 0;
   if (!process_spawn(&shim.container, &s, e)) return false;
   // Its execs are born in its pid namespace.
-  if ((s.flags & CLONE_NEWPID) != 0 && syscall(SYS_setns, shim.container.pidfd, CLONE_NEWPID) < 0)
+  if (shim.own_pid_ns && syscall(SYS_setns, shim.container.pidfd, CLONE_NEWPID) < 0)
     return fail_errno(e, "join namespace", "pid namespace of the container");
   return true;
 }

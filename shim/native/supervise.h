@@ -41,6 +41,7 @@ struct supervisor {
   size_t cgroup_count;
   unsigned stdio;
   bool stdin_once, waiting, ending, stopped;
+  bool own_pid_ns;  // the end of the main process ends all others
   uint32_t starter_id;
   int64_t end_deadline;
 };
