@@ -13,6 +13,8 @@ export interface Host {
   readonly selinux: boolean;
   /** The capabilities in the daemon's bounding set. */
   readonly capabilities: bigint;
+  /** The highest RLIMIT_NOFILE that can be given: fs.nr_open, or the daemon's own limit without CAP_SYS_RESOURCE. */
+  readonly nofile: number;
 }
 
 const exists = (path: string): Promise<boolean> =>
@@ -21,13 +23,23 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
+const sysResource = 1n << 24n;
+
+const highestNofile = async (capabilities: bigint): Promise<number> => {
+  if ((capabilities & sysResource) !== 0n) return Number(await readFile('/proc/sys/fs/nr_open', 'utf8'));
+  const limits = await readFile('/proc/self/limits', 'utf8');
+  return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(limits)?.[1] ?? 1024);
+};
+
 export const readHost = async (): Promise<Host> => {
   const status = await readFile('/proc/self/status', 'utf8');
+  const capabilities = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   return {
     hostname: hostname(),
     appArmor: await exists('/sys/kernel/security/apparmor/profiles'),
     selinux: await exists('/sys/fs/selinux/enforce'),
-    capabilities: BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`),
+    capabilities,
+    nofile: await highestNofile(capabilities),
   };
 };
 

@@ -9,7 +9,7 @@ import { type HostDevice, hostDevices } from '../host.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import { sandboxView } from '../sandbox/view.ts';
 import { accountsLimit } from '../spec/accounts.ts';
-import { type ContainerSpec, containerSpec } from '../spec/container.ts';
+import { type ContainerSpec, containerSpec, type RuntimeSettings } from '../spec/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { filterOf, withProfile } from './filter.ts';
 import { targetPid } from './target.ts';
@@ -64,7 +64,6 @@ const specOf = async (runtime: Runtime, input: Input): Promise<ContainerSpec> =>
   const read = (path: string): Promise<Buffer | undefined> => runtime.images.readFile(image.id, path, accountsLimit);
   const [passwd, group] = await Promise.all([read('/etc/passwd'), read('/etc/group')]);
   const target = targetPid(runtime, sandbox, config);
-  const { limits } = runtime.config;
   return containerSpec({
     id,
     sandbox: sandboxView(runtime, sandbox),
@@ -72,12 +71,18 @@ const specOf = async (runtime: Runtime, input: Input): Promise<ContainerSpec> =>
     image: image.config,
     passwd,
     group,
-    runtime: { pids: limits.pids, nofileSoft: limits.nofile_soft, nofileHard: limits.nofile_hard },
+    runtime: limitsOf(runtime),
     host: { ...runtime.host, devices: await privilegedDevices(config) },
     devices: await devicesOf(config),
     cgroupsPath: `${parentOf(runtime, input)}/${id}`,
     ...(target === undefined ? {} : { targetPid: target }),
   });
+};
+
+/** A limit that cannot be given is lowered to what can: the container would not start at all. */
+const limitsOf = ({ config: { limits }, host }: Runtime): RuntimeSettings => {
+  const nofileHard = Math.min(limits.nofile_hard, host.nofile);
+  return { pids: limits.pids, nofileSoft: Math.min(limits.nofile_soft, nofileHard), nofileHard };
 };
 
 const parentOf = (runtime: Runtime, { sandbox }: Input): string =>

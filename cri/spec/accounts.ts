@@ -4,7 +4,7 @@ import { hasControl } from './values.ts';
 /** 2^32-1 is "no id" to the kernel. */
 export const maxId = 0xffff_fffe;
 /** What is read of either file; a larger one is refused (CVE-2026-47262). */
-export const accountsLimit = 4 << 20;
+export const accountsLimit = 1 << 20;
 const maxLine = 64 << 10;
 const maxField = 4096;
 
