@@ -39,7 +39,7 @@ export class Agent implements AsyncDisposable {
   #failures = 0;
   #lastFailure = '';
   #restarts = 0;
-  #closing = false;
+  readonly #closing = new AbortController();
 
   private constructor(
     options: Required<AgentOptions>,
@@ -101,7 +101,7 @@ export class Agent implements AsyncDisposable {
 
   /** Ends the agent and what it runs; supervisors live on. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing = true;
+    this.#closing.abort();
     const connection = await this.#connection.catch(() => undefined);
     connection?.close();
   }
@@ -112,7 +112,7 @@ export class Agent implements AsyncDisposable {
   }
 
   #ready(): Promise<Connection> {
-    if (this.#closing) throw new BerthError('unavailable', 'spawn agent: the daemon is ending');
+    if (this.#closing.signal.aborted) throw new BerthError('unavailable', 'spawn agent: the daemon is ending');
     const problem = this.problem();
     if (problem !== undefined) throw new BerthError('unavailable', problem);
     return this.#connection;
@@ -121,7 +121,7 @@ export class Agent implements AsyncDisposable {
   async #watch(connection: Connection): Promise<void> {
     const started = performance.now();
     const how = await connection.ended;
-    if (this.#closing) return;
+    if (this.#closing.signal.aborted) return;
     if (performance.now() - started >= goodMs) this.#failures = 0;
     this.#count(`${this.#options.program}: ${how}`);
     this.#connection = this.#again();
@@ -130,18 +130,18 @@ export class Agent implements AsyncDisposable {
   }
 
   async #again(): Promise<Connection> {
-    while (!this.#closing) {
-      await delay(Math.min(50 * 2 ** this.#failures, longestDelayMs), undefined, { ref: false });
-      if (this.#closing) break;
+    while (!this.#closing.signal.aborted) {
       try {
+        await delay(Math.min(50 * 2 ** this.#failures, longestDelayMs), undefined, { signal: this.#closing.signal });
         const connection = await openConnection(this.#options);
+        if (this.#closing.signal.aborted) connection.close();
         this.#restarts += 1;
         void this.#watch(connection);
         // Refused runs may go on; a quick death counts on, since only #watch sets the count back.
         this.#failures = Math.min(this.#failures, patience - 1);
         return connection;
       } catch (error) {
-        this.#count(messageOf(error));
+        if (!this.#closing.signal.aborted) this.#count(messageOf(error));
       }
     }
     throw new BerthError('unavailable', 'spawn agent: the daemon is ending');

@@ -43,9 +43,10 @@ export class Connection {
     this.ended = this.#ended.promise;
     child.once('error', (error) => this.#end(messageOf(error)));
     child.once('exit', (code, signal) => this.#end(signal === null ? `exit code ${code}` : `${signal}`));
-    socket.on('error', (error) => this.#end(messageOf(error)));
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
-    socket.on('end', () => this.#end('it closed its socket'));
+    // Without its socket it is of no use; how it died is told by its exit.
+    socket.on('error', () => child.kill('SIGKILL'));
+    socket.on('end', () => child.kill('SIGKILL'));
   }
 
   /** Starts an agent and waits for its first frame. */

@@ -3,7 +3,12 @@ import { BerthError, type ErrorCode } from '../base/errors.ts';
 import { FieldReader, FrameParser } from './frames.ts';
 import { Frame } from './protocol.ts';
 
-const names = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+// Some numbers have two names (EAGAIN, EWOULDBLOCK): the first one is meant.
+const names = new Map(
+  Object.entries(constants.errno)
+    .reverse()
+    .map(([name, number]) => [number, name]),
+);
 
 /** `ENOENT` for 2. */
 export const errnoName = (number: number): string => names.get(number) ?? `errno ${number}`;

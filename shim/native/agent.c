@@ -2,19 +2,18 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "lock.h"
+#include "notify.h"
 #include "setup.h"
 #include "spawn.h"
 #include "sys.h"
@@ -304,28 +303,11 @@ static bool on_end_holder(struct agent *a, uint32_t id, struct reader *r, struct
   return false;
 }
 
-static bool send_notification(const char *text, size_t length, struct err *e) {
-  const char *path = getenv("NOTIFY_SOCKET");
-  if (path == NULL || path[0] == '\0') return true;
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  const size_t size = strlen(path);
-  if ((path[0] != '/' && path[0] != '@') || size >= sizeof address.sun_path)
-    return fail(e, EINVAL, "notify: NOTIFY_SOCKET", path);
-  memcpy(address.sun_path, path, size);
-  // An abstract name has no end but its length.
-  if (path[0] == '@') address.sun_path[0] = '\0';
-  const socklen_t used = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size + (path[0] == '/'));
-  AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0 || sendto(fd, text, length, MSG_NOSIGNAL, (struct sockaddr *)&address, used) < 0)
-    return fail_errno(e, "notify", path);
-  return true;
-}
-
 static bool on_notify(struct agent *a, uint32_t id, struct reader *r, struct err *e) {
   size_t length;
   const char *text = read_string(r, &length);
   if (!reader_done(r)) return fail(e, EPROTO, "read", "notify frame");
-  if (!send_notification(text, length, e)) return false;
+  if (!notify(getenv("NOTIFY_SOCKET"), text, length, e)) return false;
   put_frame(a, FRAME_OK, id, NULL, 0);
   return true;
 }
