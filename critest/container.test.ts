@@ -4,7 +4,9 @@ import { names } from './harness/images.ts';
 import { containerConfig, idle, runPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
 
-const daemon = suiteDaemon();
+const daemon = suiteDaemon({
+  images: [names.busybox, names.layered, names.entrypoint, names.labels, names.empty],
+});
 const unknown = 'e'.repeat(64);
 
 test('a container goes from created to running to exited, with its times in order', async (t) => {

@@ -5,7 +5,7 @@ import { startRegistry } from './harness/registry.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
 
 // The images of this file come from the registry, so what a test pulls is taken away again by the test.
-const daemon = suiteDaemon({ images: false });
+const daemon = suiteDaemon({ images: [] });
 const client = (): ReturnType<typeof daemon>['client'] => daemon().client;
 const pull = async (name: string): Promise<string> => (await client().PullImage({ image: { image: name } })).image_ref;
 const remove = (name: string): Promise<unknown> => client().RemoveImage({ image: { image: name } });

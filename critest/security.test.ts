@@ -8,7 +8,10 @@ import { fails, suiteDaemon } from './harness/suite.ts';
 import { buildTree } from './harness/tree.ts';
 import { until } from './harness/until.ts';
 
-const daemon = suiteDaemon({ config: { limits: { nofile_soft: 1000, nofile_hard: 2000 } } });
+const daemon = suiteDaemon({
+  config: { limits: { nofile_soft: 1000, nofile_hard: 2000 } },
+  images: [names.busybox, names.linkedProc, names.linkedDev, names.maskedLink],
+});
 type Security = Input<LinuxContainerSecurityContext>;
 
 const output = async (command: string | string[], security_context: Security = {}): Promise<string> =>
@@ -268,13 +271,11 @@ test('runc 2023-27561, 2026-41579: an image whose /proc or /dev is a link cannot
   }
 });
 
-test('runc 2025-31133: a masked path stays masked when the image has a link in its place', async (t) => {
-  const masked_paths = ['/masked-link'];
+test('a masked path that is a link in the image shows nothing', async (t) => {
   const pod = await runPod(daemon());
-  const image = { image: names.maskedLink };
-  const linux = { security_context: { masked_paths } };
-  const container = await pod.create('cat /target; cat /masked-link', { image, linux });
-  await container.start().catch(() => {});
+  const linux = { security_context: { masked_paths: ['/masked-link'] } };
+  const container = await pod.create('cat /masked-link', { image: { image: names.maskedLink }, linux });
+  await container.start();
   await container.exited();
-  t.notRegex(await container.text('stdout').catch(() => ''), /secret[^]*secret/);
+  t.is(await container.text('stdout'), '');
 });

@@ -4,7 +4,7 @@ import { idle, runPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
 import { until } from './harness/until.ts';
 
-const daemon = suiteDaemon();
+const daemon = suiteDaemon({ images: [names.busybox, names.stopSignal] });
 const ready = 'echo ready; while :; do sleep 0.05; done';
 const stubborn = `trap "" TERM; ${ready}`;
 

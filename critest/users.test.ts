@@ -4,7 +4,10 @@ import { names } from './harness/images.ts';
 import { idle, runPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
 
-const daemon = suiteDaemon();
+const { busybox, userUid, userName, userUidGid, userNameGroup, userUnknown, userTooLarge, groups } = names;
+const daemon = suiteDaemon({
+  images: [busybox, userUid, userName, userUidGid, userNameGroup, userUnknown, userTooLarge, groups],
+});
 type Security = Input<LinuxContainerSecurityContext>;
 const int = (value: number): { value: bigint } => ({ value: BigInt(value) });
 

@@ -4,7 +4,7 @@ import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Client, connect } from '../../api/client.ts';
 import { merged, type TomlDocument, toToml } from './config.ts';
-import { testImages } from './images.ts';
+import { names, testImages } from './images.ts';
 import { confDirectory, type TestNetwork, writeNetwork } from './network.ts';
 import { difference, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { buildTree } from './tree.ts';
@@ -17,8 +17,8 @@ export interface DaemonOptions {
   /** For example BERTH_FAULT, BERTH_WITHOUT. */
   readonly env?: Readonly<Record<string, string>>;
   readonly network?: TestNetwork;
-  /** Import the test images at the first start; default true. */
-  readonly images?: boolean;
+  /** Test images to import at the first start; busybox unless told. */
+  readonly images?: readonly string[];
 }
 
 const readySeconds = 30;
@@ -40,12 +40,17 @@ export class TestDaemon implements AsyncDisposable {
     const daemon = await TestDaemon.prepare(options);
     try {
       await daemon.boot(options.env);
-      if (options.images ?? true) await daemon.client.Import({ path: join(await testImages(), 'layout') });
+      await daemon.import(options.images ?? [names.busybox]);
       return daemon;
     } catch (error) {
       await daemon[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  async import(images: readonly string[]): Promise<void> {
+    const path = join(await testImages(), 'layout');
+    await Promise.all(images.map((name) => this.client.Import({ path, name })));
   }
 
   /** Everything but the daemon itself. */
@@ -143,9 +148,13 @@ export class TestDaemon implements AsyncDisposable {
     const child = this.#process;
     if (child === undefined) throw new Error('the test daemon was not started');
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    if (this.#process === child) this.#disconnect();
+    return child.exitCode ?? -1;
+  }
+
+  #disconnect(): void {
     this.#client?.close();
     this.#client = undefined;
-    return child.exitCode ?? -1;
   }
 
   async signal(name: 'TERM' | 'KILL' | 'STOP' | 'CONT'): Promise<void> {
@@ -167,6 +176,13 @@ export class TestDaemon implements AsyncDisposable {
   async killAndBoot(env: Readonly<Record<string, string>> = {}): Promise<void> {
     await this.kill();
     await this.boot(env);
+  }
+
+  /** Boots it when it does not run. */
+  async ensure(): Promise<void> {
+    const child = this.#process;
+    const gone = child === undefined || child.exitCode !== null || child.signalCode !== null;
+    if (gone) await this.boot();
   }
 
   /** Pids in the world of processes with this name (`berth-agent`, `berth-shim`). */
@@ -191,7 +207,7 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#client?.close();
+    this.#disconnect();
     await this.world[Symbol.asyncDispose]();
   }
 }

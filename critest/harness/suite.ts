@@ -17,11 +17,12 @@ export const suiteDaemon = (options: DaemonOptions & { readonly ignore?: RegExp 
   };
   test.before('berthd starts', async () => {
     daemon = await TestDaemon.start(options);
-    if (options.images ?? true) await warmUp(daemon);
+    if (options.images?.length !== 0) await warmUp(daemon);
     before = await daemon.snapshot();
   });
   test.afterEach.always('nothing is left', async (t) => {
     const ignored = new RegExp(`${reused.source}|${(options.ignore ?? /^$/).source}`);
+    await current().ensure();
     await removePods(current());
     t.deepEqual(await current().leftSince(before, ignored), []);
   });

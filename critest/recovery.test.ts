@@ -1,0 +1,312 @@
+import { spawn } from 'node:child_process';
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { TestDaemon } from './harness/daemon.ts';
+import { idle, runPod, type TestContainer } from './harness/pods.ts';
+import { suiteDaemon } from './harness/suite.ts';
+import { until } from './harness/until.ts';
+
+const daemon = suiteDaemon();
+/** Writes a number every 20 ms for ever. */
+const counter = 'trap "exit 0" TERM; i=0; while :; do echo $i; i=$((i+1)); usleep 20000; done';
+const supervisorOf = async (container: TestContainer): Promise<number> => {
+  const pid = await container.pid();
+  return Number(await daemon().world.sh(`awk '{print $4}' /proc/${pid}/stat`));
+};
+const numbers = async (container: TestContainer): Promise<number[]> =>
+  (await container.text()).trim().split('\n').filter(Boolean).map(Number);
+
+test('a container and its log go on while the daemon is dead, and it is the same container after the restart', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run(counter);
+  const pid = await container.pid();
+  await until('it has begun', async () => (await numbers(container)).length > 2);
+  await daemon().kill();
+  const before = (await numbers(container)).length;
+  await sleep(400);
+  t.true((await numbers(container)).length > before + 5);
+  await daemon().boot();
+  t.is((await container.status()).state, 'CONTAINER_RUNNING');
+  t.is(await container.pid(), pid);
+  const written = await numbers(container);
+  t.deepEqual(
+    written,
+    written.map((_, index) => index),
+  );
+});
+
+test('the exit code, time and reason of a container that ended while the daemon was dead are there after the restart', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run('sleep 0.4; echo last words; exit 42');
+  await daemon().kill();
+  await sleep(900);
+  const end = BigInt(Date.now() - 300) * 1_000_000n;
+  await daemon().boot();
+  const status = await container.status();
+  t.deepEqual([status.state, status.exit_code, status.reason], ['CONTAINER_EXITED', 42, 'Error']);
+  t.true(status.finished_at < end && status.finished_at > status.started_at);
+  t.is(await container.text(), 'last words\n');
+});
+
+test('exec, log rotation and stop work on a container that an earlier daemon started', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run('trap "exit 11" TERM; sleep 86400 & wait');
+  await daemon().killAndBoot();
+  t.is((await container.exec('echo again')).stdout, 'again\n');
+  await rm(container.logFile);
+  await daemon().client.ReopenContainerLog({ container_id: container.id });
+  await stat(container.logFile);
+  await container.stop(10);
+  t.is((await container.status()).exit_code, 11);
+});
+
+test('a created container can be started by the next daemon, and a pod takes new containers', async (t) => {
+  const pod = await runPod(daemon());
+  const created = await pod.create('echo later');
+  await daemon().killAndBoot();
+  await created.start();
+  await created.exited();
+  t.is(await created.text(), 'later\n');
+  t.is((await pod.output('echo new')).stdout, 'new\n');
+});
+
+test('images are there after a kill -9, and pods keep their address', async (t) => {
+  const pod = await runPod(daemon());
+  const state = async (): Promise<unknown> => [
+    (await daemon().client.ListImages({})).images.map(({ id, repo_tags }) => [id, [...repo_tags].sort()]).sort(),
+    (await daemon().client.PodSandboxStatus({ pod_sandbox_id: pod.id })).status?.network?.ip,
+  ];
+  const before = await state();
+  await daemon().killAndBoot();
+  t.deepEqual(await state(), before);
+});
+
+test('SIGTERM ends the daemon with status 0 and leaves the containers running', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run(counter);
+  t.is(await daemon().stop(), 0);
+  await sleep(100);
+  await daemon().boot();
+  t.is((await container.status()).state, 'CONTAINER_RUNNING');
+});
+
+test('the agent killed with -9 is replaced: containers run on and new ones are made', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run(counter);
+  const [agent] = await daemon().pidsOf('berth-agent');
+  await daemon().world.sh(`kill -9 ${agent}`);
+  await until('another agent runs', async () => {
+    const [now] = await daemon().pidsOf('berth-agent');
+    return now !== undefined && now !== agent;
+  });
+  t.is((await container.status()).state, 'CONTAINER_RUNNING');
+  t.is((await pod.output('echo new')).stdout, 'new\n');
+  t.is((await container.exec('echo exec')).stdout, 'exec\n');
+});
+
+test('a supervisor killed with -9: its container is killed and ended with 137, Error, "supervisor died"', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run('setsid sleep 5432 & sleep 5432');
+  await daemon().world.sh(`kill -9 ${await supervisorOf(container)}`);
+  const status = await container.exited();
+  t.deepEqual([status.exit_code, status.reason, status.message], [137, 'Error', 'supervisor died']);
+  t.is(await daemon().world.sh('ps -e -o args= | grep "[s]leep 5432" || true'), '');
+});
+
+test('a supervisor that was killed while the daemon was dead is found at the start', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run('setsid sleep 5433 & sleep 5433');
+  const supervisor = await supervisorOf(container);
+  await daemon().kill();
+  await daemon().world.sh(`kill -9 ${supervisor}`);
+  await daemon().boot();
+  const status = await container.exited();
+  t.deepEqual([status.exit_code, status.reason, status.message], [137, 'Error', 'supervisor died']);
+  t.is(await daemon().world.sh('ps -e -o args= | grep "[s]leep 5433" || true'), '');
+});
+
+test('A4: a supervisor that does not answer is not called dead, and its container is not run twice', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run(counter);
+  const supervisor = await supervisorOf(container);
+  await daemon().kill();
+  await daemon().world.sh(`kill -STOP ${supervisor}`);
+  await daemon().boot();
+  t.not((await container.status()).state, 'CONTAINER_EXITED');
+  await daemon().world.sh(`kill -CONT ${supervisor}`);
+  await until('it is followed again', async () => (await container.exec('true').catch(() => undefined))?.code === 0);
+  t.is((await container.status()).state, 'CONTAINER_RUNNING');
+});
+
+test('A2: lists and statuses are answered while a supervisor, and the agent, do not', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run(counter);
+  const pids = [await supervisorOf(container), ...(await daemon().pidsOf('berth-agent'))].join(' ');
+  await daemon().world.sh(`kill -STOP ${pids}`);
+  const stuck = container.stop(5);
+  const started = performance.now();
+  await daemon().client.ListContainers({});
+  await daemon().client.ListPodSandbox({});
+  await container.status();
+  await daemon().client.PodSandboxStatus({ pod_sandbox_id: pod.id });
+  await daemon().client.ListImages({});
+  await daemon().client.Status({});
+  const took = performance.now() - started;
+  await daemon().world.sh(`kill -CONT ${pids}`);
+  await stuck;
+  t.true(took < 1000, `${took} ms`);
+});
+
+test('A8: a broken state file is set aside with a warning, and everything else is served', async (t) => {
+  const [good, bad] = [await runPod(daemon()), await runPod(daemon())];
+  const file = daemon().world.path('root/state/sandboxes', `${bad.id}.json`);
+  await bad.remove();
+  await daemon().kill();
+  await writeFile(file, '{"version":1,');
+  await daemon().boot();
+  const { items } = await daemon().client.ListPodSandbox({});
+  t.deepEqual(
+    items.map(({ id }) => id),
+    [good.id],
+  );
+  const names = await readdir(daemon().world.path('root/state/sandboxes'));
+  t.false(names.includes(`${bad.id}.json`));
+  t.true((await daemon().log()).includes(bad.id));
+  await daemon().world.sh(`find ${daemon().world.path('root')} -name '*${bad.id}*' -delete`);
+});
+
+test('A6: after a reboot pods are not ready, containers have ended, and their addresses are given back', async (t) => {
+  const { world } = daemon();
+  const pod = await runPod(daemon());
+  const container = await pod.run(idle);
+  const addresses = async (): Promise<string[]> =>
+    (await readdir(world.path('ipam/test'))).filter((name) => /^\d+\.\d+\.\d+\.\d+$/.test(name));
+  t.is((await addresses()).length, 1);
+  const pid = await container.pid();
+  const supervisor = await supervisorOf(container);
+  await daemon().kill();
+  // What a reboot takes: processes, namespaces with their pins, and the state directory, which is a tmpfs then.
+  await world.sh(`kill -9 ${supervisor} ${pid}`);
+  await world.sh(
+    `for m in $(cut -d' ' -f5 /proc/self/mountinfo | grep -E '^${world.directory}/(netns|state)/'); do umount $m; done`,
+  );
+  await world.sh(`rm -rf ${world.path('state')} ${world.path('netns')}`);
+  await world.sh(`find /sys/fs/cgroup -depth -type d -name '${container.id}' -exec rmdir {} ';' 2>/dev/null || true`);
+  await daemon().boot();
+  const { status } = await daemon().client.PodSandboxStatus({ pod_sandbox_id: pod.id });
+  t.is(status?.state, 'SANDBOX_NOTREADY');
+  const ended = await container.status();
+  t.is(ended.state, 'CONTAINER_EXITED');
+  t.not(ended.exit_code, 0);
+  await until('the address is given back', async () => (await addresses()).length === 0);
+  await pod.remove();
+  const next = await runPod(daemon(), { ...pod.config, metadata: { ...pod.config.metadata, attempt: 1 } });
+  t.is((await next.output('echo up')).stdout, 'up\n');
+});
+
+test('A1: after a kill -9 in the middle of RunPodSandbox the same request makes the pod', async (t) => {
+  const pod = await runPod(daemon());
+  const { config } = pod;
+  await pod.remove();
+  const call = daemon()
+    .client.RunPodSandbox({ config })
+    .catch(() => {});
+  await sleep(8);
+  await daemon().killAndBoot();
+  await call;
+  const { pod_sandbox_id } = await daemon().client.RunPodSandbox({ config });
+  t.is((await daemon().client.ListPodSandbox({})).items.map(({ id }) => id).join(), pod_sandbox_id);
+});
+
+test('A3: no supervisor is left when its bundle and its record are gone', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run('sleep 5434');
+  await daemon().kill();
+  await rm(daemon().world.path('root/state/containers', `${container.id}.json`));
+  await daemon().boot();
+  await until('the stray is ended', async () => (await daemon().pidsOf('berth-shim')).length === 0);
+  t.is(await daemon().world.sh('ps -e -o args= | grep "[s]leep 5434" || true'), '');
+});
+
+test('A22: a daemon with ten pods and ten containers answers within three seconds of its start', async (t) => {
+  const pods = await Promise.all(Array.from({ length: 10 }, () => runPod(daemon())));
+  const containers = await Promise.all(pods.map((pod) => pod.run(idle)));
+  await daemon().kill();
+  const started = performance.now();
+  await daemon().boot();
+  const took = performance.now() - started;
+  t.log(`${took.toFixed(0)} ms`);
+  t.true(took < 3000, `${took} ms`);
+  for (const container of containers) t.is((await container.status()).state, 'CONTAINER_RUNNING');
+});
+
+test('a stale socket is replaced, a live one is refused with its name', async (t) => {
+  const socket = daemon().address.slice('unix://'.length);
+  await daemon().kill();
+  t.true((await stat(socket)).isSocket());
+  await daemon().boot();
+  const second = await daemon().world.run(process.execPath, [
+    'build/cri/main.js',
+    '--config',
+    daemon().world.path('config.toml'),
+  ]);
+  t.not(second.status, 0);
+  t.true(second.stderr.includes(socket) || second.stdout.includes(socket), second.stderr);
+  t.is((await daemon().client.Version({})).runtime_name, 'berth');
+});
+
+test('what is at the socket path and is no socket is not removed', async (t) => {
+  await using other = await TestDaemon.prepare();
+  await writeFile(other.world.path('b.sock'), 'mine');
+  const child = await other.launch();
+  t.not(await other.ended(), 0);
+  t.truthy(child);
+  t.is(await readFile(other.world.path('b.sock'), 'utf8'), 'mine');
+});
+
+test('containerd 2024-25621: root and state directories that anybody could read are closed at the start', async (t) => {
+  await daemon().kill();
+  for (const name of ['root', 'state']) await chmod(daemon().world.path(name), 0o755);
+  await daemon().boot();
+  for (const name of ['root', 'state']) t.is((await stat(daemon().world.path(name))).mode & 0o777, 0o700, name);
+});
+
+test('a state directory too long for its sockets is refused at start with the length allowed', async (t) => {
+  await using other = await TestDaemon.prepare();
+  const long = other.world.path('x'.repeat(90));
+  await mkdir(long);
+  await other.configure({ state: long, listen: `unix://${long}/berth.sock` });
+  await other.launch();
+  t.not(await other.ended(), 0);
+  t.regex(await other.log(), /10[78]/);
+});
+
+test('SIGKILL of daemon, agent and supervisor together: the container has ended with 137 and nothing of it runs', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run('setsid sleep 5435 & sleep 5435');
+  const pids = [await supervisorOf(container), ...(await daemon().pidsOf('berth-agent')), daemon().pid];
+  await daemon().world.sh(`kill -9 ${pids.join(' ')}`);
+  await daemon().ended();
+  await daemon().boot();
+  const status = await container.exited();
+  t.is(status.exit_code, 137);
+  t.is(await daemon().world.sh('ps -e -o args= | grep "[s]leep 5435" || true'), '');
+});
+
+test('bin/berthd runs the daemon and --help reads without a daemon', async (t) => {
+  const help = spawn('bin/berthd', ['--help'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  for await (const part of help.stdout) text += String(part);
+  for (const flag of ['--config', '--root', '--state', '--listen', '--log-level']) t.true(text.includes(flag), flag);
+});
+
+test('a server that is not ours at the socket path is refused as well', async (t) => {
+  await using other = await TestDaemon.prepare();
+  const server = createServer().listen(other.world.path('b.sock'));
+  await other.launch();
+  t.not(await other.ended(), 0);
+  t.regex(await other.log(), /b\.sock/);
+  server.close();
+});
