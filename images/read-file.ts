@@ -47,8 +47,8 @@ export class FileReader {
     const image = this.#store.catalog.image(imageId);
     if (image === undefined) throw notFound(`read ${path} of image ${imageId}: there is no such image`);
     using _hold = this.#store.holds.take(holdKey('image', image.id));
-    const lowers = image.lowers.toReversed().flatMap((lower) => ['--lower', lowerPath(this.#store, lower)]);
-    const argv = [this.#program, 'layer-read', '--limit', String(limit), '--path', path, ...lowers];
+    const lowers = image.lowers.toReversed().map((lower) => lowerPath(this.#store, lower));
+    const argv = [this.#program, 'layer-read', '--limit', String(limit), '--path', path, '--lower', ...lowers];
     const name = `read ${JSON.stringify(path.slice(0, 200))} of image`;
     const { code, stdout } = await runHelper(this.#helper, { argv, name }, [0, isMissing]);
     return code === isMissing ? undefined : stdout;

@@ -54,18 +54,20 @@ const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<Im
   const images = await Images.open({
     root,
     helper,
-    program: process.env.BERTH_SHIM ?? join(sourceTree, 'build/shim/native/berth-shim'),
+    program: join(sourceTree, 'build/shim/native/berth-shim'),
     registry: { plainHttp: ['127.0.0.1'], stallSeconds: 0.3 },
     images: { keepBlobs: true, parallelLayers: 4 },
     retries: { tries: 3, pauseMs: 5, longestMs: 1500 },
     log,
     ...options,
   });
+  let isOpen = true;
   const world: ImageWorld = {
     images,
     root,
     warnings,
     reopen: async () => {
+      isOpen = false;
       await images[Symbol.asyncDispose]();
       return openAt(root, options);
     },
@@ -76,6 +78,8 @@ const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<Im
       return (await Promise.all(lists)).flat().toSorted();
     },
     [Symbol.asyncDispose]: async () => {
+      if (!isOpen) return;
+      isOpen = false;
       await images[Symbol.asyncDispose]();
       await rm(root, { recursive: true, force: true });
     },

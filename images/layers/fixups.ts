@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import type { Digest } from '../../base/digest.ts';
+import { invalid } from '../../base/errors.ts';
 import { chainIds } from '../image-config.ts';
 import type { Helper } from '../types.ts';
 import { runHelper } from './helper.ts';
+import { parseReport } from './report.ts';
 import { treeSize } from './size.ts';
 import type { Trees } from './trees.ts';
 
@@ -31,15 +33,21 @@ export const stackLowers = async (
   const chain = chainIds(diffIds);
   const lowers: Lower[] = [];
   for (const [i, diffId] of diffIds.entries()) {
-    const chainId = chain[i] ?? diffId;
     const below = [...lowers];
     lowers.push({ kind: 'layer', digest: diffId });
     const records = await tools.layers.records(diffId);
-    if (records.length === 0 || below.length === 0) continue;
-    if (!tools.fixups.has(chainId)) await makeFixup(tools, { chainId, diffId, below, records, signal });
-    lowers.push({ kind: 'fixup', digest: chainId });
+    if (records.length === 0) continue;
+    const chainId = chain[i] ?? diffId;
+    if (below.length === 0) checkBottom(diffId, records);
+    else if (await hasFixup(tools, { chainId, diffId, below, signal })) lowers.push({ kind: 'fixup', digest: chainId });
   }
   return lowers;
+};
+
+/** Nothing lies below the lowest layer: what it links to must be in it. */
+const checkBottom = (diffId: Digest, records: Buffer): void => {
+  const what = `layer ${diffId}`;
+  if (parseReport(records, what).hardlinks > 0) throw invalid(`${what}: it has hard links to files that are not there`);
 };
 
 export const lowerPath = ({ layers, fixups }: Pick<FixupTools, 'layers' | 'fixups'>, { kind, digest }: Lower): string =>
@@ -49,18 +57,21 @@ interface Fixup {
   readonly chainId: Digest;
   readonly diffId: Digest;
   readonly below: readonly Lower[];
-  readonly records: Buffer;
   readonly signal: AbortSignal;
 }
 
-const makeFixup = async (tools: FixupTools, { chainId, diffId, below, records, signal }: Fixup): Promise<void> => {
-  const { helper, program, fixups } = tools;
+/** Makes the fix-up layer; false when the layers below have nothing to say. */
+const hasFixup = async (tools: FixupTools, { chainId, diffId, below, signal }: Fixup): Promise<boolean> => {
+  const { helper, program, layers, fixups } = tools;
+  if (fixups.has(chainId)) return true;
   await using scratch = await fixups.scratch('fixup');
-  const name = `fix up layer ${diffId}`;
   const to = join(scratch.path, 'fs');
   // Topmost first.
   const paths = below.toReversed().map((lower) => lowerPath(tools, lower));
-  const argv = [program, 'layer-fix', '--to', to, ...paths.flatMap((path) => ['--lower', path])];
-  await runHelper(helper, { argv, stdin: records, signal, name });
+  const layer = ['--layer', layers.tree(diffId), '--records', layers.recordsPath(diffId)];
+  const argv = [program, 'layer-fix', '--to', to, ...layer, '--lower', ...paths];
+  const { stdout } = await runHelper(helper, { argv, signal, name: `fix up layer ${diffId}` });
+  if (parseReport(stdout, `fix-up of layer ${diffId}`).entries === 0) return false;
   await fixups.add(chainId, scratch.path, await treeSize(tools, to, signal), Buffer.alloc(0));
+  return true;
 };

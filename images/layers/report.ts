@@ -6,6 +6,8 @@ export interface UnpackReport {
   readonly entries: number;
   /** Bytes of file content. */
   readonly bytes: number;
+  /** Links to files that the layer lacks. */
+  readonly hardlinks: number;
   /** The whole report where the layer invented parents or links to files it lacks, for `layer-fix`; else empty. */
   readonly records: Buffer;
 }
@@ -21,24 +23,34 @@ const fields: Readonly<Record<string, number>> = {
   end: 0,
 };
 
-/** Reads the unpacker's report; without the closing `end` it was cut off. */
+/** Reads the report of `unpack` or `layer-fix`; without the closing `end` it was cut off. */
 export const parseReport = (report: Buffer | undefined, what: string): UnpackReport => {
   const words = (report ?? Buffer.alloc(0)).toString('latin1').split('\0');
   const counts = new Map<string, number>();
-  let needsFixup = false;
+  const seen = new Map<string, number>();
   for (let at = 0; at < words.length; ) {
     const keyword = words[at] ?? '';
     const width = fields[keyword];
     if (width === undefined || at + width >= words.length) break;
-    if (keyword === 'end')
-      return {
-        entries: counts.get('entries') ?? 0,
-        bytes: counts.get('bytes') ?? 0,
-        records: needsFixup && report !== undefined ? report : Buffer.alloc(0),
-      };
+    if (keyword === 'end') return summary(counts, seen, report);
     if (width === 1) counts.set(keyword, Number(words[at + 1]));
-    needsFixup ||= keyword === 'parent' || keyword === 'hardlink';
+    seen.set(keyword, (seen.get(keyword) ?? 0) + 1);
     at += 1 + width;
   }
   throw new BerthError('internal', `${what}: the unpacker's report is cut off or not understood`);
+};
+
+const summary = (
+  counts: ReadonlyMap<string, number>,
+  seen: ReadonlyMap<string, number>,
+  report: Buffer | undefined,
+): UnpackReport => {
+  const hardlinks = seen.get('hardlink') ?? 0;
+  const needsFixup = hardlinks > 0 || seen.has('parent');
+  return {
+    entries: counts.get('entries') ?? 0,
+    bytes: counts.get('bytes') ?? 0,
+    hardlinks,
+    records: needsFixup && report !== undefined ? report : Buffer.alloc(0),
+  };
 };

@@ -11,7 +11,7 @@ export const treeSize = async (
 ): Promise<TreeSize> => {
   const name = 'measure tree';
   const { stdout } = await runHelper(helper, { argv: [program, 'tree-usage', path], signal, name });
-  const match = /(\d+)\D+(\d+)/.exec(stdout.toString('latin1'));
+  const match = /^bytes (\d+)\ninodes (\d+)$/m.exec(stdout.toString('latin1'));
   if (match === null) throw new BerthError('internal', `${name} ${path}: the helper's answer is not understood`);
   return { bytes: Number(match[1]), inodes: Number(match[2]) };
 };

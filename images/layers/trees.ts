@@ -13,7 +13,7 @@ export interface TreeSize {
   readonly inodes: number;
 }
 
-const recordsLimit = 16 << 20;
+export const recordsLimit = 16 << 20;
 
 /**
  * Unpacked trees, one directory a digest: `fs/` the tree, `tree.json` its size, `records` what a fix-up layer needs to
@@ -68,7 +68,11 @@ export class Trees {
 
   /** The records of the unpacker; empty when it had none. */
   async records(digest: Digest): Promise<Buffer> {
-    return (await readLimited(join(this.#path(digest), 'records'), recordsLimit)) ?? Buffer.alloc(0);
+    return (await readLimited(this.recordsPath(digest), recordsLimit)) ?? Buffer.alloc(0);
+  }
+
+  recordsPath(digest: Digest): string {
+    return join(this.#path(digest), 'records');
   }
 
   /** A new directory to unpack in, with an empty `fs`; disposing removes it unless it was added. */

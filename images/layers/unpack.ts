@@ -7,15 +7,13 @@ import type { Helper } from '../types.ts';
 import type { Door, Gate } from './gate.ts';
 import { runHelper } from './helper.ts';
 import { parseReport, type UnpackReport } from './report.ts';
+import { recordsLimit } from './trees.ts';
 
 export interface UnpackTools {
   readonly helper: Helper;
   readonly program: string;
   readonly gate: Gate;
 }
-
-/** A report of what is bigger could not be given to `layer-fix` whole. */
-const reportLimit = 1 << 20;
 
 /**
  * Feeds the tar to a confined `berth-shim unpack` that fills and syncs `directory`/fs. Fails with the error that came
@@ -47,7 +45,7 @@ export const unpack = async (
     });
   await feeding;
   if (failures.length > 0 || result === undefined) throw failures[0];
-  return parseReport(await readLimited(report, reportLimit), name);
+  return parseReport(await readLimited(report, recordsLimit), name);
 };
 
 export interface UnpackJob {

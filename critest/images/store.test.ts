@@ -1,0 +1,290 @@
+import { spawn } from 'node:child_process';
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { dir } from 'tmp-promise';
+import { digestParts } from '../../base/digest.ts';
+import type { BerthError } from '../../base/errors.ts';
+import { type Image, image, layer, writeLayout, writeRegistry } from '../harness/image.ts';
+import { startTestRegistry, type TestRegistry } from './registry.ts';
+import { type ImageWorld, openWorld } from './world.ts';
+
+const base = layer([{ name: 'base', data: 'base' }]);
+const upper = layer([{ name: 'upper', data: 'upper' }]);
+const one = image([base], { Cmd: ['one'] });
+const two = image([base, upper], { Cmd: ['two'] });
+const container = 'c'.repeat(64);
+const never = new AbortController().signal;
+
+const pull = (world: ImageWorld, registry: TestRegistry, tag: string) =>
+  world.images.pull(`${registry.host}/app:${tag}`, undefined, { signal: never });
+
+const setUp = async (): Promise<AsyncDisposable & { registry: TestRegistry; world: ImageWorld }> => {
+  const registry = await startTestRegistry();
+  const world = await openWorld();
+  registry.add('1', one);
+  registry.add('2', two);
+  await pull(world, registry, '1');
+  await pull(world, registry, '2');
+  return {
+    registry,
+    world,
+    [Symbol.asyncDispose]: async () => {
+      await registry[Symbol.asyncDispose]();
+      await world[Symbol.asyncDispose]();
+    },
+  };
+};
+
+const layerPath = (made: typeof base): string => `layers/${digestParts(made.diffId).hex}`;
+
+test('a removed image takes all its names and what no other image needs', async (t) => {
+  await using at = await setUp();
+  await at.world.images.remove(`${at.registry.host}/app:2`);
+  t.deepEqual(
+    at.world.images.list().map(({ id }) => id),
+    [one.id],
+  );
+  const left = await at.world.content();
+  t.true(left.includes(layerPath(base)));
+  t.false(left.includes(layerPath(upper)));
+  await at.world.images.remove(one.id);
+  t.deepEqual(await at.world.content(), []);
+});
+
+test('removing an image that is not there is no error', async (t) => {
+  await using at = await setUp();
+  const before = await at.world.content();
+  await at.world.images.remove('not-there:1');
+  await at.world.images.remove('Not A Name');
+  t.deepEqual(await at.world.content(), before);
+});
+
+test('the layers of a removed image stay until its container is gone', async (t) => {
+  await using at = await setUp();
+  const { lowers } = await at.world.images.mounts(two.id, container);
+  await at.world.images.remove(two.id);
+  await at.world.images.remove(one.id);
+  t.deepEqual(at.world.images.list(), []);
+  for (const lower of lowers) t.true((await stat(lower)).isDirectory());
+  await at.world.images.release(container);
+  await at.world.images.release(container);
+  t.deepEqual(await at.world.content(), []);
+});
+
+test('a lease outlives a restart', async (t) => {
+  await using at = await setUp();
+  const { lowers } = await at.world.images.mounts(two.id, container);
+  await at.world.images.remove(two.id);
+  await using world = await at.world.reopen();
+  t.deepEqual(world.images.leases(), [container]);
+  t.is(world.images.resolve(two.id), undefined);
+  await world.images.collect();
+  for (const lower of lowers) t.true((await stat(lower)).isDirectory());
+});
+
+test('lowers come topmost first', async (t) => {
+  await using at = await setUp();
+  const { lowers } = await at.world.images.mounts(two.id, container);
+  t.deepEqual(await Promise.all(lowers.map((lower) => readdir(lower))), [['upper'], ['base']]);
+});
+
+test('garbage collection removes nothing that an image needs', async (t) => {
+  await using at = await setUp();
+  const before = await at.world.content();
+  await at.world.images.collect();
+  t.deepEqual(await at.world.content(), before);
+});
+
+test('garbage collection leaves a pull in flight alone', async (t) => {
+  await using at = await setUp();
+  await at.world.images.remove(one.id);
+  await at.world.images.remove(two.id);
+  at.registry.behave((request, _response, next) =>
+    request.url?.endsWith(upper.digest) ? void setTimeout(next, 250) : next(),
+  );
+  const pulling = pull(at.world, at.registry, '2');
+  for (let i = 0; i < 20; i += 1) {
+    await sleep(20);
+    await at.world.images.collect();
+  }
+  t.is(await pulling, two.id);
+  t.deepEqual(
+    (await readFile(join((await at.world.images.mounts(two.id, container)).lowers[1] ?? '', 'base'))).toString(),
+    'base',
+  );
+});
+
+test('a tag that moves leaves the old image under its digest alone', async (t) => {
+  await using at = await setUp();
+  at.registry.add('1', two);
+  t.is(await pull(at.world, at.registry, '1'), two.id);
+  const { host } = at.registry;
+  t.deepEqual(at.world.images.resolve(one.id)?.repoTags, []);
+  t.deepEqual(at.world.images.resolve(one.id)?.repoDigests, [`${host}/app@${one.manifest.digest}`]);
+  t.deepEqual(at.world.images.resolve(`${host}/app:1`)?.repoTags, [`${host}/app:1`, `${host}/app:2`]);
+});
+
+test('after a restart images, names and usage are the same', async (t) => {
+  await using at = await setUp();
+  const before = [at.world.images.list(), await at.world.images.usage()];
+  await using world = await at.world.reopen();
+  const byId = (a: { id: string }, b: { id: string }): number => a.id.localeCompare(b.id);
+  t.deepEqual(world.images.list().toSorted(byId), at.world.images.list().toSorted(byId));
+  t.deepEqual([(before[0] as unknown[]).length, await world.images.usage()], [2, before[1]]);
+  t.deepEqual(world.warnings, []);
+});
+
+test('A8: a broken record is set aside with a warning, and the rest is there', async (t) => {
+  await using at = await setUp();
+  const file = join(at.world.root, 'images/images', `${digestParts(two.id).hex}.json`);
+  await writeFile(file, '');
+  await using world = await at.world.reopen();
+  t.deepEqual(
+    world.images.list().map(({ id }) => id),
+    [one.id],
+  );
+  t.true(world.warnings.includes('broken record is set aside'));
+  t.true((await world.content()).includes(`images/${digestParts(two.id).hex}.json.broken`));
+  t.is(await pull(world, at.registry, '2'), two.id);
+});
+
+test('A10: an image that lost a layer is dropped alone', async (t) => {
+  await using at = await setUp();
+  await rm(join(at.world.root, 'images', layerPath(upper)), { recursive: true });
+  await using world = await at.world.reopen();
+  t.deepEqual(
+    world.images.list().map(({ id }) => id),
+    [one.id],
+  );
+  t.is(await pull(world, at.registry, '2'), two.id);
+});
+
+test('A10: a layer whose commit was not finished is removed', async (t) => {
+  await using at = await setUp();
+  await rm(join(at.world.root, 'images', layerPath(upper), 'tree.json'));
+  await using world = await at.world.reopen();
+  t.false((await world.content()).includes(layerPath(upper)));
+  t.deepEqual(
+    world.images.list().map(({ id }) => id),
+    [one.id],
+  );
+});
+
+test('what was in the making when the daemon ended is removed at the next start', async (t) => {
+  await using at = await setUp();
+  const before = await at.world.content();
+  await mkdir(join(at.world.root, 'images/tmp/layer.1.1.tmp/fs'), { recursive: true });
+  await writeFile(join(at.world.root, 'images/tmp/blob.1.2.tmp'), 'half');
+  await writeFile(join(at.world.root, 'images/names/x.json.1.3.tmp'), '{');
+  await using world = await at.world.reopen();
+  t.deepEqual(await world.content(), before);
+});
+
+test('CVE-2021-41103: the store is closed to others, also after somebody opened it', async (t) => {
+  await using at = await setUp();
+  const path = join(at.world.root, 'images');
+  await chmod(path, 0o755);
+  await using _world = await at.world.reopen();
+  t.is((await stat(path)).mode & 0o777, 0o700);
+  t.is((await stat(join(path, 'io.sock'))).mode & 0o777, 0o600);
+});
+
+test('usage is what is on the disk and falls when an image goes', async (t) => {
+  await using at = await setUp();
+  const before = await at.world.images.usage();
+  t.true(before.bytes > 0 && before.inodes > 0);
+  await at.world.images.remove(two.id);
+  t.true((await at.world.images.usage()).bytes < before.bytes);
+});
+
+test('a root whose socket path would be too long is refused with the length allowed', async (t) => {
+  const { path, cleanup } = await dir({ prefix: 'bt-images-', unsafeCleanup: true });
+  const error = await t.throwsAsync(openWorld({ root: join(path, 'x'.repeat(100)) }), {
+    message: /longer than 107 bytes/,
+  });
+  t.is((error as BerthError).code, 'invalid-argument');
+  await cleanup();
+});
+
+const withLayout = async (
+  images: ReadonlyMap<string, Image>,
+): Promise<{ path: string; cleanup: () => Promise<void> }> => {
+  const made = await dir({ prefix: 'bt-layout-', unsafeCleanup: true });
+  await writeLayout(made.path, images);
+  return made;
+};
+
+test('an image layout is imported under its own name and under a given one', async (t) => {
+  await using world = await openWorld();
+  const layout = await withLayout(new Map([['example.org/app:1', two]]));
+  t.is(await world.images.importLayout(layout.path, undefined, never), two.id);
+  t.is(await world.images.importLayout(layout.path, 'mine:2', never), two.id);
+  t.deepEqual(world.images.resolve(two.id)?.repoTags, ['docker.io/library/mine:2', 'example.org/app:1']);
+  await layout.cleanup();
+  t.is(String(await world.images.readFile(two.id, '/upper', 100)), 'upper');
+});
+
+test('of a layout with several images the one with the name is imported', async (t) => {
+  await using world = await openWorld();
+  const layout = await withLayout(
+    new Map([
+      ['example.org/a:1', one],
+      ['example.org/b:1', two],
+    ]),
+  );
+  t.is(await world.images.importLayout(layout.path, 'example.org/b:1', never), two.id);
+  await t.throwsAsync(world.images.importLayout(layout.path, undefined, never), { message: /give the name of one/ });
+  await layout.cleanup();
+});
+
+test('a layout with a wrong blob is data loss and leaves nothing', async (t) => {
+  await using world = await openWorld();
+  const layout = await withLayout(new Map([['example.org/a:1', one]]));
+  await writeFile(join(layout.path, 'blobs', base.digest.replace(':', '/')), Buffer.alloc(base.blob.length));
+  const error = await t.throwsAsync(world.images.importLayout(layout.path, undefined, never));
+  t.is((error as BerthError).code, 'data-loss');
+  t.deepEqual(await world.content(), []);
+  await layout.cleanup();
+});
+
+test('a directory that is no layout is not found', async (t) => {
+  await using world = await openWorld();
+  const error = await t.throwsAsync(world.images.importLayout('/var/empty-not-there', 'a:1', never));
+  t.is((error as BerthError).code, 'not-found');
+});
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+};
+
+test("Debian's docker-registry serves what we pull, by tag and by digest", async (t) => {
+  await using world = await openWorld();
+  const storage = await dir({ prefix: 'bt-registry-', unsafeCleanup: true });
+  await writeRegistry(join(storage.path, 'data'), new Map([['x/app:1', two]]));
+  const host = `127.0.0.1:${await freePort()}`;
+  const file = join(storage.path, 'config.yml');
+  await writeFile(
+    file,
+    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${storage.path}/data}}\nhttp: {addr: "${host}"}\n`,
+  );
+  const child = spawn('docker-registry', ['serve', file], { stdio: 'ignore' });
+  try {
+    for (let i = 0; i < 100 && !(await fetch(`http://${host}/v2/`).catch(() => undefined))?.ok; i += 1) await sleep(50);
+    t.is(await world.images.pull(`${host}/app:1`, undefined, { signal: never }), two.id);
+    await world.images.remove(two.id);
+    t.is(await world.images.pull(`${host}/app@${two.manifest.digest}`, undefined, { signal: never }), two.id);
+    t.deepEqual(world.images.resolve(two.id)?.repoTags, []);
+    const error = await t.throwsAsync(world.images.pull(`${host}/app:none`, undefined, { signal: never }));
+    t.is((error as BerthError).code, 'not-found');
+  } finally {
+    child.kill('SIGKILL');
+    await storage.cleanup();
+  }
+});
