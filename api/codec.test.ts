@@ -176,3 +176,8 @@ test("a state file's message of the wrong shape is data-loss and names the field
       /^data-loss: read ContainerConfig/,
     );
 });
+
+test('equal messages have equal bytes, whatever the order of their maps', (t) => {
+  const one = encode('PodSandboxConfig', { labels: { a: '1', b: '2', c: '3' } });
+  t.deepEqual(encode('PodSandboxConfig', { labels: { c: '3', a: '1', b: '2' } }), one);
+});

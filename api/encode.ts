@@ -67,9 +67,12 @@ const writeList = (writer: Writer, field: Field, value: unknown): void => {
   }
 };
 
+/** In order, so that equal messages have equal bytes: Go clients send a map in another order each time. */
+const byKey = ([one]: [string, unknown], [other]: [string, unknown]): number => (one < other ? -1 : 1);
+
 const writeMap = (writer: Writer, field: Field, value: unknown): void => {
   if (typeof value !== 'object' || value === null) throw wrong(field.path, value);
-  for (const [key, item] of Object.entries(value)) {
+  for (const [key, item] of Object.entries(value).sort(byKey)) {
     if (typeof item !== 'string') throw wrong(`${field.path}[${key}]`, item);
     writeTag(writer, field, wire.bytes);
     writer.nested(() => {

@@ -1,0 +1,65 @@
+import { defaultAddress } from '../api/address.ts';
+import { connect } from '../api/client.ts';
+import { parseHead } from './arguments.ts';
+import { type Output, UsageError, type Verb } from './context.ts';
+import { inWords } from './failure.ts';
+import { findVerb, generalHelp, usageOf, verbHelp } from './help.ts';
+import { version } from './version.ts';
+
+export interface Surroundings {
+  readonly out: Output;
+  readonly signal: AbortSignal;
+  /** BERTH_ADDRESS of the environment. */
+  readonly address: string | undefined;
+}
+
+/** Does what the words say and gives the exit code. */
+export const runCommand = async (argv: readonly string[], around: Surroundings): Promise<number> => {
+  try {
+    return await dispatch(argv, around);
+  } catch (error) {
+    around.out.error(`berth: ${inWords(error, '')}\n`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+};
+
+const dispatch = async (argv: readonly string[], around: Surroundings): Promise<number> => {
+  const { values, rest } = parseHead(argv, {
+    address: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
+    version: { type: 'boolean', default: false },
+  });
+  const [name, ...words] = rest;
+  if (values.version) return print(around, `berth ${version}\n`);
+  if (values.help || name === undefined) return print(around, generalHelp());
+  if (name === 'help') return print(around, words[0] === undefined ? generalHelp() : verbHelp(findVerb(words[0])));
+  const verb = findVerb(name);
+  // what follows `--` or the first other word may be the container's own --help
+  if (words[0] === '--help' || words[0] === '-h') return print(around, verbHelp(verb));
+  return perform(verb, words, values.address ?? around.address ?? defaultAddress, around);
+};
+
+const print = ({ out }: Surroundings, text: string): number => {
+  out.write(text);
+  return 0;
+};
+
+/** run and exec hand on the command's exit code, so that their own failures need one that commands rarely use. */
+const failureCode = ({ name }: Verb): number => (name === 'run' || name === 'exec' ? 125 : 1);
+
+const perform = async (
+  verb: Verb,
+  words: readonly string[],
+  address: string,
+  { out, signal }: Surroundings,
+): Promise<number> => {
+  try {
+    using client = connect(address);
+    return await verb.run(words, { client, address, out, signal });
+  } catch (error) {
+    out.error(`berth ${verb.name}: ${inWords(error, address)}\n`);
+    if (!(error instanceof UsageError)) return failureCode(verb);
+    out.error(`${usageOf(verb)}\n`);
+    return 2;
+  }
+};

@@ -1,0 +1,13 @@
+import type { Verb } from '../context.ts';
+import { exec } from './exec.ts';
+import { images } from './images.ts';
+import { info } from './info.ts';
+import { logs } from './logs.ts';
+import { ps } from './ps.ts';
+import { pull } from './pull.ts';
+import { rm } from './rm.ts';
+import { run } from './run.ts';
+import { stop } from './stop.ts';
+
+/** In the order of `berth help`. */
+export const verbs: readonly Verb[] = [run, ps, logs, exec, stop, rm, images, pull, info];
