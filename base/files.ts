@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { chmodSync, constants, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { chmod, link, lstat, mkdir, open, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { BerthError, errnoOf, invalid, messageOf, orMissing } from './errors.ts';
@@ -54,6 +54,24 @@ export const writeAtomic = (
       throw error;
     }
     if (durable) await syncDirectory(dirname(path));
+  });
+
+/**
+ * The same for a small file in the state directory, which is a tmpfs: without leaving this thread, since four trips to
+ * the thread pool cost twenty times what the calls do.
+ */
+export const writeVolatile = (path: string, data: string | Uint8Array, mode = 0o600): Promise<void> =>
+  step(`write ${stepName(path)}`, async () => {
+    const temporary = temporaryName(path);
+    try {
+      writeFileSync(temporary, data, { flag: 'wx', mode });
+      // the mask of the process must not decide what a container can read
+      chmodSync(temporary, mode);
+      renameSync(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
   });
 
 /** Ids in a step's name would make it another name each time: they become `<id>`. */

@@ -64,6 +64,7 @@ export const containerPaths = (config: Pick<Config, 'state' | 'root'>, id: strin
     spec: join(bundle, 'config.json'),
     plan: join(bundle, 'plan'),
     lock: join(bundle, 'lock'),
+    running: join(bundle, 'running'),
     layer,
     upper: join(layer, 'upper'),
     work: join(layer, 'work'),

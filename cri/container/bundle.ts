@@ -1,5 +1,5 @@
 import type { ContainerConfig, LinuxContainerUser } from '../../api/generated/types.ts';
-import { makeDirectory, removeTree, writeAtomic } from '../../base/files.ts';
+import { makeDirectory, removeTree, writeVolatile } from '../../base/files.ts';
 import type { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
 import { compilePlan } from '../../shim/compile.ts';
@@ -53,8 +53,8 @@ export const makeBundle = async (runtime: Runtime, input: Input, rollback: Rollb
     ...(bpf === undefined ? {} : { bpf }),
     features: runtime.agent.features,
   });
-  await writeAtomic(paths.spec, JSON.stringify(container.spec), { durable: false });
-  await writeAtomic(paths.plan, plan, { durable: false });
+  await writeVolatile(paths.spec, JSON.stringify(container.spec));
+  await writeVolatile(paths.plan, plan);
   const { user, stopSignal } = container;
   return { user, stopSignal, cgroups: cgroup.make.map(({ directory }) => directory) };
 };

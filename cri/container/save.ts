@@ -1,13 +1,35 @@
-import type { Runtime } from '../runtime.ts';
+import { readJson, writeVolatile } from '../../base/files.ts';
+import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container, ContainerState } from '../state/container.ts';
 
 /**
- * The one place where a container's state changes: on disk first, then in memory. `running` is not synced to disk:
- * the kernel tells it again after a crash of the daemon.
+ * The one place where a container's state changes: on disk first, then in memory. That it runs is a fact of this boot
+ * of the machine, so it is written to the bundle and not to the record.
  */
 export const setState = async (runtime: Runtime, container: Container, state: ContainerState): Promise<void> => {
   const record = { ...container.record, state };
-  await runtime.containerStore.save(record, { durable: state.kind === 'exited' });
+  if (state.kind === 'running')
+    await writeVolatile(containerPaths(runtime.config, container.id).running, JSON.stringify(state));
+  else await runtime.containerStore.save(record);
   container.record = record;
   if (state.kind === 'exited') container.exited.resolve();
 };
+
+/** The state with what the bundle knows better than the record: that the container was running. */
+export const stateOnDisk = async (runtime: Runtime, container: Container): Promise<ContainerState> => {
+  const { state } = container.record;
+  if (state.kind !== 'created') return state;
+  const running = await readJson(containerPaths(runtime.config, container.id).running);
+  return isRunning(running) ? running : state;
+};
+
+const isRunning = (value: unknown): value is ContainerState & { readonly kind: 'running' } =>
+  typeof value === 'object' &&
+  value !== null &&
+  'kind' in value &&
+  value.kind === 'running' &&
+  'pid' in value &&
+  typeof value.pid === 'number' &&
+  'startedAt' in value &&
+  typeof value.startedAt === 'string' &&
+  /^\d{1,20}$/.test(value.startedAt);

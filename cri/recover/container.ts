@@ -5,7 +5,7 @@ import { endCgroup } from '../../shim/cgroup.ts';
 import { connectSupervisor, readExit } from '../../shim/supervisor.ts';
 import { follow, recordExit, recordLoss } from '../container/exit.ts';
 import { removeOne } from '../container/remove.ts';
-import { setState } from '../container/save.ts';
+import { setState, stateOnDisk } from '../container/save.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 
@@ -16,6 +16,7 @@ export const recoverContainer = async (runtime: Runtime, container: Container): 
 };
 
 const settle = async (runtime: Runtime, container: Container): Promise<void> => {
+  container.record = { ...container.record, state: await stateOnDisk(runtime, container) };
   if (container.record.state.kind === 'exited') return;
   const { bundle, lock } = containerPaths(runtime.config, container.id);
   const held = async (): Promise<boolean> => !(await runtime.agent.tryLock(lock)).free;

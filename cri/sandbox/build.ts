@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { makeDirectory, removeTree, writeAtomic } from '../../base/files.ts';
+import { makeDirectory, removeTree, writeVolatile } from '../../base/files.ts';
 import type { Rollback } from '../../base/rollback.ts';
 import { makeNamespaces, removeNamespaces } from '../../shim/sandbox.ts';
 import { type Runtime, sandboxPaths } from '../runtime.ts';
@@ -62,12 +62,12 @@ const connect = async (runtime: Runtime, sandbox: Sandbox, rollback: Rollback): 
 };
 
 /** Containers may run as any user, so what is mounted into them is readable by all. */
-const readable = { mode: 0o644, durable: false };
+const readable = 0o644;
 
 const writeNames = async (runtime: Runtime, sandbox: Sandbox, spec: SandboxSpec): Promise<void> => {
   const { hostname, resolvConf } = sandboxPaths(runtime.config, sandbox.id);
-  await writeAtomic(hostname, `${spec.hostname}\n`, readable);
-  await writeAtomic(resolvConf, spec.resolvConf ?? (await readFile('/etc/resolv.conf')), readable);
+  await writeVolatile(hostname, `${spec.hostname}\n`, readable);
+  await writeVolatile(resolvConf, spec.resolvConf ?? (await readFile('/etc/resolv.conf')), readable);
 };
 
 const writeHosts = async (
@@ -77,5 +77,5 @@ const writeHosts = async (
   ips: readonly string[],
 ): Promise<void> => {
   const text = spec.namespaces.network === 'node' ? await readFile('/etc/hosts') : hostsFile(spec.hostname, ips);
-  await writeAtomic(sandboxPaths(runtime.config, sandbox.id).hosts, text, readable);
+  await writeVolatile(sandboxPaths(runtime.config, sandbox.id).hosts, text, readable);
 };

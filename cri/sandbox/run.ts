@@ -55,7 +55,7 @@ const make = async (
   await using rollback = new Rollback((name, error) =>
     runtime.log.error({ sandbox: sandbox.id, step: name, error: messageOf(error) }, 'undo of a pod sandbox failed'),
   );
-  await runtime.sandboxStore.save(sandbox.record);
+  await runtime.sandboxStore.save(sandbox.record, { durable: false });
   rollback.add('record', () => runtime.sandboxStore.remove(sandbox.id));
   const ips = await buildSandbox(runtime, sandbox, spec, rollback).catch((error: unknown) => {
     throw within(`run pod sandbox ${sandbox.key}`, error);
