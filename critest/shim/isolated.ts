@@ -19,10 +19,12 @@ export class Isolated implements AsyncDisposable {
     this.#cleanup = cleanup;
   }
 
-  static async start(options: Partial<AgentOptions> = {}): Promise<Isolated> {
+  static async start(options: Partial<AgentOptions> & { readonly pidNamespace?: boolean } = {}): Promise<Isolated> {
     const { path, cleanup } = await dir({ unsafeCleanup: true, prefix: 'berth-shim-' });
     const program = join(path, 'agent');
-    const script = `#!/bin/sh\nexec unshare -nm --propagation private ${options.program ?? (await shimProgram())} "$@"\n`;
+    // With a pid namespace, /proc shows what this test started and nothing else.
+    const pids = options.pidNamespace ? '-p --fork --kill-child --mount-proc' : '';
+    const script = `#!/bin/sh\nexec unshare -nm --propagation private ${pids} ${options.program ?? (await shimProgram())} "$@"\n`;
     await writeFile(program, script, { mode: 0o755 });
     const logged: string[] = [];
     const note = (fields: object, message: string): void => void logged.push(`${message} ${JSON.stringify(fields)}`);

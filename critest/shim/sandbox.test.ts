@@ -22,7 +22,7 @@ const leftovers = (isolated: Isolated): Promise<string> =>
 grep -slE '^Name:.berth-init$' /proc/[0-9]*/status | xargs -r grep -sLE '^State:.Z'; true`);
 
 test('a sandbox has its own namespaces, lo is up, hostname and sysctls are set, and removing leaves nothing', async (t) => {
-  await using isolated = await Isolated.start();
+  await using isolated = await Isolated.start({ pidNamespace: true });
   const before = await leftovers(isolated);
   const paths = pathsIn(isolated);
   const host = await isolated.text('hostname; cat /proc/sys/kernel/msgmax');
@@ -53,7 +53,7 @@ test('a sandbox has its own namespaces, lo is up, hostname and sysctls are set, 
 });
 
 test('only the namespaces that were asked for are made', async (t) => {
-  await using isolated = await Isolated.start();
+  await using isolated = await Isolated.start({ pidNamespace: true });
   const before = await leftovers(isolated);
   const { uts } = pathsIn(isolated);
   await makeNamespaces(isolated.agent, { uts, hostname: 'only' });
@@ -64,7 +64,7 @@ test('only the namespaces that were asked for are made', async (t) => {
 });
 
 test('what fails leaves nothing, wherever it fails', async (t) => {
-  await using isolated = await Isolated.start();
+  await using isolated = await Isolated.start({ pidNamespace: true });
   const before = await leftovers(isolated);
   const paths = pathsIn(isolated);
   for (const [request, message] of [
@@ -86,7 +86,7 @@ test('what fails leaves nothing, wherever it fails', async (t) => {
 });
 
 test('a sandbox whose pins are there is not made again, and what is there stays', async (t) => {
-  await using isolated = await Isolated.start();
+  await using isolated = await Isolated.start({ pidNamespace: true });
   const paths = pathsIn(isolated);
   await makeNamespaces(isolated.agent, paths);
   const before = await leftovers(isolated);
@@ -96,7 +96,7 @@ test('a sandbox whose pins are there is not made again, and what is there stays'
 });
 
 test('a link at the place of a pin is not followed', async (t) => {
-  await using isolated = await Isolated.start();
+  await using isolated = await Isolated.start({ pidNamespace: true });
   const { uts } = pathsIn(isolated);
   await isolated.text(`touch ${isolated.path('victim')}; ln -s victim ${uts}`);
   await t.throwsAsync(makeNamespaces(isolated.agent, { uts }), { message: /EEXIST/ });
@@ -105,7 +105,7 @@ test('a link at the place of a pin is not followed', async (t) => {
 });
 
 test('kill -9 of the maker at any moment leaves what one removal takes away', async (t) => {
-  await using isolated = await Isolated.start();
+  await using isolated = await Isolated.start({ pidNamespace: true });
   const before = await leftovers(isolated);
   const paths = pathsIn(isolated);
   for (let tenths = 0; tenths < 60; tenths += 1) {
@@ -126,7 +126,7 @@ test('kill -9 of the maker at any moment leaves what one removal takes away', as
 });
 
 test('the init of a shared pid namespace reaps, has no rights, shows nothing of the host, and cannot be ended from inside', async (t) => {
-  await using isolated = await Isolated.start();
+  await using isolated = await Isolated.start({ pidNamespace: true });
   const { pid } = pathsIn(isolated);
   await makeNamespaces(isolated.agent, { pid });
   const inside = `nsenter --pid=${pid} unshare -m sh -c 'mount -t proc proc /proc; `;
@@ -165,7 +165,7 @@ test('the init of a shared pid namespace reaps, has no rights, shows nothing of 
 });
 
 test('removing refuses what is no path of a pin', async (t) => {
-  await using isolated = await Isolated.start();
+  await using isolated = await Isolated.start({ pidNamespace: true });
   for (const net of ['/', 'relative', '/a/../../b'])
     t.is(codeOf(await t.throwsAsync(removeNamespaces(isolated.agent, { net }))), 'invalid-argument', net);
 });
