@@ -1,11 +1,57 @@
-import { BerthError } from '../../base/errors.ts';
-import type { OciSpec } from '../../shim/oci.ts';
+import { dirname, join } from 'node:path';
+import { BerthError, within } from '../../base/errors.ts';
+import type { OciSeccomp, OciSpec } from '../../shim/oci.ts';
+import { shimProgram } from '../../shim/program.ts';
 import type { Runtime } from '../runtime.ts';
+import { compileSeccomp } from '../security/seccomp.ts';
+import { defaultSeccomp } from '../security/seccomp-default.ts';
 import type { ContainerSpec } from '../spec/container.ts';
 
+/** The spec with the profile that the request chose: whoever reads config.json sees what holds. */
 export const withProfile = (container: ContainerSpec): ContainerSpec => {
-  if (container.seccomp.kind !== 'unconfined') throw new BerthError('unimplemented', 'seccomp');
-  return container;
+  const profile = profileOf(container);
+  if (profile === undefined) return container;
+  const { spec } = container;
+  return { ...container, spec: { ...spec, linux: { ...spec.linux, seccomp: profile } } };
 };
 
-export const filterOf = async (_runtime: Runtime, _spec: OciSpec): Promise<Uint8Array | undefined> => undefined;
+const profileOf = ({ seccomp, spec }: ContainerSpec): OciSeccomp | undefined => {
+  if (seccomp.kind === 'unconfined') return undefined;
+  if (seccomp.kind === 'localhost')
+    throw new BerthError('unimplemented', `seccomp: localhost profile ${seccomp.path}: not served by this version`);
+  return runtimeDefault(spec.process.capabilities.bounding);
+};
+
+const defaults = new Map<string, OciSeccomp>();
+
+/** One object for all containers with the same capabilities, so that it is compiled once. */
+const runtimeDefault = (capabilities: readonly string[]): OciSeccomp => {
+  const key = capabilities.toSorted().join();
+  const known = defaults.get(key);
+  if (known !== undefined) return known;
+  const profile = defaultSeccomp(capabilities, process.arch === 'arm64' ? 'arm64' : 'x64');
+  defaults.set(key, profile);
+  return profile;
+};
+
+const programs = new WeakMap<OciSeccomp, Promise<Uint8Array>>();
+
+/** The spec's profile as BPF; undefined when it has none. */
+export const filterOf = (runtime: Runtime, { linux: { seccomp } }: OciSpec): Promise<Uint8Array | undefined> => {
+  if (seccomp === undefined) return Promise.resolve(undefined);
+  const known = programs.get(seccomp);
+  if (known !== undefined) return known;
+  const program = compile(runtime, seccomp);
+  programs.set(seccomp, program);
+  program.catch(() => programs.delete(seccomp));
+  return program;
+};
+
+const compile = async (runtime: Runtime, profile: OciSeccomp): Promise<Uint8Array> => {
+  const tool = join(dirname(await shimProgram()), 'berth-seccomp');
+  try {
+    return await compileSeccomp(runtime.agent, tool, join(runtime.config.root, 'seccomp'), profile);
+  } catch (error) {
+    throw within('compile the seccomp profile', error);
+  }
+};
