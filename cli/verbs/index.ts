@@ -1,6 +1,7 @@
 import type { Verb } from '../context.ts';
 import { exec } from './exec.ts';
 import { images } from './images.ts';
+import { importLayout } from './import.ts';
 import { info } from './info.ts';
 import { logs } from './logs.ts';
 import { ps } from './ps.ts';
@@ -10,4 +11,4 @@ import { run } from './run.ts';
 import { stop } from './stop.ts';
 
 /** In the order of `berth help`. */
-export const verbs: readonly Verb[] = [run, ps, logs, exec, stop, rm, images, pull, info];
+export const verbs: readonly Verb[] = [run, ps, logs, exec, stop, rm, images, pull, importLayout, info];
