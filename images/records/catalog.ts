@@ -99,17 +99,19 @@ export class Catalog {
   }
 
   addImage(image: StoredImage): Promise<void> {
-    return this.#imageFiles.write(digestParts(image.id).hex, serialise(image), () => {
+    const done = (): void => {
       this.#images.set(image.id, image);
       this.#views = undefined;
-    });
+    };
+    return this.#imageFiles.write(digestParts(image.id).hex, serialise(image), done, { durable: true });
   }
 
   addName(name: StoredName): Promise<void> {
-    return this.#nameFiles.write(keyOf(name.name), serialise(name), () => {
+    const done = (): void => {
       this.#names.set(name.name, name);
       this.#views = undefined;
-    });
+    };
+    return this.#nameFiles.write(keyOf(name.name), serialise(name), done, { durable: true });
   }
 
   /** Tags first: while a name is left, it is by digest. */
@@ -126,9 +128,11 @@ export class Catalog {
       );
   }
 
+  /** Not synced: no container outlives a power loss, so none would miss its lease. */
   addLease(lease: StoredLease): Promise<void> {
     const { container } = lease;
-    return this.#leaseFiles.write(container, serialise(lease), () => this.#leases.set(container, lease));
+    const done = (): void => void this.#leases.set(container, lease);
+    return this.#leaseFiles.write(container, serialise(lease), done, { durable: false });
   }
 
   removeLease(container: string): Promise<void> {

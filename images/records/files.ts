@@ -4,7 +4,7 @@ import { moveInto, namesIn, readJson, removeTree, writeAtomic } from '../../base
 import { KeyedLocks } from '../../base/locks.ts';
 import type { Log } from '../types.ts';
 
-/** One directory of JSON files, one an object, written whole and durable or not at all. */
+/** One directory of JSON files, one an object, written whole or not at all. */
 export class RecordFiles<T> {
   readonly #directory: string;
   readonly #locks = new KeyedLocks();
@@ -38,9 +38,9 @@ export class RecordFiles<T> {
   }
 
   /** `done` runs in the file's turn, so that memory changes in the order of the writes. */
-  write(key: string, text: string, done: () => void): Promise<void> {
+  write(key: string, text: string, done: () => void, options: { readonly durable: boolean }): Promise<void> {
     return this.#locks.run(key, async () => {
-      await writeAtomic(this.#path(key), text);
+      await writeAtomic(this.#path(key), text, options);
       done();
     });
   }
