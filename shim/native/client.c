@@ -20,7 +20,8 @@ struct client {
   struct buffer out;
   uint8_t header[FRAME_HEADER];
   struct frame frame;
-  uint8_t *payload;
+  uint8_t small[40];
+  uint8_t *payload;  // small, or pages
   size_t got;        // of header and payload
   size_t stdin_done; // of the payload of a FRAME_STDIN that waits
   struct process *process;
@@ -28,6 +29,16 @@ struct client {
   unsigned attach;   // enum exec_flag
   bool hello, waiting, stalled, dead;
 };
+
+// The daemon's own connection, which lasts, needs no page.
+static struct client first BESIDE_DATA;
+static bool first_used;
+
+static void drop_payload(struct client *c) {
+  if (c->payload != c->small) pages_free(c->payload, c->frame.length);
+  c->payload = NULL;
+  c->got = 0;
+}
 
 static void close_stdin(struct process *p) {
   if (!p->tty) source_close(&p->in);
@@ -79,12 +90,19 @@ void client_send(struct client *c, uint16_t type, uint32_t id, const void *paylo
   client_send_framed(c, type, id, frame, length);
 }
 
+size_t pack_numbers(uint8_t *out, size_t count, const uint64_t *numbers) {
+  for (size_t i = 0; i < count; i++) {
+    uint8_t *at = out + i * NUMBER_FIELD;
+    memset(at, 0, NUMBER_FIELD);
+    at[0] = 8;
+    for (int byte = 0; byte < 8; byte++) at[4 + byte] = (uint8_t)(numbers[i] >> 8 * byte);
+  }
+  return count * NUMBER_FIELD;
+}
+
 void client_numbers(struct client *c, uint16_t type, uint32_t id, size_t count, const uint64_t *numbers) {
-  struct builder b = {0};
-  for (size_t i = 0; i < count; i++) add_number(&b, numbers[i]);
-  if (b.bad) drop(c);
-  else client_send(c, type, id, b.data, b.length);
-  builder_free(&b);
+  uint8_t fields[4 * NUMBER_FIELD];
+  if (count <= 4) client_send(c, type, id, fields, pack_numbers(fields, count, numbers));
 }
 
 void client_error(struct client *c, uint32_t id, const struct err *e) {
@@ -104,18 +122,12 @@ static void answer(struct client *c, uint32_t id, bool ok, const struct err *e) 
 
 // Requests.
 
-static bool kill_all(struct err *e) {
-  const char *const *paths = cgroup_paths();
-  const bool ok = paths != NULL ? cgroup_kill_all(paths, shim.cgroup_count, e) : fail(e, ENOMEM, "kill", "cgroup");
-  free((void *)(uintptr_t)paths);
-  return ok;
-}
-
 static bool do_kill(uint64_t signal, uint64_t scope, struct err *e) {
   if (signal == 0 || signal > 64) return fail(e, EINVAL, "kill", "signal number");
   // An own pid namespace ends with its first process, which waits for its execs to be reaped: by us, so we must not
   // stand still here. What else is in the cgroup is killed when the main process has ended.
-  if (scope == 1 && signal == SIGKILL && !shim.own_pid_ns && shim.cgroup_count > 0) return kill_all(e);
+  if (scope == 1 && signal == SIGKILL && !shim.own_pid_ns && shim.cgroup_count > 0)
+    return cgroup_kill_all(shim.cgroups, shim.cgroup_count, e);
   if (shim.container.pidfd < 0 || shim.container.ended) return fail(e, ESRCH, "kill", "the container has ended");
   if (scope == 1 && signal != SIGKILL) process_kill_tree(&shim.container, (int)signal);
   else if (sys_pidfd_send_signal(shim.container.pidfd, (int)signal) < 0) return fail_errno(e, "kill", "main process");
@@ -262,10 +274,7 @@ static ssize_t receive(struct client *c, void *into, size_t length) {
 static void use_frame(struct client *c) {
   c->stdin_done = 0;
   c->stalled = !handle(c);
-  if (c->stalled) return;
-  free(c->payload);
-  c->payload = NULL;
-  c->got = 0;
+  if (!c->stalled) drop_payload(c);
 }
 
 static void read_some(struct client *c) {
@@ -273,7 +282,8 @@ static void read_some(struct client *c) {
   if (c->got < FRAME_HEADER) return;
   if (c->payload == NULL) {
     if (!unpack_header(c->header, &c->frame)) return drop(c);
-    if ((c->payload = malloc(c->frame.length + 1)) == NULL) return drop(c);
+    c->payload = c->frame.length <= sizeof c->small ? c->small : pages_get(c->frame.length);
+    if (c->payload == NULL) return drop(c);
   }
   const size_t have = c->got - FRAME_HEADER;
   if (have < c->frame.length && receive(c, c->payload + have, c->frame.length - have) <= 0) return;
@@ -297,8 +307,10 @@ void client_accept(void *owner, uint32_t events) {
   struct ucred peer;
   socklen_t length = sizeof peer;
   if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 || peer.uid != 0) return;
-  struct client *c = calloc(1, sizeof *c);
+  struct client *c = first_used ? calloc(1, sizeof *c) : &first;
   if (c == NULL) return;
+  if (c == &first) first = (struct client){0};
+  first_used = true;
   source_init(&c->source, fd, ready, c);
   fd = -1;
   c->next = shim.clients;
@@ -319,9 +331,7 @@ void clients_input(struct process *p) {
   for (struct client *c = shim.clients; c != NULL; c = c->next) {
     if (c->dead || !c->stalled || c->process != p || !feed_stdin(c)) continue;
     c->stalled = false;
-    free(c->payload);
-    c->payload = NULL;
-    c->got = 0;
+    drop_payload(c);
     watch(c);
   }
 }
@@ -351,7 +361,8 @@ void clients_sweep(void) {
       continue;
     }
     *at = c->next;
-    free(c->payload);
-    free(c);
+    drop_payload(c);
+    if (c == &first) first_used = false;
+    else free(c);
   }
 }

@@ -1,7 +1,6 @@
 // Execs: one frame, one fork. An exec belongs to its connection: when that is lost, it and all it started are killed.
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "supervise.h"
@@ -19,13 +18,13 @@ bool exec_start(struct client *c, uint32_t id, unsigned flags, const uint8_t *da
     s.flags = read_number(&op.in);
     s.cgroup = read_string(&op.in, NULL);
   }
-  struct process *p = malloc(sizeof *p);
+  struct process *p = pages_get(sizeof *p);
   if (p == NULL) return fail(e, ENOMEM, "exec", "process");
   process_init(p);
   p->client = c;
   p->id = id;
   if (!process_spawn(p, &s, e)) {
-    free(p);
+    pages_free(p, sizeof *p);
     return false;
   }
   p->next = shim.execs;
@@ -39,7 +38,7 @@ static void forget(struct process *p) {
   *at = p->next;
   if (p->client != NULL) client_detach(p->client);
   process_close(p);
-  free(p);
+  pages_free(p, sizeof *p);
 }
 
 void exec_started(struct process *p) {

@@ -55,8 +55,8 @@ static int open_file(const char *path, const char *directory, struct err *e) {
 bool log_open(struct log *log, const char *path, const char *directory, struct err *e) {
   const int fd = open_file(path, directory, e);
   if (fd < 0) return false;
-  *log = (struct log){.fd = fd, .path = strdup(path), .directory = strdup(directory)};
-  return log->path != NULL && log->directory != NULL ? true : fail(e, ENOMEM, "open log", path);
+  *log = (struct log){.fd = fd, .path = path, .directory = directory};
+  return true;
 }
 
 bool log_reopen(struct log *log, struct err *e) {

@@ -6,7 +6,7 @@
 
 struct log {
   int fd;  // -1: no log
-  char *path, *directory;
+  const char *path, *directory;  // the caller's
   bool torn;  // the last write stopped in a line (disk full)
 };
 struct log_rest {  // the unfinished line of a stream

@@ -22,7 +22,8 @@
 #endif
 
 // One is enough: the caller stands still until the child has gone or executed.
-static _Alignas(16) char stack[STACK_SIZE];
+// Whole pages: what the linker puts behind it then shares one page in a supervisor, which never touches this.
+static _Alignas(4096) char stack[STACK_SIZE];
 
 static bool write_pid(int fd) {
   char text[24];

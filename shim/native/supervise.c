@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -24,10 +25,23 @@
 
 struct supervisor shim = {.lock = -1, .template = -1, .report = -1, .listener.fd = -1, .signals.fd = -1, .log.fd = -1};
 
-const char *const *cgroup_paths(void) {
-  const char **paths = calloc(shim.cgroup_count + 1, sizeof *paths);
-  for (size_t i = 0; paths != NULL && i < shim.cgroup_count; i++) paths[i] = shim.cgroups[i].directory;
-  return paths;
+void *pages_get(size_t length) {
+  void *pages = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return pages == MAP_FAILED ? NULL : pages;
+}
+
+void pages_free(void *pages, size_t length) {
+  if (pages != NULL) munmap(pages, length);
+}
+
+char *keep_text(const char *text) {
+  static char room[2560] BESIDE_DATA;
+  static size_t used;
+  const size_t length = strlen(text) + 1;
+  if (length > sizeof room - used) return strdup(text);
+  char *copy = memcpy(room + used, text, length);
+  used += length;
+  return copy;
 }
 
 // Operations before the clone.
@@ -66,12 +80,11 @@ static bool make_cgroup(char *directory, uint64_t version, struct err *e) {
 static bool do_cgroup_make(struct reader *in, struct err *e) {
   const char *directory = read_string(in, NULL);
   const uint64_t version = read_number(in);
-  struct cgroup *more = realloc(shim.cgroups, (shim.cgroup_count + 1) * sizeof *more);
-  if (more == NULL) return fail(e, ENOMEM, "make cgroup", directory);
-  shim.cgroups = more;
-  char *copy = strdup(directory);
+  if (shim.cgroup_count == CGROUPS_MOST) return fail(e, E2BIG, "make cgroup", directory);
+  char *copy = keep_text(directory);
   if (copy == NULL) return fail(e, ENOMEM, "make cgroup", directory);
-  shim.cgroups[shim.cgroup_count++] = (struct cgroup){.directory = copy, .version = version};
+  shim.cgroups[shim.cgroup_count] = copy;
+  shim.cgroup_versions[shim.cgroup_count++] = (uint8_t)version;
   return make_cgroup(copy, version, e);
 }
 
@@ -79,6 +92,13 @@ static bool do_cgroup_write(struct reader *in, struct err *e) {
   const char *file = read_string(in, NULL), *value = read_string(in, NULL);
   const bool may_miss = read_number(in) != 0;
   return write_file_at(AT_FDCWD, file, value, strlen(value), e) || (may_miss && e->number == ENOENT);
+}
+
+static bool do_cgroup_devices(struct reader *in, struct err *e) {
+  const char *directory = read_string(in, NULL);
+  size_t length;
+  const char *program = read_string(in, &length);
+  return cgroup_set_devices(directory, program, length, e);
 }
 
 static bool do_set_pid_ns(struct reader *in, struct err *e) {
@@ -109,10 +129,11 @@ static bool run_plan(struct plan *plan, struct err *e) {
     switch (op.code) {
       case OP_CGROUP_MAKE: ok = do_cgroup_make(&op.in, e); break;
       case OP_CGROUP_WRITE: ok = do_cgroup_write(&op.in, e); break;
+      case OP_CGROUP_DEVICES: ok = do_cgroup_devices(&op.in, e); break;
       case OP_LOG:
-        path = read_string(&op.in, NULL);
-        directory = read_string(&op.in, NULL);
-        ok = log_open(&shim.log, path, directory, e);
+        path = keep_text(read_string(&op.in, NULL));
+        directory = keep_text(read_string(&op.in, NULL));
+        ok = path != NULL && directory != NULL ? log_open(&shim.log, path, directory, e) : fail(e, ENOMEM, "open", "log");
         break;
       case OP_STDIO:
         shim.stdio = (unsigned)read_number(&op.in);
@@ -197,12 +218,14 @@ static bool start(struct err *e) {
   struct stat info;
   if (fd < 0 || fstat(fd, &info) < 0) return fail_errno(e, "open", "plan");
   if (!S_ISREG(info.st_mode) || info.st_size > PLAN_LIMIT) return fail(e, EFBIG, "read", "plan");
-  AUTO_FREE char *data = malloc((size_t)info.st_size + 1);
+  const size_t room = (size_t)info.st_size + 1;
+  char *data = pages_get(room);
   size_t length;
-  if (data == NULL) return fail(e, ENOMEM, "read", "plan");
-  if (!read_file_at(AT_FDCWD, "plan", data, (size_t)info.st_size + 1, &length, e)) return false;
   struct plan plan;
-  return plan_open(&plan, (const uint8_t *)data, length, e) && run_plan(&plan, e);
+  bool ok = data != NULL ? read_file_at(AT_FDCWD, "plan", data, room, &length, e) : fail(e, ENOMEM, "read", "plan");
+  ok = ok && plan_open(&plan, (const uint8_t *)data, length, e) && run_plan(&plan, e);
+  pages_free(data, room);
+  return ok;
 }
 
 // Telling how the start went.
@@ -215,11 +238,9 @@ static void end_report(void) {
 }
 
 static void report_started(void) {
-  struct builder b = {0};
-  add_number(&b, (uint64_t)shim.container.pid);
-  add_number(&b, shim.container.started_at);
-  if (!b.bad) write_frame(shim.report, FRAME_OK, 0, b.data, b.length);
-  builder_free(&b);
+  uint8_t fields[2 * NUMBER_FIELD];
+  const uint64_t numbers[2] = {(uint64_t)shim.container.pid, shim.container.started_at};
+  write_frame(shim.report, FRAME_OK, 0, fields, pack_numbers(fields, 2, numbers));
   end_report();
 }
 
@@ -227,12 +248,9 @@ static void undo(void) {
   struct err ignored;
   unlink("shim.sock");
   if (shim.container.pidfd >= 0) sys_pidfd_send_signal(shim.container.pidfd, SIGKILL);
-  const char *const *paths = cgroup_paths();
-  if (paths != NULL && shim.cgroup_count > 0) {
-    cgroup_kill_all(paths, shim.cgroup_count, &ignored);
-    cgroup_remove(paths, shim.cgroup_count, &ignored);
-  }
-  free((void *)(uintptr_t)paths);
+  if (shim.cgroup_count == 0) return;
+  cgroup_kill_all(shim.cgroups, shim.cgroup_count, &ignored);
+  cgroup_remove(shim.cgroups, shim.cgroup_count, &ignored);
 }
 
 // Undone first: whoever reads the error finds nothing left.
@@ -263,8 +281,8 @@ static bool out_of_memory(void) {
   struct err e;
   char text[1024];
   for (size_t i = 0; i < shim.cgroup_count; i++) {
-    AUTO_CLOSE int dir = open(shim.cgroups[i].directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    const char *file = shim.cgroups[i].version == 1 ? "memory.oom_control" : "memory.events";
+    AUTO_CLOSE int dir = open(shim.cgroups[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const char *file = shim.cgroup_versions[i] == 1 ? "memory.oom_control" : "memory.events";
     if (dir < 0 || !read_file_at(dir, file, text, sizeof text, NULL, &e)) continue;
     const char *at = strstr(text, "oom_kill ");
     if (at != NULL && strtoul(at + strlen("oom_kill "), NULL, 10) > 0) return true;
@@ -275,9 +293,7 @@ static bool out_of_memory(void) {
 static void kill_rest(void) {
   struct err ignored;
   for (struct process *p = shim.execs; p != NULL; p = p->next) process_kill_tree(p, SIGKILL);
-  const char *const *paths = cgroup_paths();
-  if (paths != NULL && shim.cgroup_count > 0) cgroup_kill_all(paths, shim.cgroup_count, &ignored);
-  free((void *)(uintptr_t)paths);
+  if (shim.cgroup_count > 0) cgroup_kill_all(shim.cgroups, shim.cgroup_count, &ignored);
 }
 
 void end_begin(void) {
@@ -306,8 +322,7 @@ static int finish(void) {
   log_end(&shim.log, "stdout", &p->rest[0]);
   log_end(&shim.log, "stderr", &p->rest[1]);
   const bool oom = out_of_memory();
-  const char *const *paths = cgroup_paths();
-  if (paths != NULL && shim.cgroup_count > 0) cgroup_remove(paths, shim.cgroup_count, &ignored);
+  if (shim.cgroup_count > 0) cgroup_remove(shim.cgroups, shim.cgroup_count, &ignored);
   const int n = snprintf(text, sizeof text, "{\"code\":%d,\"signal\":%d,\"finishedAt\":\"%llu\",\"oomKilled\":%s}\n", p->code,
                          p->signal, (unsigned long long)p->finished_at, oom ? "true" : "false");
   const bool written = write_exit(text, (size_t)n);
@@ -327,13 +342,25 @@ static int timeout(void) {
   return execs >= 0 && execs < end ? execs : end;
 }
 
+// What the start took of the stack is given back: the pages below this frame, which is smaller than the margin.
+__attribute__((noinline)) static void trim_stack(void) {
+  const uintptr_t size = (uintptr_t)getpagesize(), room = 64u << 10;
+  const uintptr_t page = ((uintptr_t)__builtin_frame_address(0) - 1024) / size * size;
+  madvise((void *)(page - room), room, MADV_DONTNEED);
+}
+
 int role_supervise(int argc, char **argv) {
   struct err e = {0};
   process_init(&shim.container);
   if (argc != 1) return 64;
   if (!set_up(argv[0], &e) || !start(&e)) return start_failed(&e);
   if (shim.waiting) report_started();
+  bool trimmed = false;
   while (!shim.stopped && !end_check()) {
+    if (!trimmed && shim.container.started) {
+      trim_stack();
+      trimmed = true;
+    }
     loop_turn(timeout());
     exec_check_all();
     clients_sweep();

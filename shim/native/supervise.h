@@ -25,10 +25,7 @@ struct process {
   uint32_t id;                           // of its FRAME_EXEC
 };
 
-struct cgroup {
-  char *directory;
-  uint64_t version;
-};
+#define CGROUPS_MOST 32  // v1 has about a dozen hierarchies
 
 struct supervisor {
   int lock, template, report;  // report: stdout until the start is told
@@ -37,7 +34,8 @@ struct supervisor {
   struct process *execs;
   struct client *clients, *starter;  // starter: who sent FRAME_GO
   struct log log;
-  struct cgroup *cgroups;
+  const char *cgroups[CGROUPS_MOST];
+  uint8_t cgroup_versions[CGROUPS_MOST];
   size_t cgroup_count;
   unsigned stdio;
   bool stdin_once, waiting, ending, stopped;
@@ -47,7 +45,16 @@ struct supervisor {
 };
 extern struct supervisor shim;
 
+// On the page that initialised data takes anyway.
+#define BESIDE_DATA __attribute__((section(".data")))
+
 #define is_container(p) ((p) == &shim.container)
+
+// Memory by the page, given back at once: the heap's own pages would stay for the container's life, in every supervisor.
+void *pages_get(size_t length);  // zeroed; NULL: no memory
+void pages_free(void *pages, size_t length);
+// A copy that stays.
+char *keep_text(const char *text);
 
 // process.c
 struct spawn {
@@ -79,6 +86,8 @@ void client_send(struct client *c, uint16_t type, uint32_t id, const void *paylo
 // The payload stands behind FRAME_HEADER free bytes.
 void client_send_framed(struct client *c, uint16_t type, uint32_t id, char *frame, size_t length);
 void client_error(struct client *c, uint32_t id, const struct err *e);
+#define NUMBER_FIELD 13
+size_t pack_numbers(uint8_t *out, size_t count, const uint64_t *numbers);
 void client_numbers(struct client *c, uint16_t type, uint32_t id, size_t count, const uint64_t *numbers);
 bool client_is_full(const struct client *c);
 void client_detach(struct client *c);
@@ -92,4 +101,3 @@ void clients_sweep(void);  // frees what is closed
 void start_result(void);   // the container's exec worked or failed
 void end_begin(void);      // its main process ended
 bool end_check(void);
-const char *const *cgroup_paths(void);  // freed by the caller
