@@ -85,7 +85,7 @@ test('containerd 2022-31030: more output than 16 MiB is cut, read to its end, an
 test('ExecSync of a command that does not exist says so, with a code that shells use', async (t) => {
   const container = await idling();
   const request = { container_id: container.id, cmd: ['/no/such/program'] };
-  await fails(t, daemon().client.ExecSync(request), 'not-found', /\/no\/such\/program: ENOENT/);
+  await fails(t, daemon().client.ExecSync(request), 'invalid-argument', /\/no\/such\/program: ENOENT/);
 });
 
 test('ExecSync without a command, in a container that does not run, or that is not there is refused', async (t) => {

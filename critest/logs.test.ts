@@ -1,4 +1,4 @@
-import { readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import test from 'ava';
 import { logText, parseLog } from './harness/log-lines.ts';
@@ -129,14 +129,21 @@ test('containerd 2026-53489: a symlink at the log path fails the start and is no
   await t.throwsAsync(stat(outside), { code: 'ENOENT' });
 });
 
-test('a missing log directory is made', async (t) => {
+test('RunPodSandbox makes the log directory, and a container whose log directory is gone is refused', async (t) => {
   const pod = await runPod(daemon());
-  await rm(pod.config.log_directory ?? '', { recursive: true, force: true });
-  const container = await pod.create('echo hello', { log_path: 'deep/er/file.log' });
+  const directory = pod.config.log_directory ?? '';
+  t.true((await stat(directory)).isDirectory());
+  await rm(directory, { recursive: true });
+  await fails(t, pod.create('true'), 'failed-precondition', new RegExp(`${directory}.*ENOENT`));
+});
+
+test('a log path in a directory below, as kubelet gives it', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.create('echo hello', { log_path: 'name/0.log' });
+  await mkdir(dirname(container.logFile));
   await container.start();
   await container.exited();
   t.is(await container.text(), 'hello\n');
-  t.true((await stat(dirname(container.logFile))).isDirectory());
 });
 
 test('a container without a log path runs, and its output goes nowhere', async (t) => {

@@ -64,7 +64,7 @@ test('a mount source that is not there is refused and named, and nothing is made
   const host_path = daemon().world.path('logs', 'missing');
   const pod = await runPod(daemon());
   const create = pod.create('true', { mounts: [{ host_path, container_path: '/data' }] });
-  await fails(t, create, 'not-found', new RegExp(`${host_path}.*ENOENT|ENOENT.*${host_path}|${host_path}`));
+  await fails(t, create, 'invalid-argument', new RegExp(`${host_path}.*ENOENT|ENOENT.*${host_path}|${host_path}`));
   await t.throwsAsync(readFile(host_path), { code: 'ENOENT' });
 });
 

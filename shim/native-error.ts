@@ -24,6 +24,16 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   ENOMEM: 'resource-exhausted',
 };
 
+/** What the container's own program or its path is the cause of. */
+const execCodes: Readonly<Record<string, ErrorCode>> = {
+  ...codes,
+  ENOENT: 'invalid-argument',
+  ENOTDIR: 'invalid-argument',
+  ENOEXEC: 'invalid-argument',
+  ELOOP: 'invalid-argument',
+  EACCES: 'permission-denied',
+};
+
 /** FRAME_ERROR's payload as an error: `mount /proc: EPERM`. `cause` carries the errno's name, for `errnoOf`. */
 export const nativeError = (payload: Buffer): BerthError => {
   const reader = new FieldReader(payload);
@@ -31,7 +41,7 @@ export const nativeError = (payload: Buffer): BerthError => {
   const [operation, object] = [reader.text(), reader.text()];
   const cause = Object.assign(new Error(code), { code });
   const message = `${operation}${object === '' ? '' : ` ${object}`}: ${code}`;
-  return new BerthError(codes[code] ?? 'internal', message, { cause });
+  return new BerthError((operation === 'exec' ? execCodes : codes)[code] ?? 'internal', message, { cause });
 };
 
 /** The error that a role of ours wrote to its stdout as a frame; undefined when it wrote none. */

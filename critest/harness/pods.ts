@@ -15,6 +15,12 @@ export const fresh = (prefix: string): string => {
   return `${prefix}-${serial}`;
 };
 
+/** What kubelet asks for, unless the pod says otherwise: each container has its own pid namespace. */
+const linuxConfig = (linux: PodInput['linux']): PodInput['linux'] => ({
+  ...linux,
+  security_context: { namespace_options: { pid: 'CONTAINER' }, ...linux?.security_context },
+});
+
 /** A pod's config with its own name, uid and log directory. */
 export const podConfig = (daemon: TestDaemon, extra: PodInput = {}): PodInput => {
   const name = extra.metadata?.name ?? fresh('pod');
@@ -22,6 +28,7 @@ export const podConfig = (daemon: TestDaemon, extra: PodInput = {}): PodInput =>
     hostname: name,
     log_directory: daemon.world.path('logs', name),
     ...extra,
+    linux: linuxConfig(extra.linux),
     metadata: { uid: `uid-${name}`, namespace: 'default', attempt: 0, ...extra.metadata, name },
   };
 };

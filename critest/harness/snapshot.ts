@@ -9,7 +9,7 @@ const sections = (world: World): Readonly<Record<string, string>> => ({
   links:
     "ip -o link | sed -e 's/^[0-9]*: //' -e 's/@if[0-9]*//' -e 's/ link\\/.*//' -e 's/ state [A-Z]*//' -e 's/,\\?\\(NO-CARRIER\\|LOWER_UP\\),\\?//'",
   addresses: "ip -o addr | awk '{print $2, $3, $4}'",
-  routes: 'ip route; ip -6 route',
+  routes: "{ ip route; ip -6 route; } | sed 's/ linkdown *//; s/ *$//'",
   'network namespaces': `ls ${world.directory}/netns 2>/dev/null; ls /run/netns 2>/dev/null || true`,
   rules:
     "iptables-save | grep -v '^#' | sed 's/\\[[0-9:]*\\]//'; ip6tables-save | grep -v '^#' | sed 's/\\[[0-9:]*\\]//'; nft list ruleset",
