@@ -4,6 +4,7 @@ import { messageOf } from '../base/errors.ts';
 import { makePrivateDirectory } from '../base/files.ts';
 import { Images } from '../images/index.ts';
 import { Agent, SELF } from '../shim/agent.ts';
+import { switchedOff } from '../shim/features.ts';
 import { detect } from './cgroup/mode.ts';
 import type { Config } from './config/index.ts';
 import { handlersOf } from './handlers.ts';
@@ -54,7 +55,9 @@ const directories = ({ root, state }: Config): readonly string[] => [
 
 const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack): Promise<Runtime> => {
   for (const directory of directories(config)) await makePrivateDirectory(directory);
-  const agent = stack.use(await Agent.start({ log }));
+  const agent = stack.use(
+    await Agent.start({ log, without: switchedOff(process.env.BERTH_WITHOUT), nofileSoft: config.limits.nofile_soft }),
+  );
   const [images, network, cgroups, host, sandboxStore, containerStore] = await Promise.all([
     openImages(config, agent, log),
     openNetwork(config, agent, log),

@@ -1,5 +1,5 @@
 import type { Dirent } from 'node:fs';
-import { access, lstat, readdir, readFile } from 'node:fs/promises';
+import { access, lstat, readdir, readFile, realpath } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { HostDevice } from './spec/devices.ts';
@@ -64,10 +64,17 @@ const deviceAt = async (path: string): Promise<HostDevice | undefined> => {
 /** What a container has of its own: never taken from the host. */
 const own = new Set(['/dev/pts', '/dev/shm', '/dev/mqueue', '/dev/fd', '/dev/console', '/dev/ptmx']);
 
-/** The device at `path`, or all below it when it is a directory. Empty when it is something else; ENOENT is thrown. */
+/**
+ * The device at `path`, or all below it when it is a directory; a link such as those in /dev/disk/by-id is followed.
+ * Empty when it is something else; ENOENT is thrown.
+ */
 export const hostDevices = async (path: string): Promise<readonly HostDevice[]> => {
-  const info = await lstat(path);
-  if (!info.isDirectory()) return [await deviceAt(path)].filter((device) => device !== undefined);
+  const real = await realpath(path);
+  const info = await lstat(real);
+  if (!info.isDirectory()) {
+    const device = await deviceAt(real);
+    return device === undefined ? [] : [{ ...device, path }];
+  }
   const entries: Dirent[] = await readdir(path, { recursive: true, withFileTypes: true });
   const paths = entries.map((entry) => join(entry.parentPath, entry.name));
   const wanted = paths.filter((found) => ![...own].some((place) => found === place || found.startsWith(`${place}/`)));

@@ -31,6 +31,7 @@ interface Input {
 /** The container's directories, its config.json and its compiled plan; the image's layers are held for it. */
 export const makeBundle = async (runtime: Runtime, input: Input, rollback: Rollback): Promise<Bundle> => {
   const container = withProfile(await specOf(runtime, input));
+  for (const notice of container.notices) runtime.log.warn({ container: input.id }, notice);
   const paths = containerPaths(runtime.config, input.id);
   const bpf = await filterOf(runtime, container.spec);
   rollback.add('image', () => runtime.images.release(input.id));

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { isId } from '../../base/digest.ts';
+import { messageOf } from '../../base/errors.ts';
 import { namesIn, readJson, removeTree } from '../../base/files.ts';
 import { endCgroup } from '../../shim/cgroup.ts';
 import type { OciSpec } from '../../shim/oci.ts';
@@ -26,7 +27,14 @@ export const removeStrays = async (runtime: Runtime, sandboxIds: ReadonlySet<str
   );
   const straySandboxes = sandboxes.filter((id) => isId(id) && !sandboxIds.has(id));
   await Promise.all(straySandboxes.map((id) => removeSandboxDirectory(runtime, id)));
-  await runtime.network.collect(runtime.sandboxes.values().map(({ id }) => id));
+  collectNetworks(runtime);
+};
+
+/** A plugin that hangs may take minutes: nobody waits for it. */
+const collectNetworks = (runtime: Runtime): void => {
+  runtime.network
+    .collect(runtime.sandboxes.values().map(({ id }) => id))
+    .catch((error: unknown) => runtime.log.warn({ error: messageOf(error) }, 'collecting network attachments failed'));
 };
 
 const removeBundle = async (runtime: Runtime, id: string): Promise<void> => {

@@ -52,6 +52,7 @@ const make = async (
   handler: string,
 ): Promise<string> => {
   const sandbox = newSandbox(runtime, config, spec, handler);
+  for (const notice of spec.notices) runtime.log.warn({ sandbox: sandbox.id }, notice);
   await using rollback = new Rollback((name, error) =>
     runtime.log.error({ sandbox: sandbox.id, step: name, error: messageOf(error) }, 'undo of a pod sandbox failed'),
   );
