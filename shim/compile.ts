@@ -31,6 +31,8 @@ export interface BundleInput {
     readonly join: readonly string[];
     /** v2 directory. */
     readonly into?: string;
+    /** v2: the program that decides which devices may be made and opened (struct bpf_insn each). */
+    readonly devices?: { readonly directory: string; readonly program: Uint8Array };
   };
   readonly bpf?: Uint8Array;
   readonly features: KernelFeatures;
@@ -59,6 +61,7 @@ const addSupervisor = (plan: Plan, { spec, cgroup, log, stdin, stdinOnce, featur
   if (namespaceOf(spec, 'user') !== undefined) throw invalid('spec: user namespaces are not supported yet');
   for (const { directory, version } of cgroup.make) plan.add('CGROUP_MAKE', directory, version);
   for (const { file, value } of cgroup.writes) plan.add('CGROUP_WRITE', file, value, 0);
+  if (cgroup.devices !== undefined) plan.add('CGROUP_DEVICES', cgroup.devices.directory, cgroup.devices.program);
   if (log !== undefined) plan.add('LOG', cString(log.path, 'log path'), cString(log.directory, 'log directory'));
   const streams = ExecFlag.STDOUT | ExecFlag.STDERR;
   const terminal = spec.process.terminal ? ExecFlag.TTY : 0;

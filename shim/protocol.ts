@@ -68,6 +68,7 @@ export const Op = {
   SET_PID_NS: 5,
   CLONE: 6,
   WAIT: 7,
+  CGROUP_DEVICES: 8,
   CGROUP_JOIN: 32,
   JOIN_NS: 33,
   UNSHARE: 34,

@@ -3,6 +3,7 @@ import { isId } from '../../base/digest.ts';
 import { invalid } from '../../base/errors.ts';
 import type { OciResources } from '../../shim/oci.ts';
 import { type CpusetState, cpusetWrites, readCpusets } from './cpuset.ts';
+import { deviceProgram } from './device-program.ts';
 import type { CgroupMode } from './mode.ts';
 import { ancestors, cgroupParent } from './parent.ts';
 import { v1Writes } from './v1.ts';
@@ -17,6 +18,8 @@ export interface ContainerCgroup {
   join: string[];
   /** v2: the directory that the process is cloned into. */
   into?: string;
+  /** v2: the device rules, compiled; missing where all devices are allowed. */
+  devices?: { directory: string; program: Uint8Array };
 }
 
 /**
@@ -45,11 +48,13 @@ const onV2 = (
   resources: OciResources,
 ): ContainerCgroup => {
   const directory = unified.mount + path;
+  const program = deviceProgram(resources.devices);
   return {
     make: [{ directory, version: 2 }],
     writes: [...enableWrites(unified, ancestors(path)), ...v2Writes(mode, unified, path, resources)],
     join: [],
     into: directory,
+    ...(program === undefined ? {} : { devices: { directory, program } }),
   };
 };
 

@@ -67,7 +67,7 @@ const values = (mode: CgroupMode, unified: Unified, { memory = {}, cpu = {}, ...
 
 /**
  * The limits as writes into the container's directory; `unified` of the request comes last and so wins.
- * Device rules are not files on v2 but a BPF program: that is for a later version, `devices` is not read here.
+ * Device rules are not files on v2 but a BPF program (device-program.ts).
  */
 export const v2Writes = (
   mode: CgroupMode,

@@ -1,4 +1,4 @@
-// Ending a cgroup, for `berth-shim cgroup-end` and for the supervisor.
+// Cgroups: ending one, for `berth-shim cgroup-end` and for the supervisor; device rules of v2.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,3 +16,7 @@ bool cgroup_kill_all(const char *const *dirs, size_t n, struct err *e);
 
 // Removes the (empty) directories and the cgroups below them. Missing ones are fine; EBUSY is tried again for two seconds.
 bool cgroup_remove(const char *const *dirs, size_t n, struct err *e);
+
+// Loads a program of BPF_PROG_TYPE_CGROUP_DEVICE (struct bpf_insn each) and attaches it to a v2 directory, beside those of
+// its parents: all must allow. It lives as long as the directory. An error of the verifier has its first line.
+bool cgroup_set_devices(const char *directory, const void *program, size_t length, struct err *e);

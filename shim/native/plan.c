@@ -16,6 +16,7 @@ static const struct signature {
     {OP_SET_PID_NS, "s", "join pid namespace"},
     {OP_CLONE, "ns", "clone"},
     {OP_WAIT, "", "wait"},
+    {OP_CGROUP_DEVICES, "sb", "set device rules"},
     {OP_CGROUP_JOIN, "s", "join cgroup"},
     {OP_JOIN_NS, "ns", "join namespace"},
     {OP_UNSHARE, "n", "unshare"},
