@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { BerthError, messageOf } from '../../base/errors.ts';
+import { zstdFrames } from './zstd-frames.ts';
 
 /** Larger than zlib's own 16 KiB: fewer turns of the event loop a megabyte. */
 const chunkSize = 1 << 18;
@@ -11,9 +12,11 @@ export async function* decompressed(chunks: AsyncIterable<Buffer>, what: string)
   const iterator = chunks[Symbol.asyncIterator]();
   try {
     const head = await readHead(iterator);
-    const stage = stageFor(head);
     const all = prefixed(head, iterator);
-    yield* stage === undefined ? all : through(all, stage, what);
+    const format = formatOf(head);
+    if (format === 'gzip') yield* through(all, createGunzip({ chunkSize }), what);
+    else if (format === 'zstd') yield* through(zstdFrames(all, what), createZstdDecompress({ chunkSize }), what);
+    else yield* all;
   } finally {
     await iterator.return?.();
   }
@@ -34,15 +37,16 @@ async function* prefixed(head: Buffer, iterator: AsyncIterator<Buffer>): AsyncGe
   for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value;
 }
 
-const stageFor = (head: Buffer): Duplex | undefined => {
+const formatOf = (head: Buffer): 'gzip' | 'zstd' | 'plain' => {
   const magic = head.length < 4 ? 0 : head.readUInt32BE(0);
-  if (magic >>> 16 === 0x1f8b) return createGunzip({ chunkSize });
-  // A zstd frame, or a skippable frame such as zstd:chunked begins with.
-  if (magic === 0x28b52ffd || (magic & 0xf0ffffff) >>> 0 === 0x502a4d18) return createZstdDecompress({ chunkSize });
-  return undefined;
+  if (magic >>> 16 === 0x1f8b) return 'gzip';
+  // A zstd frame, or a skippable frame such as some tools begin with.
+  return magic === 0x28b52ffd || (magic & 0xf0ffffff) >>> 0 === 0x502a4d18 ? 'zstd' : 'plain';
 };
 
 async function* through(chunks: AsyncIterable<Buffer>, stage: Duplex, what: string): AsyncGenerator<Buffer> {
+  // A stage may find its end missing after everything was fed; an error that nobody hears would end the daemon.
+  stage.on('error', () => undefined);
   const fed = pipeline(chunks, stage);
   // Its error comes out of the stage as well; only what the stage did not read is left for the await below.
   fed.catch(() => undefined);

@@ -51,6 +51,6 @@ export const retrying = async <T>(action: () => Promise<T>, policy: RetryPolicy,
 export const parseRetryAfter = (value: string | undefined, now: number): number => {
   if (value === undefined) return 0;
   if (/^\d{1,9}$/.test(value.trim())) return Number(value.trim()) * 1000;
-  const date = Date.parse(value);
+  const date = /^[A-Z][a-z]{2}, .* GMT$/.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? 0 : Math.max(0, date - now);
 };
