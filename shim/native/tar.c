@@ -210,7 +210,7 @@ static void decode_percent(char *text) {
   for (const char *in = text; *in != 0; in++) {
     int high = *in == '%' ? hex_digit(in[1]) : -1, low = high >= 0 ? hex_digit(in[2]) : -1;
     if (low >= 0) in += 2;
-    *out++ = low >= 0 ? (char)(high << 4 | low) : *in;
+    *out++ = (char)(low >= 0 ? high << 4 | low : *in);
   }
   *out = 0;
 }
@@ -341,7 +341,8 @@ static bool read_entry(struct tar *tar, const uint8_t *block, struct tar_entry *
     return bad(tar, ENAMETOOLONG, "read tar: name", e);
   if (*entry->name == 0) return bad(tar, EINVAL, "read tar: empty name", e);
   if (!read_type(tar, entry, (char)block[156], e)) return false;
-  if (!read_field(block + 100, 8, &mode)) return bad(tar, EINVAL, "read tar: mode", e);
+  // Old writers put the file type in front of the mode.
+  if (!read_field(block + 100, 8, &mode) || mode < 0 || mode > 077777777) return bad(tar, EINVAL, "read tar: mode", e);
   if (!read_field(block + 136, 12, &mtime)) return bad(tar, EINVAL, "read tar: mtime", e);
   if (pax.uid == NULL && !read_number_field(tar, block + 108, 8, ID_LIMIT, &uid, "read tar: uid", e)) return false;
   if (pax.gid == NULL && !read_number_field(tar, block + 116, 8, ID_LIMIT, &gid, "read tar: gid", e)) return false;
