@@ -5,8 +5,8 @@ import { BerthError } from './errors.ts';
 /**
  * Every durable or external step (a file written, a process started, a message that changes something) runs through
  * `step`. In production it only calls `action`. A test may set BERTH_FAULT to end, fail or hang the process at a step:
- * `stop@RunPodSandbox:3` (kill -9 before the third step of a RunPodSandbox), `fail@…`, `hang@…`; and BERTH_STEPS to a
- * file that gets one line `<rpc> <name>` a step.
+ * `stop@RunPodSandbox:3` (kill -9 before the third step of a RunPodSandbox), `fail@…`, `hang@…`, `pause@…` (SIGSTOP,
+ * until the test lets it go on); and BERTH_STEPS to a file that gets one line `<rpc> <name>` a step.
  */
 export const step = async <T>(name: string, action: () => Promise<T>): Promise<T> => {
   if (faults !== undefined) await faults.reach(name);
@@ -17,7 +17,7 @@ export const step = async <T>(name: string, action: () => Promise<T>): Promise<T
 export const inCall = <T>(rpc: string, action: () => T): T =>
   faults === undefined ? action() : calls.run({ rpc, steps: 0 }, action);
 
-type Kind = 'stop' | 'fail' | 'hang';
+type Kind = 'stop' | 'fail' | 'hang' | 'pause';
 interface Call {
   readonly rpc: string;
   steps: number;
@@ -32,7 +32,7 @@ class Faults {
   readonly #log: string | undefined;
 
   constructor(fault: string, log: string | undefined) {
-    const match = /^(stop|fail|hang)@(\w+):(\d+)$/.exec(fault);
+    const match = /^(stop|fail|hang|pause)@(\w+):(\d+)$/.exec(fault);
     if (fault !== '' && match === null)
       throw new BerthError('invalid-argument', `BERTH_FAULT: not understood: ${fault}`);
     this.#kind = match?.[1] as Kind | undefined;
@@ -51,6 +51,7 @@ class Faults {
 
   async #happen(name: string): Promise<void> {
     if (this.#kind === 'stop') process.kill(process.pid, 'SIGKILL');
+    if (this.#kind === 'pause') return void process.kill(process.pid, 'SIGSTOP');
     if (this.#kind === 'fail') throw new BerthError('internal', `${name}: a test made this step fail`);
     await new Promise<never>(() => {});
   }

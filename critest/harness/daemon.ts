@@ -185,6 +185,14 @@ export class TestDaemon implements AsyncDisposable {
     if (gone) await this.boot();
   }
 
+  /** Resolves when the daemon has stopped itself (SIGSTOP), or the signal is aborted. */
+  async paused(signal: AbortSignal): Promise<void> {
+    const stat = this.world.seen(`/proc/${this.#pid}/stat`);
+    const stopped = async (): Promise<boolean> =>
+      signal.aborted || / T /.test(await readFile(stat, 'utf8').catch(() => ''));
+    await until('the daemon has stopped itself', stopped, 120);
+  }
+
   /** Pids in the world of processes with this name (`berth-agent`, `berth-shim`). */
   async pidsOf(name: string): Promise<number[]> {
     const { stdout } = await this.world.run('ps', ['-C', name, '-o', 'pid=']);

@@ -1,0 +1,182 @@
+import test, { type ExecutionContext } from 'ava';
+import type { ContainerStatus } from '../api/generated/types.ts';
+import { agentCrashAtStep, crashAtEachStep, type Scenario } from './harness/crash.ts';
+import { TestDaemon } from './harness/daemon.ts';
+import { names } from './harness/images.ts';
+import { containerConfig, podConfig, runPod, type TestContainer, TestPod } from './harness/pods.ts';
+import { startRegistry } from './harness/registry.ts';
+
+test.beforeEach((t) => t.timeout(180_000));
+
+const alive = async (daemon: TestDaemon, words: string): Promise<number> => {
+  const { stdout } = await daemon.world.run('ps', ['-e', '-o', 'args=']);
+  return stdout.split('\n').filter((line) => line.trim() === words).length;
+};
+
+/** A ready pod works; one that is not ready can only be removed. */
+const checkPods = async (t: ExecutionContext, daemon: TestDaemon, config: TestPod['config']): Promise<void> => {
+  const { items } = await daemon.client.ListPodSandbox({});
+  t.true(items.length <= 1);
+  const [item] = items;
+  if (item?.state !== 'SANDBOX_READY') return;
+  const { stdout } = await new TestPod(daemon, item.id, config).output('echo whole');
+  t.is(stdout, 'whole\n');
+};
+
+/** The state that is told is the state that the processes are in; the command never runs twice. */
+const checkContainer = async (
+  t: ExecutionContext,
+  daemon: TestDaemon,
+  container: TestContainer,
+): Promise<ContainerStatus> => {
+  const status = await container.status();
+  const running = await alive(daemon, 'sleep 4242');
+  t.is(running, status.state === 'CONTAINER_RUNNING' ? 1 : 0, status.state);
+  const { containers } = await daemon.client.ListContainers({});
+  t.deepEqual(
+    containers.map(({ id, state }) => [id, state]),
+    [[container.id, status.state]],
+  );
+  return status;
+};
+
+const sleeper = async (daemon: TestDaemon): Promise<{ pod: TestPod; container: TestContainer }> => {
+  const pod = await runPod(daemon);
+  return { pod, container: await pod.create(['sleep', '4242']) };
+};
+const running = async (daemon: TestDaemon): Promise<{ pod: TestPod; container: TestContainer }> => {
+  const made = await sleeper(daemon);
+  await made.container.start();
+  return made;
+};
+const maybe = <T>(promise: Promise<T>): Promise<T | undefined> => promise.catch(() => undefined);
+
+// The same name each time: a name that stays reserved after a crash would fail the next round (lesson A1).
+const podName = { metadata: { name: 'crashed', uid: 'crashed' } };
+
+const run: Scenario<TestPod['config']> = {
+  rpc: 'RunPodSandbox',
+  steps: 8,
+  prepare: async (daemon) => podConfig(daemon, podName),
+  call: (daemon, config) => daemon.client.RunPodSandbox({ config }),
+  check: checkPods,
+};
+
+const create: Scenario<TestPod> = {
+  rpc: 'CreateContainer',
+  steps: 7,
+  prepare: (daemon) => runPod(daemon),
+  call: (daemon, pod) => {
+    const config = containerConfig('echo whole', { metadata: { name: 'crashed' } });
+    return daemon.client.CreateContainer({ pod_sandbox_id: pod.id, config, sandbox_config: pod.config });
+  },
+  check: async (t, daemon) => {
+    const { containers } = await daemon.client.ListContainers({});
+    t.true(containers.length <= 1);
+    for (const { id, state } of containers) {
+      t.is(state, 'CONTAINER_CREATED');
+      await t.notThrowsAsync(daemon.client.StartContainer({ container_id: id }));
+    }
+  },
+};
+
+const start: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'StartContainer',
+  steps: 2,
+  prepare: sleeper,
+  call: (_, { container }) => container.start(),
+  check: async (t, daemon, { container }) => {
+    const status = await checkContainer(t, daemon, container);
+    if (status.state === 'CONTAINER_CREATED') await t.notThrowsAsync(container.start());
+    else if (status.state === 'CONTAINER_RUNNING') t.is((await container.exec('echo whole')).stdout, 'whole\n');
+    else t.not(status.reason, '');
+  },
+};
+
+const stop: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'StopContainer',
+  steps: 1,
+  prepare: running,
+  call: (_, { container }) => container.stop(0),
+  check: async (t, daemon, { container }) => {
+    const { state } = await checkContainer(t, daemon, container);
+    t.not(state, 'CONTAINER_CREATED');
+    await container.stop(0);
+    t.is((await checkContainer(t, daemon, container)).state, 'CONTAINER_EXITED');
+  },
+};
+
+const stopPod: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'StopPodSandbox',
+  steps: 4,
+  prepare: running,
+  call: (_, { pod }) => pod.stop(),
+  check: async (t, daemon, { pod, container }) => {
+    const { status } = await daemon.client.PodSandboxStatus({ pod_sandbox_id: pod.id });
+    if (status?.state === 'SANDBOX_NOTREADY') t.is((await container.status()).state, 'CONTAINER_EXITED');
+    await checkContainer(t, daemon, container);
+    await pod.stop();
+    t.is((await checkContainer(t, daemon, container)).state, 'CONTAINER_EXITED');
+  },
+};
+
+const remove: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'RemoveContainer',
+  steps: 4,
+  prepare: running,
+  call: (_, { container }) => container.remove(),
+  check: async (t, daemon, { container }) => {
+    if ((await maybe(container.status())) !== undefined) await checkContainer(t, daemon, container);
+    await container.remove();
+    t.is(await alive(daemon, 'sleep 4242'), 0);
+    t.deepEqual((await daemon.client.ListContainers({})).containers, []);
+  },
+};
+
+const removePod: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'RemovePodSandbox',
+  steps: 8,
+  prepare: running,
+  call: (daemon, { pod }) => daemon.client.RemovePodSandbox({ pod_sandbox_id: pod.id }),
+  check: async (t, daemon, { pod, container }) => {
+    const { items } = await daemon.client.ListPodSandbox({});
+    if (items.length === 0) t.is(await maybe(container.status()), undefined);
+    if ((await maybe(container.status())) !== undefined) await checkContainer(t, daemon, container);
+    await daemon.client.RemovePodSandbox({ pod_sandbox_id: pod.id });
+    t.is(await alive(daemon, 'sleep 4242'), 0);
+  },
+};
+
+const pull: Scenario<undefined> = {
+  rpc: 'PullImage',
+  steps: 10,
+  prepare: async () => undefined,
+  call: (daemon) => daemon.client.PullImage({ image: { image: names.layered } }),
+  check: async (t, daemon) => {
+    const { image } = await daemon.client.ImageStatus({ image: { image: names.layered } });
+    if (image === undefined) return;
+    const pod = await runPod(daemon);
+    t.is((await pod.output('cat /added', { image: { image: names.layered } })).stdout, 'added');
+  },
+  clean: (daemon) => daemon.client.RemoveImage({ image: { image: names.layered } }),
+};
+
+const crashing = <P>(title: string, scenario: Scenario<P>): void => {
+  test(title, async (t) => {
+    await using daemon = await TestDaemon.start();
+    await startRegistry(daemon.world);
+    const steps = await crashAtEachStep(t, daemon, scenario);
+    // The first, the last, and two in between; all of them in the long tests.
+    for (const step of new Set([1, Math.ceil(steps / 3), Math.ceil((2 * steps) / 3), steps]))
+      await agentCrashAtStep(t, daemon, scenario, step);
+  });
+};
+
+crashing('RunPodSandbox: kill -9 at every step leaves a whole pod or none', run);
+crashing('CreateContainer: kill -9 at every step leaves a whole container or none', create);
+crashing('StartContainer: kill -9 at every step leaves one container that was started once, or not', start);
+crashing('StopContainer: kill -9 at every step leaves a container that runs or has ended', stop);
+crashing('StopPodSandbox: kill -9 at every step leaves a pod that is ready or not', stopPod);
+crashing('RemoveContainer: kill -9 at every step leaves a whole container or none', remove);
+crashing('RemovePodSandbox: kill -9 at every step leaves a whole pod or none', removePod);
+crashing('PullImage: kill -9 at every step leaves a whole image or none', pull);
