@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const target = join(root, 'build/quickstart-image');
+const program = join(root, 'build/cli/quickstart/hello');
 const architecture = { x64: 'amd64', arm64: 'arm64' }[process.arch];
 const multiarch = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[process.arch];
 const name = 'localhost/berth/hello:1';
@@ -78,7 +79,9 @@ const build = (at) => {
   const json = (mediaType, value) => put(mediaType, Buffer.from(JSON.stringify(value)));
   compile(join(at, 'hello'));
   const layer = layerOf(readFileSync(join(at, 'hello')));
-  rmSync(join(at, 'hello'));
+  // the quickstart mounts it into images of others
+  mkdirSync(dirname(program), { recursive: true });
+  renameSync(join(at, 'hello'), program);
   const config = json('application/vnd.oci.image.config.v1+json', {
     created: '1970-01-01T00:00:00Z',
     architecture,
