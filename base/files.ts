@@ -1,5 +1,18 @@
 import { chmodSync, constants, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { chmod, link, lstat, mkdir, open, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import {
+  chmod,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { BerthError, errnoOf, invalid, messageOf, orMissing } from './errors.ts';
 import { step } from './step.ts';
@@ -73,6 +86,10 @@ export const writeVolatile = (path: string, data: string | Uint8Array, mode = 0o
       throw error;
     }
   });
+
+/** One write to a file of the kernel (cgroupfs, procfs), which takes or refuses it as a whole. */
+export const writeKernelFile = (path: string, value: string): Promise<void> =>
+  step(`set ${stepName(path)}`, () => writeFile(path, value, { flag: 'r+' }));
 
 /** Ids in a step's name would make it another name each time: they become `<id>`. */
 const stepName = (path: string): string =>

@@ -6,6 +6,7 @@ import { Images } from '../images/index.ts';
 import { Agent, SELF } from '../shim/agent.ts';
 import { switchedOff } from '../shim/features.ts';
 import { detect } from './cgroup/mode.ts';
+import { divideService } from './cgroup/service.ts';
 import type { Config } from './config/index.ts';
 import { handlersOf } from './handlers.ts';
 import { readHost } from './host.ts';
@@ -58,17 +59,28 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
   const agent = stack.use(
     await Agent.start({ log, without: switchedOff(process.env.BERTH_WITHOUT), nofileSoft: config.limits.nofile_soft }),
   );
-  const [images, network, cgroups, host, sandboxStore, containerStore] = await Promise.all([
+  const [images, network, host, sandboxStore, containerStore] = await Promise.all([
     openImages(config, agent, log),
     openNetwork(config, agent, log),
-    detect(),
     readHost(),
     Store.open(join(config.root, 'state/sandboxes'), checkSandboxRecord, log),
     Store.open(join(config.root, 'state/containers'), checkContainerRecord, log),
   ]);
   stack.use(images);
   stack.use(network);
-  return { config, log, agent, images, network, cgroups, host, sandboxStore, containerStore, ...emptyObjects() };
+  return {
+    config,
+    log,
+    agent,
+    images,
+    network,
+    cgroups,
+    supervisorsCgroup,
+    host,
+    sandboxStore,
+    containerStore,
+    ...emptyObjects(),
+  };
 };
 
 const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log): Promise<Images> =>

@@ -20,6 +20,8 @@ export interface Runtime {
   readonly images: Images;
   readonly network: Network;
   readonly cgroups: CgroupMode;
+  /** `cgroup.procs` files of the cgroup that supervisors live in; none where berthd is no service. */
+  readonly supervisorsCgroup: readonly string[];
   readonly host: Host;
   readonly sandboxes: Objects<Sandbox>;
   readonly containers: Objects<Container>;

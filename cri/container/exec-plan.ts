@@ -19,7 +19,7 @@ const bases = new WeakMap<Container, Promise<Base>>();
 export const execPlan = async (runtime: Runtime, container: Container, command: readonly string[]): Promise<Buffer> => {
   const base = await baseOf(runtime, container);
   const { spec, bpf } = base;
-  const cgroup = joinCgroup(runtime.cgroups, spec.linux.cgroupsPath);
+  const cgroup = joinCgroup(runtime.cgroups, spec.linux.cgroupsPath, runtime.agent.features);
   return compileExec(
     { ...spec.process, args: command, terminal: false },
     {

@@ -15,7 +15,7 @@ export const startContainer = async (runtime: Runtime, request: StartContainerRe
 const start = async (runtime: Runtime, container: Container): Promise<void> => {
   checkStartable(runtime, container);
   const report = await runtime.agent
-    .supervise(containerPaths(runtime.config, container.id).bundle)
+    .supervise(containerPaths(runtime.config, container.id).bundle, { cgroupProcs: runtime.supervisorsCgroup })
     .catch((error: unknown) => failed(runtime, container, error));
   await setState(runtime, container, { kind: 'running', pid: report.pid, startedAt: String(report.startedAt) });
   await follow(runtime, container);

@@ -21,7 +21,12 @@ export const buildSandbox = async (
   const pins = namespacePins(runtime, sandbox, spec);
   rollback.add('namespaces', () => removeNamespaces(runtime.agent, pins));
   await Promise.all([
-    makeNamespaces(runtime.agent, { ...pins, hostname: spec.hostname, sysctls: sysctlsOf(spec) }),
+    makeNamespaces(runtime.agent, {
+      ...pins,
+      hostname: spec.hostname,
+      sysctls: sysctlsOf(spec),
+      cgroupProcs: runtime.supervisorsCgroup,
+    }),
     writeNames(runtime, sandbox, spec),
     spec.logDirectory === undefined ? undefined : makeDirectory(spec.logDirectory, 0o755),
   ]);
