@@ -56,6 +56,8 @@ const directories = ({ root, state }: Config): readonly string[] => [
 
 const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack): Promise<Runtime> => {
   for (const directory of directories(config)) await makePrivateDirectory(directory);
+  const cgroups = await detect();
+  const supervisorsCgroup = await divideService(cgroups);
   const agent = stack.use(
     await Agent.start({ log, without: switchedOff(process.env.BERTH_WITHOUT), nofileSoft: config.limits.nofile_soft }),
   );
