@@ -174,9 +174,9 @@ test('POSIX shared memory of one container is seen in the other container of the
 test('an exit by a signal of the main process itself is 128 + its number', async (t) => {
   const pod = await runPod(daemon());
   const container = await pod.run('sleep 1000');
-  await daemon().world.sh(`kill -USR1 ${await container.pid()}`);
+  await daemon().world.sh(`kill -KILL ${await container.pid()}`);
   const status = await container.exited();
-  t.deepEqual([status.exit_code, status.reason], [138, 'Error']);
+  t.deepEqual([status.exit_code, status.reason], [137, 'Error']);
 });
 
 test('containers of a pod that shares its pid namespace see each other, and an init that is not theirs', async (t) => {

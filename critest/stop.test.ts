@@ -79,7 +79,7 @@ test('A16: the whole cgroup is killed: children that left the session and ignore
   const pod = await runPod(daemon());
   const child = 'setsid sh -c "trap \\"\\" TERM HUP INT; while :; do sleep 7654; done" &';
   const container = await pod.run(`${child} ${child} ${ready}`);
-  const alive = async (): Promise<string> => daemon().world.sh('ps -e -o args= | grep "[s]leep 7654" || true');
+  const alive = async (): Promise<string> => daemon().world.sh('ps -e -o args= | grep "^sleep 7654" || true');
   await until('the children run', async () => (await alive()).trim().split('\n').length === 2);
   await container.stop(0);
   t.is(await alive(), '');

@@ -5,7 +5,7 @@ export type Snapshot = ReadonlyMap<string, readonly string[]>;
 
 // Each section is a command in the test's world. Counters, ids and addresses that change by themselves are cut away.
 const sections = (world: World): Readonly<Record<string, string>> => ({
-  mounts: "cut -d' ' -f4-6 /proc/self/mountinfo",
+  mounts: "awk 'NR == FNR {own[$1]; next} !($1 in own) {print $4, $5, $6}' /run/berth-test-mounts /proc/self/mountinfo",
   links:
     "ip -o link | sed -e 's/^[0-9]*: //' -e 's/@if[0-9]*//' -e 's/ link\\/.*//' -e 's/ state [A-Z]*//' -e 's/,\\?\\(NO-CARRIER\\|LOWER_UP\\),\\?//'",
   addresses: "ip -o addr | awk '{print $2, $3, $4}'",
