@@ -1,5 +1,5 @@
 import { type Digest, sha256 } from '../base/digest.ts';
-import { invalid, notFound, within } from '../base/errors.ts';
+import { BerthError, errnoOf, invalid, messageOf, notFound, within } from '../base/errors.ts';
 import { readLimited } from '../base/files.ts';
 import { cancelled, SharedFlights } from './flights.ts';
 import { holdKey } from './holds.ts';
@@ -108,7 +108,7 @@ export class Images implements AsyncDisposable {
     try {
       return await run();
     } catch (error) {
-      throw within(action, signal.aborted ? cancelled(signal) : error);
+      throw within(action, signal.aborted ? cancelled(signal) : withDiskFull(error));
     }
   }
 
@@ -175,6 +175,12 @@ export class Images implements AsyncDisposable {
     await this.#tools.gate[Symbol.asyncDispose]();
   }
 }
+
+/** Node's own errors of the disk have no code of ours. */
+const withDiskFull = (error: unknown): unknown =>
+  ['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')
+    ? new BerthError('resource-exhausted', messageOf(error), { cause: error })
+    : error;
 
 /** It becomes a file name. */
 const checkContainer = (id: string): void => {

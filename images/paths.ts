@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type Digest, digestParts } from '../base/digest.ts';
 
@@ -12,7 +13,6 @@ export class Paths {
   readonly layers: string;
   readonly fixups: string;
   readonly socket: string;
-  #serial = 0;
 
   constructor(root: string) {
     this.base = join(root, 'images');
@@ -53,7 +53,6 @@ export class Paths {
 
   /** A path that nothing else uses, in the same file system as all others. */
   newTemporary(kind: string): string {
-    this.#serial += 1;
-    return join(this.temporary, `${kind}.${process.pid}.${this.#serial}.tmp`);
+    return join(this.temporary, `${kind}.${randomBytes(8).toString('hex')}`);
   }
 }

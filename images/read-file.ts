@@ -9,6 +9,7 @@ import type { Helper } from './types.ts';
 /** What the helper's stdout holds. */
 const longest = 1 << 20;
 const mostCached = 64;
+const mostCachedBytes = 8 << 20;
 const isMissing = 3;
 
 /** Reads files out of the merged layers, by the confined helper; what an image holds never changes, so it is kept. */
@@ -18,6 +19,7 @@ export class FileReader {
   readonly #program: string;
   readonly #flights = new Flights<Buffer | undefined>();
   readonly #cache = new Map<string, Buffer | undefined>();
+  #bytes = 0;
 
   constructor(store: ImageStore, helper: Helper, program: string) {
     this.#store = store;
@@ -38,9 +40,13 @@ export class FileReader {
   }
 
   #keep(key: string, bytes: Buffer | undefined): void {
-    const [oldest] = this.#cache.keys();
-    if (this.#cache.size >= mostCached && oldest !== undefined) this.#cache.delete(oldest);
     this.#cache.set(key, bytes);
+    this.#bytes += bytes?.length ?? 0;
+    for (const [oldest, old] of this.#cache) {
+      if (this.#cache.size <= mostCached && this.#bytes <= mostCachedBytes) return;
+      this.#cache.delete(oldest);
+      this.#bytes -= old?.length ?? 0;
+    }
   }
 
   async #run(imageId: string, path: string, limit: number): Promise<Buffer | undefined> {
@@ -49,8 +55,8 @@ export class FileReader {
     using _hold = this.#store.holds.take(holdKey('image', image.id));
     const lowers = image.lowers.toReversed().map((lower) => lowerPath(this.#store, lower));
     const argv = [this.#program, 'layer-read', '--limit', String(limit), '--path', path, '--lower', ...lowers];
-    const name = `read ${JSON.stringify(path.slice(0, 200))} of image`;
-    const { code, stdout } = await runHelper(this.#helper, { argv, name }, [0, isMissing]);
+    const what = `read ${JSON.stringify(path.slice(0, 200))} of image ${imageId}`;
+    const { code, stdout } = await runHelper(this.#helper, { argv, name: 'read file of image' }, what, [0, isMissing]);
     return code === isMissing ? undefined : stdout;
   }
 }

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { BerthError, messageOf } from '../../base/errors.ts';
+import { BerthError, errnoOf, messageOf } from '../../base/errors.ts';
 import { zstdFrames } from './zstd-frames.ts';
 
 /** Larger than zlib's own 16 KiB: fewer turns of the event loop a megabyte. */
@@ -54,7 +54,8 @@ async function* through(chunks: AsyncIterable<Buffer>, stage: Duplex, what: stri
     for await (const chunk of stage as AsyncIterable<Buffer>) yield chunk;
     await fed;
   } catch (error) {
-    if (error instanceof BerthError) throw error;
+    // What the source or the disk says is not the stream's fault.
+    if (!/^(?:Z_|ZSTD_|ERR_STREAM_PREMATURE_CLOSE)/.test(errnoOf(error) ?? '')) throw error;
     throw new BerthError('data-loss', `${what}: cannot be decompressed: ${messageOf(error)}`, { cause: error });
   }
 }

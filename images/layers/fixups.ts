@@ -70,7 +70,7 @@ const hasFixup = async (tools: FixupTools, { chainId, diffId, below, signal }: F
   const paths = below.toReversed().map((lower) => lowerPath(tools, lower));
   const layer = ['--layer', layers.tree(diffId), '--records', layers.recordsPath(diffId)];
   const argv = [program, 'layer-fix', '--to', to, ...layer, '--lower', ...paths];
-  const { stdout } = await runHelper(helper, { argv, signal, name: `fix up layer ${diffId}` });
+  const { stdout } = await runHelper(helper, { argv, signal, name: 'fix up layer' }, `fix up layer ${diffId}`);
   if (parseReport(stdout, `fix-up of layer ${diffId}`).entries === 0) return false;
   await fixups.add(chainId, scratch.path, await treeSize(tools, to, signal), Buffer.alloc(0));
   return true;

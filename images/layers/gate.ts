@@ -18,6 +18,7 @@ export interface Door extends Disposable {
 export class Gate implements AsyncDisposable {
   readonly path: string;
   readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
   readonly #doors = new Map<string, (socket: Socket) => void>();
 
   private constructor(path: string) {
@@ -51,6 +52,8 @@ export class Gate implements AsyncDisposable {
   }
 
   #greet(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     socket.setTimeout(greetingMs, () => socket.destroy());
     let line = '';
@@ -78,6 +81,7 @@ export class Gate implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#server.close(() => resolve());
+    for (const socket of this.#sockets) socket.destroy();
     await promise;
   }
 }

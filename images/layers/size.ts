@@ -10,7 +10,7 @@ export const treeSize = async (
   signal: AbortSignal,
 ): Promise<TreeSize> => {
   const name = 'measure tree';
-  const { stdout } = await runHelper(helper, { argv: [program, 'tree-usage', path], signal, name });
+  const { stdout } = await runHelper(helper, { argv: [program, 'tree-usage', path], signal, name }, `${name} ${path}`);
   const match = /^bytes (\d+)\ninodes (\d+)$/m.exec(stdout.toString('latin1'));
   if (match === null) throw new BerthError('internal', `${name} ${path}: the helper's answer is not understood`);
   return { bytes: Number(match[1]), inodes: Number(match[2]) };

@@ -29,7 +29,7 @@ export const unpack = async (
   const report = join(directory, 'report');
   const from = ['--from', gate.path, '--token', door.token];
   const argv = [program, 'unpack', '--to', join(directory, 'fs'), ...from, '--report', report];
-  const run = runHelper(helper, { argv, signal: all, name });
+  const run = runHelper(helper, { argv, signal: all, name: 'unpack layer' }, name);
   const failures: unknown[] = [];
   const note = (error: unknown): void => {
     failures.push(error);
@@ -51,7 +51,7 @@ export const unpack = async (
 export interface UnpackJob {
   readonly directory: string;
   readonly tar: AsyncIterable<Buffer>;
-  /** Of the step and of errors: `unpack layer sha256:…`. */
+  /** Begins errors: `unpack layer sha256:…`. */
   readonly name: string;
   readonly signal: AbortSignal;
 }

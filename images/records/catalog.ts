@@ -99,19 +99,34 @@ export class Catalog {
   }
 
   addImage(image: StoredImage): Promise<void> {
-    const done = (): void => {
-      this.#images.set(image.id, image);
-      this.#views = undefined;
-    };
-    return this.#imageFiles.write(digestParts(image.id).hex, serialise(image), done, { durable: true });
+    return this.#write(this.#imageFiles, this.#images, {
+      file: digestParts(image.id).hex,
+      key: image.id,
+      value: image,
+    });
   }
 
   addName(name: StoredName): Promise<void> {
+    return this.#write(this.#nameFiles, this.#names, { file: keyOf(name.name), key: name.name, value: name });
+  }
+
+  /** A repeated pull changes nothing and so writes nothing. */
+  #write<K, V extends StoredImage | StoredName | StoredLease>(
+    files: RecordFiles<V>,
+    memory: Map<K, V>,
+    { file, key, value }: { readonly file: string; readonly key: K; readonly value: V },
+    durable = true,
+  ): Promise<void> {
+    const text = serialise(value);
+    const isThere = (): boolean => {
+      const known = memory.get(key);
+      return known !== undefined && serialise(known) === text;
+    };
     const done = (): void => {
-      this.#names.set(name.name, name);
+      memory.set(key, value);
       this.#views = undefined;
     };
-    return this.#nameFiles.write(keyOf(name.name), serialise(name), done, { durable: true });
+    return files.write(file, text, { isThere, done }, { durable });
   }
 
   /** Tags first: while a name is left, it is by digest. */
@@ -131,8 +146,7 @@ export class Catalog {
   /** Not synced: no container outlives a power loss, so none would miss its lease. */
   addLease(lease: StoredLease): Promise<void> {
     const { container } = lease;
-    const done = (): void => void this.#leases.set(container, lease);
-    return this.#leaseFiles.write(container, serialise(lease), done, { durable: false });
+    return this.#write(this.#leaseFiles, this.#leases, { file: container, key: container, value: lease }, false);
   }
 
   removeLease(container: string): Promise<void> {

@@ -37,9 +37,15 @@ export class RecordFiles<T> {
     await Promise.all(left.map((name) => removeTree(join(this.#directory, name))));
   }
 
-  /** `done` runs in the file's turn, so that memory changes in the order of the writes. */
-  write(key: string, text: string, done: () => void, options: { readonly durable: boolean }): Promise<void> {
+  /** Both functions run in the file's turn, so that memory changes in the order of the writes. */
+  write(
+    key: string,
+    text: string,
+    { isThere, done }: { readonly isThere: () => boolean; readonly done: () => void },
+    options: { readonly durable: boolean },
+  ): Promise<void> {
     return this.#locks.run(key, async () => {
+      if (isThere()) return;
       await writeAtomic(this.#path(key), text, options);
       done();
     });

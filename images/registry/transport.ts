@@ -28,6 +28,8 @@ export class Transport implements Disposable {
   readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 32, maxFreeSockets: 8 });
   readonly #https = new HttpsAgent({ keepAlive: true, maxSockets: 32, maxFreeSockets: 8 });
 
+  #isClosed = false;
+
   constructor(settings: RegistrySettings) {
     this.#settings = settings;
   }
@@ -43,6 +45,7 @@ export class Transport implements Disposable {
   }
 
   async send(url: URL, message: Message): Promise<Reply> {
+    if (this.#isClosed) throw new BerthError('unavailable', `${url.host}: the daemon is ending`);
     if (url.protocol === 'http:' && !this.#isPlain(url.host))
       throw new BerthError('failed-precondition', `${url.host} is to be reached by plain HTTP: ${plainHint(url.host)}`);
     if (url.protocol !== 'http:' && url.protocol !== 'https:')
@@ -74,6 +77,7 @@ export class Transport implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     this.#http.destroy();
     this.#https.destroy();
   }
