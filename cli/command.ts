@@ -11,6 +11,7 @@ export interface Surroundings {
   readonly signal: AbortSignal;
   /** BERTH_ADDRESS of the environment. */
   readonly address: string | undefined;
+  readonly logRoot: string;
 }
 
 /** Does what the words say and gives the exit code. */
@@ -51,11 +52,11 @@ const perform = async (
   verb: Verb,
   words: readonly string[],
   address: string,
-  { out, signal }: Surroundings,
+  { out, signal, logRoot }: Surroundings,
 ): Promise<number> => {
   try {
     using client = connect(address);
-    return await verb.run(words, { client, address, out, signal });
+    return await verb.run(words, { client, address, out, signal, logRoot });
   } catch (error) {
     out.error(`berth ${verb.name}: ${inWords(error, address)}\n`);
     if (!(error instanceof UsageError)) return failureCode(verb);

@@ -6,8 +6,6 @@ import type { ContainerConfig, Input, PodSandboxConfig } from '../api/generated/
 export const madeByLabel = 'berth.made-by';
 export const podNamespace = 'berth';
 
-export const logRoot = '/var/log/berth';
-
 /** What the kubelet asks to be hidden and protected where a pod does not say "unmasked" (the request's lists are the whole). */
 const maskedPaths = [
   '/proc/asound',

@@ -4,6 +4,8 @@ import type { Client } from '../api/client.ts';
 export interface Context {
   readonly client: Client;
   readonly address: string;
+  /** Below it `berth run` keeps a pod's logs. */
+  readonly logRoot: string;
   /** Aborts at the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
   readonly out: Output;

@@ -56,10 +56,14 @@ export class QuickDaemon {
     throw new BerthError('deadline-exceeded', `berthd gives no answer for ${readySeconds} s`);
   }
 
+  get running(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
   /** Ends it: SIGTERM, and SIGKILL for one that does not end. */
   async stop(): Promise<void> {
     this.client.close();
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    if (!this.running) return;
     const ended = once(this.#process, 'exit');
     this.#process.kill('SIGTERM');
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), stopSeconds * 1000);

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import type { Client } from '../../api/client.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Output } from '../context.ts';
 import { QuickDaemon } from './daemon.ts';
@@ -81,10 +82,29 @@ const tell = async (
     out.error(`\nquickstart: ${messageOf(error)}\n`);
     if (daemon !== undefined) out.error(`the daemon's last lines:\n${await daemon.lastLines(15)}\n`);
   }
-  await daemon?.stop();
+  if (daemon !== undefined) await withdraw(daemon);
   const errors = await tidy(place, before);
   for (const error of errors) out.error(`quickstart: take down: ${messageOf(error)}\n`);
   return told && errors.length === 0;
+};
+
+/** After a failure the daemon still knows best how its pods are taken down; then it ends. */
+const withdraw = async (daemon: QuickDaemon): Promise<void> => {
+  try {
+    if (daemon.running) await removeAll(daemon.client);
+  } catch (error) {
+    out.error(`quickstart: remove the pods: ${messageOf(error)}\n`);
+  }
+  await daemon.stop();
+};
+
+const removeAll = async (client: Client): Promise<void> => {
+  const settings = { timeoutMs: 20_000 };
+  const { items } = await client.ListPodSandbox({}, settings);
+  for (const { id } of items) {
+    await client.StopPodSandbox({ pod_sandbox_id: id }, settings);
+    await client.RemovePodSandbox({ pod_sandbox_id: id }, settings);
+  }
 };
 
 /** The bridge, the plugins' base chains, the pods' parent cgroup and our directory are for the quickstart to remove. */

@@ -39,9 +39,11 @@ export const ownRules = (before: readonly Rule[], after: readonly Rule[]): Rule[
   return after.filter(({ family, table, line }) => /\bCNI-/.test(line) && !known.has(`${family} ${table} ${line}`));
 };
 
-/** The words of a saved rule: quoted ones may hold spaces. */
-const words = (line: string): string[] =>
-  [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
+/** The words of a saved rule: quoted ones may hold spaces, and quotes behind a backslash. */
+export const words = (line: string): string[] =>
+  [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(
+    ([, quoted, bare]) => quoted?.replaceAll(/\\(.)/g, '$1') ?? bare ?? '',
+  );
 
 /** Rules first, then the chains that they led to. */
 export const removeRules = async (rules: readonly Rule[]): Promise<void> => {

@@ -59,7 +59,7 @@ const getImage = async ({ client, steps, image, out, signal, place }: Scene): Pr
     steps.say(`  pull ${image}`);
     return steps.run(
       'pull the image',
-      () => pullImage({ image }, { client, out, signal, address: place.address }),
+      () => pullImage({ image }, { client, out, signal, address: place.address, logRoot: place.logs }),
       (id) => id.slice(0, 19),
     );
   }

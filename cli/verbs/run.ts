@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { makeDirectory, removeTree } from '../../base/files.ts';
 import { parseHead } from '../arguments.ts';
-import { containerConfig, logRoot, type PodRequest, podConfig } from '../configs.ts';
+import { containerConfig, type PodRequest, podConfig } from '../configs.ts';
 import { type Context, UsageError, type Verb } from '../context.ts';
 import { removePod } from '../pods.ts';
 import { pullImage } from '../pulling.ts';
@@ -46,16 +46,21 @@ const imageId = async (image: string, context: Context): Promise<string> => {
 interface Started {
   readonly podId: string;
   readonly containerId: string;
+  readonly logs: string;
 }
 
 /** Pod and running container, or nothing of them. */
-const start = async (wish: Wish, image: string, { client }: Context): Promise<Started> => {
+const start = async (wish: Wish, image: string, { client, logRoot }: Context): Promise<Started> => {
   const config = podConfig({ name: wish.name, logRoot });
   await makeDirectory(config.log_directory, 0o700);
   try {
     const { pod_sandbox_id: podId } = await client.RunPodSandbox({ config });
     try {
-      return { podId, containerId: await startContainer(wish, image, podId, config, client) };
+      return {
+        podId,
+        logs: config.log_directory,
+        containerId: await startContainer(wish, image, podId, config, client),
+      };
     } catch (error) {
       await removePod(client, { id: podId, labels: {} });
       throw error;
@@ -95,6 +100,11 @@ const follow = async ({ containerId }: Started, { client, out, signal }: Context
   return code;
 };
 
+const remove = async ({ podId, logs }: Started, { client }: Context): Promise<void> => {
+  await removePod(client, { id: podId, labels: {} });
+  await removeTree(logs);
+};
+
 export const run: Verb = {
   name: 'run',
   usage: '[--rm] [--detach] [--name NAME] [--env NAME=VALUE]… IMAGE [ARGUMENT…]',
@@ -116,7 +126,7 @@ export const run: Verb = {
     try {
       return await follow(started, context);
     } finally {
-      if (wish.remove) await removePod(context.client, { id: started.podId, labels: { 'berth.made-by': 'berth' } });
+      if (wish.remove) await remove(started, context);
     }
   },
 };

@@ -1,0 +1,355 @@
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { dir } from 'tmp-promise';
+import type { Container, Input, PodSandbox } from '../api/generated/types.ts';
+import type { Handlers } from '../api/handlers.ts';
+import { serve } from '../api/server.ts';
+import { BerthError } from '../base/errors.ts';
+import { runCommand } from './command.ts';
+
+const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const id = (letter: string): string => letter.repeat(64);
+
+const pods: Input<PodSandbox>[] = [
+  { id: id('a'), metadata: { name: 'web', namespace: 'default', uid: 'u' }, created_at: 2n },
+  { id: id('b'), metadata: { name: 'empty', namespace: 'default' }, created_at: 1n },
+];
+const containers: Input<Container>[] = [
+  {
+    id: `1${id('c').slice(1)}`,
+    pod_sandbox_id: id('a'),
+    metadata: { name: 'server' },
+    image: { image: 'img:1' },
+    state: 'CONTAINER_RUNNING',
+    created_at: 3n,
+  },
+  {
+    id: `12${id('d').slice(2)}`,
+    pod_sandbox_id: id('a'),
+    metadata: { name: 'side' },
+    state: 'CONTAINER_EXITED',
+    created_at: 2n,
+  },
+];
+
+const base: Handlers = {
+  ListPodSandbox: async () => ({ items: pods }),
+  ListContainers: async () => ({ containers }),
+};
+
+interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+type Berth = (...argv: string[]) => Promise<Ended>;
+
+const withDaemon = async (
+  handlers: Handlers,
+  action: (berth: Berth, directory: string) => Promise<void>,
+  tty = false,
+): Promise<void> => {
+  const { path, cleanup } = await dir({ prefix: 'berth-cli-', unsafeCleanup: true });
+  const address = `unix://${path}/b.sock`;
+  const server = await serve({ ...base, ...handlers }, { address, log: quiet, ready: () => true });
+  const berth = async (...argv: string[]): Promise<Ended> => {
+    let out = '';
+    let error = '';
+    const output = {
+      tty,
+      columns: 80,
+      write: (data: string | Uint8Array): void => {
+        out += Buffer.from(data as string).toString();
+      },
+      error: (data: string | Uint8Array) => {
+        error += Buffer.from(data as string).toString();
+      },
+    };
+    const code = await runCommand(argv, {
+      address,
+      logRoot: join(path, 'logs'),
+      out: output,
+      signal: new AbortController().signal,
+    });
+    return { code, out, error };
+  };
+  try {
+    await action(berth, path);
+  } finally {
+    await server.close(100);
+    await cleanup();
+  }
+};
+
+test('ps shows running containers with their pods and pods without a container; --all shows the ended', (t) =>
+  withDaemon({}, async (berth) => {
+    const some = await berth('ps');
+    const rows = some.out
+      .trimEnd()
+      .split('\n')
+      .map((row) => row.split(/ {2,}/).slice(0, 6));
+    t.deepEqual(rows, [
+      ['CONTAINER', 'NAME', 'POD', 'NAMESPACE', 'IMAGE', 'STATE'],
+      ['1ccccccccccc', 'server', 'web', 'default', 'img:1', 'running'],
+      ['-', '-', 'empty', 'default', '-', 'ready'],
+    ]);
+    t.regex((await berth('ps', '-a')).out, /^12dddddddddd +side .*exited/m);
+  }));
+
+test("exec finds the container by pod, name, pod/name and id, and ends with the command's code", (t) => {
+  const asked: unknown[] = [];
+  const ExecSync: Handlers['ExecSync'] = async ({ container_id, cmd, timeout }) => {
+    asked.push([container_id[1], cmd, timeout]);
+    return { stdout: Buffer.from('out'), stderr: Buffer.from('err'), exit_code: 7 };
+  };
+  return withDaemon({ ExecSync }, async (berth) => {
+    for (const word of ['web', 'server', 'web/server', 'default/web', '1cc'])
+      t.deepEqual(await berth('exec', word, 'ls', '--all'), { code: 7, out: 'out', error: 'err' });
+    await berth('exec', '--timeout', '5', 'side', 'x');
+    t.deepEqual(asked.at(0), ['c', ['ls', '--all'], 0n]);
+    t.deepEqual(asked.at(-1), ['2', ['x'], 5n]);
+  });
+});
+
+test('a word that means nothing or several things is an error in words, with 125 from exec and 1 from stop', (t) =>
+  withDaemon({}, async (berth) => {
+    t.deepEqual(await berth('exec', 'nobody', 'x'), {
+      code: 125,
+      out: '',
+      error: 'berth exec: there is no pod or container "nobody"; see berth ps --all\n',
+    });
+    t.like(await berth('stop', 'nobody'), { code: 1 });
+    t.regex((await berth('exec', 'empty', 'x')).error, /pod empty has no container/);
+    t.regex(
+      (await berth('stop', '--time', 'soon', 'web')).error,
+      /--time: wants a whole number of seconds, not "soon"\nusage: berth stop/,
+    );
+  }));
+
+test('an id prefix that two objects have is refused with both', (t) =>
+  withDaemon(
+    { ListContainers: async () => ({ containers: [{ id: id('a') }, { id: `${id('a').slice(1)}b` }] }) },
+    async (berth) => {
+      t.regex(
+        (await berth('stop', 'aaaa')).error,
+        /"aaaa" could be pod a{12}, container a{12}, container a{12}: use an id/,
+      );
+    },
+  ));
+
+test("stop ends a pod's containers with the grace given and then the pod; an error stops there", (t) => {
+  const asked: string[] = [];
+  const handlers: Handlers = {
+    StopContainer: async ({ container_id, timeout }) => {
+      asked.push(`${container_id.slice(0, 2)} ${timeout}`);
+      return {};
+    },
+    StopPodSandbox: async () => {
+      asked.push('pod');
+      return {};
+    },
+  };
+  return withDaemon(handlers, async (berth) => {
+    t.deepEqual(await berth('stop', '-t', '3', 'web'), { code: 0, out: 'web\n', error: '' });
+    t.deepEqual(asked.toSorted(), ['12 3', '1c 3', 'pod']);
+    t.is(asked.at(-1), 'pod');
+  });
+});
+
+test('rm refuses what runs, and --force removes it', (t) => {
+  const removed: string[] = [];
+  const handlers: Handlers = {
+    RemoveContainer: async ({ container_id }) => {
+      removed.push(container_id.slice(0, 2));
+      return {};
+    },
+    StopPodSandbox: async () => ({}),
+    RemovePodSandbox: async () => {
+      removed.push('pod');
+      return {};
+    },
+  };
+  return withDaemon(handlers, async (berth) => {
+    t.like(await berth('rm', 'server'), {
+      code: 1,
+      error: 'berth rm: server is running: stop it first, or use --force\n',
+    });
+    t.like(await berth('rm', 'side'), { code: 0 });
+    t.like(await berth('rm', '-f', 'web'), { code: 0 });
+    t.deepEqual(removed, ['12', 'pod']);
+  });
+});
+
+test("pull prints a line for each change of phase and the id last; a failure is told with the daemon's words", (t) => {
+  const digest = `sha256:${'e'.repeat(64)}`;
+  const handlers: Handlers = {
+    async *Pull({ image }) {
+      if (image === 'bad') throw new BerthError('not-found', 'pull image bad: manifest unknown');
+      yield { digest, phase: 'WAITING' };
+      for (let offset = 0; offset <= 1024; offset += 256) yield { digest, phase: 'DOWNLOADING', offset, total: 1024 };
+      yield { digest, phase: 'DONE', offset: 1024, total: 1024 };
+      yield { image_id: 'sha256:id', phase: 'DONE' };
+    },
+  };
+  return withDaemon(handlers, async (berth) => {
+    t.deepEqual(await berth('pull', 'a'), {
+      code: 0,
+      out: 'eeeeeeeeeeee: downloading (1.0 KiB)\neeeeeeeeeeee: done (1.0 KiB)\nsha256:id\n',
+      error: '',
+    });
+    t.deepEqual(await berth('pull', 'bad'), {
+      code: 1,
+      out: '',
+      error: 'berth pull: pull image bad: manifest unknown\n',
+    });
+  });
+});
+
+test('on a terminal pull draws one line a layer over and over', (t) => {
+  const digests = ['e', 'f'].map((letter) => `sha256:${letter.repeat(64)}`);
+  const Pull: Handlers['Pull'] = async function* () {
+    for (const digest of digests) {
+      yield { digest, phase: 'DOWNLOADING', offset: 5, total: 10 };
+      await sleep(120);
+    }
+    for (const digest of digests) yield { digest, phase: 'DONE', total: 10 };
+    yield { image_id: 'sha256:id' };
+  };
+  return withDaemon(
+    { Pull },
+    async (berth) => {
+      const { out } = await berth('pull', 'a');
+      const frames = out.split('\u001b[2A');
+      t.true(frames.length > 1);
+      t.is(frames.at(-1)?.match(/done/g)?.length, 2);
+    },
+    true,
+  );
+});
+
+const runHandlers = (asked: unknown[], logText: string, exitCode: number): Handlers => {
+  let directory = '';
+  return {
+    ImageStatus: async ({ image }) => (image?.image === 'here' ? { image: { id: 'sha256:1' } } : {}),
+    RunPodSandbox: async ({ config }) => {
+      directory = config?.log_directory ?? '';
+      asked.push(['pod', config?.metadata?.name, (await readdir(dirname(directory))).length]);
+      return { pod_sandbox_id: id('f') };
+    },
+    CreateContainer: async ({ config }) => {
+      asked.push(['container', config?.args, config?.envs.map(({ key, value }) => `${key}=${Buffer.from(value)}`)]);
+      return { container_id: id('9') };
+    },
+    StartContainer: async () => {
+      if (exitCode < 0) throw new BerthError('internal', 'start container: mount /proc: EPERM');
+      await mkdir(directory, { recursive: true });
+      await writeFile(join(directory, 'main.log'), logText);
+      return {};
+    },
+    ContainerStatus: async () => ({
+      status: {
+        state: 'CONTAINER_EXITED',
+        exit_code: exitCode,
+        log_path: join(directory, 'main.log'),
+        metadata: { name: 'main' },
+      },
+    }),
+    ListContainers: async () => ({ containers: [] }),
+    PodSandboxStatus: async () => ({ status: { metadata: { name: 'x', uid: 'y' } } }),
+    StopPodSandbox: async () => ({}),
+    RemovePodSandbox: async () => {
+      asked.push(['removed']);
+      return {};
+    },
+  };
+};
+
+test("run shows both streams of the log and ends with the container's code", (t) => {
+  const asked: unknown[] = [];
+  const log = '2026-11-22T04:32:43Z stdout F hello\n2026-11-22T04:32:43Z stderr F oops\n';
+  return withDaemon(runHandlers(asked, log, 42), async (berth, directory) => {
+    t.deepEqual(await berth('run', '--rm', '--name', 'x', '-e', 'A=b=c', 'here', 'echo', '--rm'), {
+      code: 42,
+      out: 'hello\n',
+      error: 'oops\n',
+    });
+    t.deepEqual(
+      asked.map((entry) => (entry as unknown[])[0]),
+      ['pod', 'container', 'removed'],
+    );
+    t.deepEqual(await readdir(join(directory, 'logs')), []);
+    t.deepEqual(asked[1], ['container', ['echo', '--rm'], ['A=b=c']]);
+  });
+});
+
+test('run removes the pod again when the container does not start, and ends with 125', (t) => {
+  const asked: unknown[] = [];
+  return withDaemon(runHandlers(asked, '', -1), async (berth, directory) => {
+    t.deepEqual(await berth('run', 'here'), {
+      code: 125,
+      out: '',
+      error: 'berth run: start container: mount /proc: EPERM\n',
+    });
+    t.deepEqual(asked.at(-1), ['removed']);
+    t.deepEqual(await readdir(join(directory, 'logs')), []);
+  });
+});
+
+test('wrong usage ends with 2 and shows how it is meant', (t) =>
+  withDaemon({}, async (berth) => {
+    for (const argv of [
+      ['run'],
+      ['run', '--rmm', 'x'],
+      ['exec', 'a'],
+      ['pull'],
+      ['pull', '-u', 'x', 'a'],
+      ['logs'],
+      ['logs', '-f', '-n', '1', 'x'],
+      ['run', '-d', '--rm', 'x'],
+      ['ps', '--al'],
+      ['stop'],
+      ['rm'],
+      ['run', '-e', 'x', 'i'],
+      ['run', '--name', '../x', 'i'],
+    ]) {
+      const { code, error } = await berth(...argv);
+      t.is(code, 2, argv.join(' '));
+      t.regex(error, new RegExp(`^berth ${argv[0]}: .*\\nusage: berth ${argv[0]} `));
+    }
+    t.deepEqual(await berth('dance'), { code: 2, out: '', error: 'berth: there is no verb "dance"; see berth help\n' });
+  }));
+
+test('help names every verb, and help VERB and VERB --help its options', (t) =>
+  withDaemon({}, async (berth) => {
+    const { out } = await berth('help');
+    for (const name of ['run', 'ps', 'images', 'pull', 'logs', 'exec', 'stop', 'rm', 'info', 'import'])
+      t.regex(out, new RegExp(`^ {2}${name} `, 'm'));
+    t.is((await berth()).out, out);
+    t.regex((await berth('help', 'run')).out, /^usage: berth run .*\n\n {2}--rm/m);
+    t.is((await berth('run', '--help')).out, (await berth('help', 'run')).out);
+    t.regex((await berth('--version')).out, /^berth \d+\.\d+\.\d+\n$/);
+  }));
+
+test('without a daemon the error says where nobody answers', async (t) => {
+  let error = '';
+  const out = {
+    tty: false,
+    columns: 80,
+    write: () => {},
+    error: (data: string | Uint8Array) => {
+      error += String(data);
+    },
+  };
+  const around = { address: undefined, logRoot: '/nowhere', out, signal: new AbortController().signal };
+  t.is(await runCommand(['--address', 'unix:///nowhere/b.sock', 'ps'], around), 1);
+  t.is(
+    error,
+    'berth ps: nobody answers on unix:///nowhere/b.sock: is berthd running? (another address: --address or BERTH_ADDRESS)\n',
+  );
+  error = '';
+  t.is(await runCommand(['--address', 'tcp://x', 'ps'], around), 1);
+  t.regex(error, /not of the form unix/);
+});

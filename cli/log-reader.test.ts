@@ -1,0 +1,78 @@
+import { appendFile, rename, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { withDir } from 'tmp-promise';
+import { contentOf } from './log-lines.ts';
+import { followLog, readLog } from './log-reader.ts';
+
+const line = (text: string, tag = 'F', stream = 'stdout'): string =>
+  `2026-11-22T04:32:43.123456789Z ${stream} ${tag} ${text}\n`;
+
+const inFile = (action: (path: string) => Promise<void>): Promise<void> =>
+  withDir(({ path }) => action(join(path, '0.log')), { prefix: 'berth-log-', unsafeCleanup: true });
+
+const all = async (lines: AsyncIterable<Parameters<typeof contentOf>[0]>): Promise<string> => {
+  let text = '';
+  for await (const one of lines) text += contentOf(one).toString();
+  return text;
+};
+
+test('parts of a long line are joined and an empty line stays one', (t) =>
+  inFile(async (path) => {
+    await writeFile(path, line('a'.repeat(5), 'P') + line('b') + line('') + line('c'));
+    t.is(await all(readLog(path)), 'aaaaab\n\nc\n');
+  }));
+
+test('bytes that are not UTF-8 come out as they went in', (t) =>
+  inFile(async (path) => {
+    await writeFile(
+      path,
+      Buffer.concat([Buffer.from('2026-11-22T04:32:43Z stdout F '), Buffer.from([0xff, 0x80, 10])]),
+    );
+    for await (const one of readLog(path)) t.deepEqual(contentOf(one), Buffer.from([0xff, 0x80, 10]));
+  }));
+
+test('a line that is no log line is shown as it is, and half a line is not shown', (t) =>
+  inFile(async (path) => {
+    await writeFile(path, `garbage\n${line('x')}2026-11-22T04`);
+    t.is(await all(readLog(path)), 'garbage\nx\n');
+  }));
+
+test('following shows what is written before the end is known, and ends', (t) =>
+  inFile(async (path) => {
+    await writeFile(path, line('one'));
+    let ended = false;
+    const text = all(followLog(path, async () => ended));
+    await sleep(80);
+    await appendFile(path, line('two'));
+    ended = true;
+    await appendFile(path, line('three'));
+    t.is(await text, 'one\ntwo\nthree\n');
+  }));
+
+test('a rotation loses no line', (t) =>
+  inFile(async (path) => {
+    await writeFile(path, '');
+    let ended = false;
+    const text = all(followLog(path, async () => ended));
+    let expected = '';
+    for (let round = 0; round < 5; round += 1) {
+      for (let at = 0; at < 200; at += 1) {
+        await appendFile(path, line(`${round}-${at}`));
+        expected += `${round}-${at}\n`;
+      }
+      await rename(path, `${path}.${round}`);
+      await writeFile(path, '');
+      await sleep(100);
+    }
+    ended = true;
+    t.is(await text, expected);
+  }));
+
+test('a log that is not there and a link in its place are errors', (t) =>
+  inFile(async (path) => {
+    await t.throwsAsync(all(readLog(path)), { message: /is not there/ });
+    await symlink('/etc/passwd', path);
+    await t.throwsAsync(all(readLog(path)), { code: 'ELOOP' });
+  }));
