@@ -38,10 +38,10 @@ char *keep_text(const char *text) {
   static char room[2560] BESIDE_DATA;
   static size_t used;
   const size_t length = strlen(text) + 1;
-  if (length > sizeof room - used) return strdup(text);
-  char *copy = memcpy(room + used, text, length);
-  used += length;
-  return copy;
+  const bool fits = length <= sizeof room - used;
+  char *copy = fits ? room + used : pages_get(length);
+  if (fits) used += length;
+  return copy == NULL ? NULL : memcpy(copy, text, length);
 }
 
 // Operations before the clone.
@@ -220,7 +220,7 @@ static bool start(struct err *e) {
   if (!S_ISREG(info.st_mode) || info.st_size > PLAN_LIMIT) return fail(e, EFBIG, "read", "plan");
   const size_t room = (size_t)info.st_size + 1;
   char *data = pages_get(room);
-  size_t length;
+  size_t length = 0;
   struct plan plan;
   bool ok = data != NULL ? read_file_at(AT_FDCWD, "plan", data, room, &length, e) : fail(e, ENOMEM, "read", "plan");
   ok = ok && plan_open(&plan, (const uint8_t *)data, length, e) && run_plan(&plan, e);
@@ -246,7 +246,8 @@ static void report_started(void) {
 
 static void undo(void) {
   struct err ignored;
-  unlink("shim.sock");
+  // Without the lock the bundle is another supervisor's, and so is what is in it.
+  if (shim.listener.fd >= 0) unlink("shim.sock");
   if (shim.container.pidfd >= 0) sys_pidfd_send_signal(shim.container.pidfd, SIGKILL);
   if (shim.cgroup_count == 0) return;
   cgroup_kill_all(shim.cgroups, shim.cgroup_count, &ignored);
@@ -352,8 +353,9 @@ __attribute__((noinline)) static void trim_stack(void) {
 int role_supervise(int argc, char **argv) {
   struct err e = {0};
   process_init(&shim.container);
-  if (argc != 1) return 64;
-  if (!set_up(argv[0], &e) || !start(&e)) return start_failed(&e);
+  if (argc == 2 && strcmp(argv[0], "--without-kill-file") == 0) cgroup_kill_file = false;
+  else if (argc != 1) return 64;
+  if (!set_up(argv[argc - 1], &e) || !start(&e)) return start_failed(&e);
   if (shim.waiting) report_started();
   bool trimmed = false;
   while (!shim.stopped && !end_check()) {
