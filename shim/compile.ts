@@ -1,10 +1,11 @@
 import { invalid } from '../base/errors.ts';
+import { addDev } from './compile-dev.ts';
 import { addMounts, hasOwnDev, openSources } from './compile-mounts.ts';
 import { addCredentials, addExec, addRlimits } from './compile-process.ts';
 import type { KernelFeatures } from './features.ts';
 import { cString } from './frames.ts';
-import { CloneFlag, nodeTypes, propagations, seccompFlags } from './linux.ts';
-import type { OciDevice, OciNamespace, OciSpec } from './oci.ts';
+import { CloneFlag, propagations, seccompFlags } from './linux.ts';
+import type { OciNamespace, OciSpec } from './oci.ts';
 import { Plan } from './plan.ts';
 import { ExecFlag } from './protocol.ts';
 import { sysctlPath } from './sandbox.ts';
@@ -35,6 +36,8 @@ export interface BundleInput {
     readonly devices?: { readonly directory: string; readonly program: Uint8Array };
   };
   readonly bpf?: Uint8Array;
+  /** The process waits for `go` before anything is mounted: a scope or a hook wants its pid. */
+  readonly wait?: boolean;
   readonly features: KernelFeatures;
 }
 
@@ -57,7 +60,7 @@ export const compilePlan = (input: BundleInput): Buffer => {
 const namespaceOf = (spec: OciSpec, type: OciNamespace['type']): OciNamespace | undefined =>
   spec.linux.namespaces.find((namespace) => namespace.type === type);
 
-const addSupervisor = (plan: Plan, { spec, cgroup, log, stdin, stdinOnce, features }: BundleInput): void => {
+const addSupervisor = (plan: Plan, { spec, cgroup, log, stdin, stdinOnce, wait, features }: BundleInput): void => {
   if (namespaceOf(spec, 'user') !== undefined) throw invalid('spec: user namespaces are not supported yet');
   for (const { directory, version } of cgroup.make) plan.add('CGROUP_MAKE', directory, version);
   for (const { file, value } of cgroup.writes) plan.add('CGROUP_WRITE', file, value, 0);
@@ -70,6 +73,7 @@ const addSupervisor = (plan: Plan, { spec, cgroup, log, stdin, stdinOnce, featur
   if (pid?.path !== undefined) plan.add('SET_PID_NS', pid.path);
   const flags = pid !== undefined && pid.path === undefined ? CloneFlag.pid : 0;
   plan.add('CLONE', flags, features.cloneIntoCgroup ? (cgroup.into ?? '') : '');
+  if (wait) plan.add('WAIT');
 };
 
 /** In the host's mount namespace: cgroup, the other namespaces, the root and what is bound into it. */
@@ -117,33 +121,6 @@ const hierarchies = ({ linux: { cgroupsPath } }: OciSpec, make: BundleInput['cgr
   make
     .filter(({ directory, version }) => version === 1 && directory.endsWith(cgroupsPath))
     .map(({ directory }) => directory.slice(0, directory.length - cgroupsPath.length));
-
-const standardDevices: readonly OciDevice[] = (
-  [
-    ['/dev/null', 1, 3],
-    ['/dev/zero', 1, 5],
-    ['/dev/full', 1, 7],
-    ['/dev/random', 1, 8],
-    ['/dev/urandom', 1, 9],
-    ['/dev/tty', 5, 0],
-  ] as const
-).map(([path, major, minor]) => ({ path, type: 'c', major, minor, fileMode: 0o666, uid: 0, gid: 0 }));
-
-const standardLinks = [
-  ['/proc/self/fd', '/dev/fd'],
-  ['/proc/self/fd/0', '/dev/stdin'],
-  ['/proc/self/fd/1', '/dev/stdout'],
-  ['/proc/self/fd/2', '/dev/stderr'],
-  ['pts/ptmx', '/dev/ptmx'],
-] as const;
-
-const addDev = (plan: Plan, devices: readonly OciDevice[]): void => {
-  const all = new Map(standardDevices.map((device) => [device.path, device]));
-  for (const device of devices) all.set(device.path, device);
-  for (const { path, type, major, minor, fileMode, uid, gid } of all.values())
-    plan.add('MKNOD', cString(path, 'device'), nodeTypes[type] | (fileMode & 0o7777), major, minor, uid, gid);
-  for (const [target, path] of standardLinks) if (!all.has(path)) plan.add('SYMLINK', target, path);
-};
 
 export const seccompMask = (spec: OciSpec): number =>
   (spec.linux.seccomp?.flags ?? []).reduce((mask, name) => {
