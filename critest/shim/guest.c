@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -102,6 +103,15 @@ static int show_type(const char *path) {
   return 0;
 }
 
+static int show_terminal(void) {
+  struct winsize size = {0};
+  struct stat console, own;
+  const int same = stat("/dev/console", &console) == 0 && fstat(0, &own) == 0 && console.st_rdev == own.st_rdev;
+  ioctl(0, TIOCGWINSZ, &size);
+  printf("%s %d %d %s\n", isatty(0) ? "terminal" : "none", size.ws_row, size.ws_col, same ? "console" : "other");
+  return 0;
+}
+
 static int show_cwd(void) {
   char path[4096];
   printf("%s\n", getcwd(path, sizeof path) == NULL ? strerror(errno) : path);
@@ -128,6 +138,7 @@ int main(int argc, char **argv) {
   if (strcmp(word, "create") == 0) return create(value);
   if (strcmp(word, "ids") == 0) return show_ids();
   if (strcmp(word, "type") == 0) return show_type(value);
+  if (strcmp(word, "terminal") == 0) return show_terminal();
   if (strcmp(word, "cwd") == 0) return show_cwd();
   return dprintf(2, "guest: unknown word %s\n", word), 64;
 }

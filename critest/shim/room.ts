@@ -65,6 +65,8 @@ export interface ContainerOptions {
   readonly memory?: number;
   readonly readonlyRoot?: boolean;
   readonly bpf?: Uint8Array;
+  readonly stdin?: boolean;
+  readonly wait?: boolean;
 }
 
 /** What the tests of the native container share: an agent in namespaces of its own, a layer, a cgroup. */
@@ -120,7 +122,8 @@ export class Room implements AsyncDisposable {
         volatile: true,
       },
       log: { path: join(bundle, 'logs/0.log'), directory: join(bundle, 'logs') },
-      stdin: false,
+      stdin: options.stdin ?? false,
+      wait: options.wait ?? false,
       stdinOnce: false,
       cgroup: {
         make: directories.map((directory) => ({ directory, version: 1 })),
@@ -209,6 +212,16 @@ export class Container {
     return this.#report;
   }
 
+  report(): StartReport {
+    if (this.#report === undefined) throw new Error('the container was not started');
+    return this.#report;
+  }
+
+  /** Nothing is left to end. */
+  forget(): void {
+    this.#report = undefined;
+  }
+
   async with<T>(action: (supervisor: Supervisor) => Promise<T>): Promise<T> {
     const supervisor = await connectSupervisor(this.bundle);
     try {
@@ -248,7 +261,7 @@ export class Container {
   }
 
   async end(): Promise<void> {
-    if (this.#report === undefined) return;
+    if (this.#report === undefined || (await readExit(this.bundle)) !== undefined) return;
     await this.with((supervisor) => supervisor.kill(9, 'all')).catch(() => undefined);
     await this.ended();
   }

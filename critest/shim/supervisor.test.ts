@@ -1,0 +1,211 @@
+import { once } from 'node:events';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import type { BerthError } from '../../base/errors.ts';
+import { encodeFields, encodeFrame, FieldReader, type FrameIn } from '../../shim/frames.ts';
+import { Plan } from '../../shim/plan.ts';
+import { ExecFlag, Frame } from '../../shim/protocol.ts';
+import { ShimSocket } from '../../shim/shim-socket.ts';
+import { until } from '../harness/until.ts';
+import { Room } from './room.ts';
+
+/** A connection with what came on it. */
+class Client {
+  readonly socket: ShimSocket;
+  readonly frames: FrameIn[] = [];
+
+  private constructor(socket: ShimSocket) {
+    this.socket = socket;
+    socket.listen({ frame: (frame) => void this.frames.push(frame), lost: () => undefined });
+  }
+
+  static async open(bundle: string): Promise<Client> {
+    return new Client(await ShimSocket.open(bundle));
+  }
+
+  has(type: number): FrameIn | undefined {
+    return this.frames.find((frame) => frame.type === type);
+  }
+
+  came(type: number, seconds = 20): Promise<FrameIn> {
+    return until(`frame ${type}`, () => this.has(type), seconds);
+  }
+
+  output(): string {
+    const parts = this.frames.filter(({ type }) => type === Frame.STDOUT).map(({ payload }) => payload);
+    return Buffer.concat(parts).toString();
+  }
+}
+
+const all = ExecFlag.STDIN | ExecFlag.STDOUT | ExecFlag.STDERR;
+
+test('a container whose plan waits runs when it is told to go', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'echo', 'gone'], { wait: true });
+  await container.with(async (supervisor) => {
+    t.is((await supervisor.state()).state, 'waiting');
+    await supervisor.go();
+  });
+  t.is((await container.ended()).code, 0);
+  t.deepEqual(await container.lines(), ['stdout F gone']);
+});
+
+test('a start that fails after go tells so to who said it, and leaves nothing', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['missing'], { wait: true });
+  const error = await t.throwsAsync<BerthError>(container.with((supervisor) => supervisor.go()));
+  t.is(error.message, 'exec missing (looked for in PATH): ENOENT');
+  await until('its lock is free', async () => (await room.agent.tryLock(join(container.bundle, 'lock'))).free);
+  t.deepEqual(await room.cgroupsLeft(), []);
+  t.false((await readdir(container.bundle)).includes('shim.sock'));
+  container.forget();
+});
+
+test('whoever is attached gets what goes into the log, and the end', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'cat'], { stdin: true });
+  const client = await Client.open(container.bundle);
+  client.socket.sendFields(Frame.ATTACH, 1, all);
+  await client.came(Frame.OK);
+  client.socket.send(Frame.STDIN, 1, Buffer.from('over and\nover'));
+  await until('the echo', () => client.output() === 'over and\nover');
+  await container.with((supervisor) => supervisor.kill(9, 'all'));
+  const exit = new FieldReader((await client.came(Frame.EXIT)).payload);
+  t.deepEqual([exit.number(), exit.number()], [137, 9]);
+  await container.ended();
+  t.deepEqual(await container.lines(), ['stdout F over and', 'stdout F over']);
+});
+
+test('an attached client that does not read holds up neither the container nor its log', async (t) => {
+  await using room = await Room.make();
+  const container = await room.container(['guest', 'lines', '400000'], { wait: true });
+  await container.start();
+  const socket = connect(join(container.bundle, 'shim.sock'));
+  await once(socket, 'connect');
+  socket.pause();
+  socket.write(encodeFrame(Frame.HELLO, 0, encodeFields([1])));
+  socket.write(encodeFrame(Frame.ATTACH, 1, encodeFields([ExecFlag.STDOUT])));
+  await container.with((supervisor) => supervisor.go());
+  const started = performance.now();
+  await until('all lines', async () => (await container.lines()).length === 400_000);
+  t.true(performance.now() - started < 10_000);
+  socket.destroy();
+  t.is((await container.ended()).code, 0);
+});
+
+test('eight MiB go through an exec’s stdin and stdout with bounded buffers', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  const client = await Client.open(container.bundle);
+  client.socket.sendFields(Frame.EXEC, 1, all, container.execPlan(['guest', 'cat']));
+  await client.came(Frame.OK);
+  const block = Buffer.alloc(64 << 10, 'block\n');
+  for (let index = 0; index < 128; index += 1) client.socket.send(Frame.STDIN, 1, block);
+  client.socket.send(Frame.STDIN_END, 1);
+  await client.came(Frame.EXIT);
+  t.is(client.output(), block.toString().repeat(128));
+  client.socket.close();
+});
+
+test('an exec whose client does not read waits, and another one does not', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  const slow = connect(join(container.bundle, 'shim.sock'));
+  await once(slow, 'connect');
+  slow.pause();
+  slow.write(encodeFrame(Frame.HELLO, 0, encodeFields([1])));
+  slow.write(
+    encodeFrame(Frame.EXEC, 1, encodeFields([ExecFlag.STDOUT, container.execPlan(['guest', 'lines', '3000000'])])),
+  );
+  await sleep(500);
+  const { supervisorPid } = container.report();
+  const memory = Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${supervisorPid}/status`, 'utf8'))?.[1]);
+  t.true(memory < 2048, `${memory} KiB`);
+  t.is((await container.exec(['guest', 'echo', 'quick'])).stdout.toString(), 'quick\n');
+  slow.destroy();
+});
+
+test('an exec gets a terminal of its container’s devpts, and it can be resized', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  const client = await Client.open(container.bundle);
+  const plan = container.execPlan(['guest', 'terminal'], { terminal: true });
+  client.socket.sendFields(Frame.EXEC, 1, ExecFlag.TTY | all, plan);
+  await client.came(Frame.EXIT);
+  t.is(client.output(), 'terminal 0 0 other\r\n');
+  client.socket.close();
+});
+
+test('a container with a terminal has it as its console', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'terminal'], { process: { terminal: true } });
+  t.is((await container.ended()).code, 0);
+  t.deepEqual(await container.lines(), ['stdout F terminal 0 0 console\r']);
+});
+
+test('a client that speaks first in another way is cut off, and the container does not mind', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  const header = Buffer.alloc(12, 0xff);
+  const noHello = Buffer.alloc(12);
+  noHello.writeUInt16LE(Frame.STATE, 4);
+  for (const bytes of [header, noHello, Buffer.from('GET / HTTP/1.1\r\n\r\n')]) {
+    const socket = connect(join(container.bundle, 'shim.sock'));
+    const closed = new Promise((resolve) => socket.on('close', resolve));
+    socket.on('error', () => undefined);
+    socket.resume();
+    socket.write(bytes);
+    await closed;
+  }
+  t.is((await container.with((supervisor) => supervisor.state())).state, 'running');
+});
+
+test('an update may only write files of cgroups', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait'], { memory: 32 << 20 });
+  const file = `${container.cgroups.find((path) => path.includes('/memory/'))}/memory.limit_in_bytes`;
+  const plan = new Plan();
+  plan.add('CGROUP_WRITE', file, String(48 << 20), 0);
+  await container.with((supervisor) => supervisor.update(plan.encode()));
+  t.is((await readFile(file, 'utf8')).trim(), String(48 << 20));
+  const other = new Plan();
+  other.add('SET_PID_NS', '/proc/self/ns/pid');
+  await t.throwsAsync(
+    container.with((supervisor) => supervisor.update(other.encode())),
+    { message: /update/ },
+  );
+});
+
+test('a container, its log and its exit record do not need the agent', async (t) => {
+  const room = await Room.make();
+  try {
+    const container = await room.start(['guest', 'tick', '1500']);
+    await room.agent[Symbol.asyncDispose]();
+    await until('the exit record', async () => (await readdir(container.bundle)).includes('exit'));
+    t.is((await container.lines()).length, 1500);
+    container.forget();
+  } finally {
+    await room[Symbol.asyncDispose]();
+  }
+});
+
+test('the socket is for root alone, and a second supervisor of a bundle is refused', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  t.is((await stat(join(container.bundle, 'shim.sock'))).mode & 0o777, 0o600);
+  const error = await t.throwsAsync(room.agent.supervise(container.bundle));
+  t.regex(error.message, /the container has a supervisor/);
+  t.is((await container.with((supervisor) => supervisor.state())).state, 'running');
+});
+
+test('a plan that is cut off is refused before anything is made', async (t) => {
+  await using room = await Room.make();
+  const container = await room.container(['guest', 'echo']);
+  const plan = await readFile(join(container.bundle, 'plan'));
+  await writeFile(join(container.bundle, 'plan'), plan.subarray(0, -3));
+  await t.throwsAsync(container.start(), { message: /read plan/ });
+  t.deepEqual(await room.cgroupsLeft(), []);
+});
