@@ -63,8 +63,11 @@ const codecOf = (method: Method) => ({
 const optionsOf = (settings: CallSettings) =>
   settings.timeoutMs === undefined ? {} : { deadline: Date.now() + settings.timeoutMs };
 
-const toError = (method: Method, error: ServiceError): BerthError =>
-  fromStatus(error.code, error.details === '' ? `${method.name}: failed without a message` : error.details);
+const toError = (method: Method, error: ServiceError): BerthError => {
+  const refused = /connect (E[A-Z]+) (\S+?)\.?(?:\s|$)/.exec(error.details);
+  if (refused !== null) return fromStatus(error.code, `${method.name}: connect to ${refused[2]}: ${refused[1]}`);
+  return fromStatus(error.code, error.details === '' ? `${method.name}: failed without a message` : error.details);
+};
 
 const unary = (grpc: GrpcClient, method: Method, request: unknown, settings: CallSettings): Promise<unknown> =>
   new Promise((resolve, reject) => {

@@ -388,7 +388,10 @@ test('close lets a running call end, and then nobody answers', async (t) => {
   await sleep(50);
   await server.close(2000);
   t.is((await answer).version, 'late');
-  t.regex(await failure(client.Version({}, { timeoutMs: 2000 })), /^unavailable: /);
+  t.regex(
+    await failure(client.Version({}, { timeoutMs: 2000 })),
+    /^unavailable: Version: connect to \/\S+s\.sock: ENOENT$/,
+  );
   client.close();
   await cleanup();
 });

@@ -15,7 +15,9 @@ export interface Before {
 
 const switchFiles = ['/proc/sys/net/ipv4/ip_forward', '/proc/sys/net/ipv6/conf/all/forwarding'];
 
-const links = (): Promise<string[]> => namesIn('/sys/class/net');
+/** /sys may show another network namespace; /proc/self does not. */
+const links = async (): Promise<string[]> =>
+  [...(await readFile('/proc/self/net/dev', 'utf8')).matchAll(/^ *([^ :|]+):/gm)].map(([, name = '']) => name);
 
 export const lookBefore = async (): Promise<Before> => {
   const switches = await Promise.all(
