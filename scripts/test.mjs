@@ -77,7 +77,7 @@ const finish = () => {
   process.exitCode = total.failed === 0 ? 0 : 1;
 };
 
-await check('lint', node, ['node_modules/@biomejs/biome/bin/biome', 'ci', '--error-on-warnings', '.']);
+await check('lint', node, ['node_modules/@biomejs/biome/bin/biome', 'ci', '--colors=off', '--error-on-warnings', '.']);
 if (await check('build', node, ['scripts/build.mjs'])) {
   await counted('c', node, ['scripts/native.mjs', '--test']);
   await ava('typescript', long ? ['build/**/*.test.js', '!build/critest/vm/**'] : []);
