@@ -44,7 +44,12 @@ const areas = ['blobs/sha256', 'blobs/sha512', 'layers', 'fixups', 'images', 'na
 
 export const openWorld = async (options: Partial<ImagesOptions> = {}): Promise<ImageWorld> => {
   const { path } = await dir({ prefix: 'bt-images-', unsafeCleanup: true });
-  return openAt(path, options);
+  try {
+    return await openAt(path, options);
+  } catch (error) {
+    await rm(path, { recursive: true, force: true });
+    throw error;
+  }
 };
 
 const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<ImageWorld> => {
