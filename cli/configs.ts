@@ -58,14 +58,16 @@ export interface ContainerWish {
   readonly name: string;
   /** An image's id or name. */
   readonly image: string;
+  /** What lists show for it. */
+  readonly imageName: string;
   /** In place of the image's own command; its entrypoint stays. */
   readonly args: readonly string[];
   readonly env?: readonly string[];
 }
 
-export const containerConfig = ({ name, image, args, env = [] }: ContainerWish): Input<ContainerConfig> => ({
+export const containerConfig = ({ name, image, imageName, args, env = [] }: ContainerWish): Input<ContainerConfig> => ({
   metadata: { name, attempt: 0 },
-  image: { image, user_specified_image: image },
+  image: { image, user_specified_image: imageName },
   args: [...args],
   envs: env.map((entry) => {
     const at = entry.indexOf('=');

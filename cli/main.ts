@@ -16,7 +16,7 @@ process.exitCode = await runCommand(process.argv.slice(2), {
   address: process.env.BERTH_ADDRESS,
   out: {
     tty: process.stdout.isTTY,
-    columns: process.stdout.columns ?? 80,
+    columns: process.stdout.columns || 80,
     write: (data) => void process.stdout.write(data),
     error: (data) => void process.stderr.write(data),
   },

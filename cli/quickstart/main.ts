@@ -18,7 +18,7 @@ Berth; registries on localhost are spoken to without TLS.
 
 const out: Output = {
   tty: process.stdout.isTTY,
-  columns: process.stdout.columns ?? 80,
+  columns: process.stdout.columns || 80,
   write: (data) => void process.stdout.write(data),
   error: (data) => void process.stderr.write(data),
 };

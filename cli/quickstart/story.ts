@@ -16,6 +16,8 @@ import type { Steps } from './steps.ts';
 
 const build = join(import.meta.dirname, '../..');
 const port = '8080';
+/** Its name in build/quickstart-image. */
+const shipped = 'localhost/berth/hello:1';
 /** Where the program is in an image that is not our own: a static file that is mounted in. */
 const mounted = '/berth-hello';
 
@@ -84,7 +86,7 @@ const runContainer = (
   args: readonly string[],
 ): Promise<string> =>
   steps.run(`create and start container ${name}`, async () => {
-    const own = containerConfig({ name, image, args });
+    const own = containerConfig({ name, image, imageName: given ?? shipped, args });
     const mount = { host_path: join(build, 'cli/quickstart/hello'), container_path: mounted, readonly: true };
     const config = given === undefined ? own : { ...own, command: [mounted], mounts: [mount] };
     const { container_id: id } = await client.CreateContainer({

@@ -78,7 +78,7 @@ const startContainer = async (
   pod: PodRequest,
   client: Context['client'],
 ): Promise<string> => {
-  const config = containerConfig({ name: 'main', image, args: wish.command, env: wish.env });
+  const config = containerConfig({ name: 'main', image, imageName: wish.image, args: wish.command, env: wish.env });
   const { container_id: id } = await client.CreateContainer({ pod_sandbox_id: podId, config, sandbox_config: pod });
   await client.StartContainer({ container_id: id });
   return id;
