@@ -85,6 +85,7 @@ bool op_credentials(struct runner *r, struct reader *in, struct err *e) {
 // The last words before a filter may forbid them.
 static bool say_ready(struct runner *r, struct err *e) {
   if (sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0) return fail_errno(e, "close", "descriptors");
+  umask(r->umask);
   const char ready = READY_BYTE;
   r->ready = true;
   return send(r->status, &ready, 1, MSG_NOSIGNAL) == 1 ? true : fail_errno(e, "tell", "the supervisor");

@@ -38,7 +38,7 @@ static const char *below(const char *path, const char *directory) {
 static int open_file(const char *path, const char *directory, struct err *e) {
   const char *relative = below(path, directory);
   if (relative == NULL) return fail(e, EINVAL, "open log", path), -1;
-  AUTO_CLOSE int dir = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_CLOSE int dir = openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (dir < 0) return fail_errno(e, "open log directory", directory), -1;
   // O_NONBLOCK: a FIFO without a reader is an error, not a wait (CVE-2026-53489).
   const uint64_t flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;

@@ -72,6 +72,16 @@ static bool make_missing(int root, char *path, bool directory, uint64_t resolve,
   return dir >= 0 ? true : fail_errno(e, "open", path);
 }
 
+// Mostly only the last part is missing, and its parent is there.
+static bool make_last(int root, char *path, bool directory, uint64_t resolve) {
+  char *slash = strrchr(path, '/');
+  if (slash == NULL || slash == path || slash[1] == '\0') return false;
+  *slash = '\0';
+  AUTO_CLOSE int parent = sys_openat2(root, path, O_PATH | O_DIRECTORY, 0, resolve);
+  *slash = '/';
+  return parent >= 0 && make_part(parent, slash + 1, directory);
+}
+
 int open_target(int root, const char *path, enum target_kind kind, int flags, struct err *e) {
   const uint64_t links = (flags & TARGET_NO_LINKS) != 0 ? RESOLVE_NO_SYMLINKS : 0;
   const uint64_t resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | links;
@@ -87,7 +97,8 @@ int open_target(int root, const char *path, enum target_kind kind, int flags, st
       return result;
     }
     if (errno != ENOENT || (flags & TARGET_MAKE) == 0) return fail_errno(e, "open target", path), -1;
-    if (!make_missing(root, work, kind == TARGET_DIRECTORY, resolve, e)) return -1;
+    const bool directory = kind == TARGET_DIRECTORY;
+    if (!make_last(root, work, directory, resolve) && !make_missing(root, work, directory, resolve, e)) return -1;
   }
   return fail(e, ELOOP, "open target", path), -1;
 }
@@ -160,10 +171,7 @@ bool op_mkdir(struct runner *r, struct reader *in, struct err *e) {
   const uint64_t mode = read_number(in), uid = read_number(in), gid = read_number(in);
   AUTO_CLOSE int dir = open_parent(r, path, &name, e);
   if (dir < 0) return false;
-  const mode_t mask = umask(0);
-  const int made = mkdirat(dir, name, (mode_t)mode);
-  umask(mask);
-  if (made < 0) return errno == EEXIST ? true : fail_errno(e, "mkdir", path);
+  if (mkdirat(dir, name, (mode_t)mode) < 0) return errno == EEXIST ? true : fail_errno(e, "mkdir", path);
   return fchownat(dir, name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW) == 0 ? true : fail_errno(e, "chown", path);
 }
 
@@ -174,10 +182,7 @@ bool op_mknod(struct runner *r, struct reader *in, struct err *e) {
   AUTO_CLOSE int dir = open_parent(r, path, &name, e);
   if (dir < 0) return false;
   const dev_t device = makedev((unsigned)major, (unsigned)minor);
-  const mode_t mask = umask(0);
-  const int made = mknodat(dir, name, (mode_t)mode, device);
-  umask(mask);
-  if (made < 0) {
+  if (mknodat(dir, name, (mode_t)mode, device) < 0) {
     // The same node twice is no error: a device of the request may also be one of the standard ones.
     struct stat info;
     const bool there = errno == EEXIST && fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW) == 0;

@@ -29,7 +29,8 @@ void process_close(struct process *p) {
   close_fd(&p->pidfd);
 }
 
-static void set_nonblocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+// Of a pipe's end or a terminal: neither has another flag that matters.
+static void set_nonblocking(int fd) { fcntl(fd, F_SETFL, O_NONBLOCK); }
 
 // Output.
 
@@ -174,7 +175,7 @@ static bool make_ends(struct process *p, unsigned stdio, struct ends *ends) {
     source_init(&p->out[1], fd, stderr_ready, p);
   }
   for (int i = 0; i < 3; i++)
-    if (ends->child[i] < 0 && (ends->child[i] = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0) return false;
+    if (ends->child[i] < 0 && (ends->child[i] = openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC)) < 0) return false;
   return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends->status) == 0;
 }
 
@@ -193,9 +194,10 @@ static void tell_error(int status, const struct err *e) {
 
 _Noreturn static void child(const struct spawn *s, const struct ends *ends) {
   struct runner r = {.plan = s->plan, .status = ends->status[1], .container = s->container, .template = s->template,
-                     .root = -1, .null_mount = -1, .empty_mount = -1};
+                     .root = -1, .null_mount = -1, .empty_mount = -1, .umask = 0022};
   struct err e = {0};
   close(shim.lock);  // a child must not hold the lock that tells that the supervisor lives
+  restore_signals();
   bool ok = true;
   for (int i = 0; i < 3 && ok; i++) ok = dup2(ends->child[i], i) == i;
   if (ok) runner_run(&r, &e);
@@ -205,7 +207,7 @@ _Noreturn static void child(const struct spawn *s, const struct ends *ends) {
 }
 
 static bool clone_process(struct process *p, const struct spawn *s, struct ends *ends, struct err *e) {
-  AUTO_CLOSE int cgroup = s->cgroup[0] == '\0' ? -1 : open(s->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_CLOSE int cgroup = s->cgroup[0] == '\0' ? -1 : openat(AT_FDCWD, s->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (s->cgroup[0] != '\0' && cgroup < 0) return fail_errno(e, "open cgroup", s->cgroup);
   struct clone_args args = {.flags = s->flags | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&p->pidfd,
                             .exit_signal = SIGCHLD};

@@ -110,8 +110,8 @@ static int overlay_by_mount(struct overlay *o, struct err *e) {
   snprintf(directory, sizeof directory, "%.*s", (int)common, read_string(&(struct reader){o->lowers.at, o->lowers.end, 0}, NULL));
   if (common == 0 || common >= sizeof directory) return fail(e, EINVAL, "mount overlay", "layers share no directory"), -1;
   if (!overlay_text(options, sizeof options, o, common, e)) return -1;
-  AUTO_CLOSE int host = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-  AUTO_CLOSE int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_CLOSE int host = openat(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+  AUTO_CLOSE int cwd = openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (host < 0 || cwd < 0) return fail_errno(e, "mount overlay", "/proc/self/ns/mnt"), -1;
   if (syscall(SYS_unshare, CLONE_NEWNS) < 0) return fail_errno(e, "unshare", "mount namespace"), -1;
   int root = -1;
@@ -191,7 +191,7 @@ bool op_enter_root(struct runner *r, struct reader *in, struct err *e) {
   // From the template all is private already; a copy of the host's mounts must not carry ours back to the host.
   if (r->template < 0 && mount(NULL, "/", NULL, 1ul << 14 | 1ul << 19, NULL) < 0)  // MS_REC | MS_SLAVE
     return fail_errno(e, "make slave", "/");
-  AUTO_CLOSE int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_CLOSE int old = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (old < 0) return fail_errno(e, "open", "/");
   if (sys_move_mount(r->root, old) < 0) return fail_errno(e, "move mount", "root");
   if (fchdir(r->root) < 0) return fail_errno(e, "chdir", "root");

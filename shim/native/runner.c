@@ -24,7 +24,7 @@ static bool op_join_ns(struct runner *r, struct reader *in, struct err *e) {
   (void)r;
   const uint64_t kind = read_number(in);
   const char *path = read_string(in, NULL);
-  AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+  AUTO_CLOSE int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail_errno(e, "open namespace", path);
   return syscall(SYS_setns, fd, (int)kind) == 0 ? true : fail_errno(e, "join namespace", path);
 }
@@ -39,7 +39,7 @@ static bool op_join_container(struct runner *r, struct reader *in, struct err *e
   if (r->container < 0) return fail(e, EINVAL, "join container", "not an exec");
   if (syscall(SYS_setns, r->container, (int)kinds) < 0) return fail_errno(e, "join container", "its namespaces");
   close_fd(&r->root);
-  r->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  r->root = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   return r->root >= 0 ? true : fail_errno(e, "open", "/");
 }
 
@@ -47,7 +47,7 @@ static bool op_join_container(struct runner *r, struct reader *in, struct err *e
 static bool op_oom_score(struct runner *r, struct reader *in, struct err *e) {
   (void)r;
   const char *value = read_string(in, NULL), *name = "self/oom_score_adj";
-  AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_CLOSE int proc = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
   struct statfs info;
   if (proc < 0 || fstatfs(proc, &info) < 0) return fail_errno(e, "open", "/proc");
   if (info.f_type != PROC_SUPER_MAGIC) return fail(e, EINVAL, "open", "/proc (not procfs)");
@@ -71,8 +71,8 @@ static bool op_no_new_privs(struct runner *r, struct reader *in, struct err *e) 
 }
 
 static bool op_umask(struct runner *r, struct reader *in, struct err *e) {
-  (void)r, (void)e;
-  umask((mode_t)read_number(in) & 0777);
+  (void)e;
+  r->umask = (mode_t)read_number(in) & 0777;
   return true;
 }
 
@@ -106,7 +106,8 @@ static bool run_one(struct runner *r, struct operation *op, struct err *e) {
 
 // The state that every process starts from (house.md, "Guests and hosts").
 static bool fixed_state(struct err *e) {
-  reset_process_state();
+  set_undumpable();
+  umask(0);  // what is made gets its mode whole; the process's own comes before exec
   if (setsid() < 0) return fail_errno(e, "setsid", "session");
   personality(PER_LINUX);
   // Refused only where the kernel has no keyrings.

@@ -11,7 +11,7 @@ struct runner {
   int null_mount, empty_mount;  // what masks a file and a directory; made at the first use
   int *slots;
   size_t slot_count;
-  bool terminal;   // descriptors 0-2 are a terminal
+  mode_t umask;    // of the program
   bool ready;      // READY_BYTE was sent
   bool caps_pending;
   uint64_t effective, permitted, inheritable, ambient;

@@ -46,35 +46,15 @@ char *keep_text(const char *text) {
 
 // Operations before the clone.
 
-// A new cpuset is empty, and an empty one takes no process: it starts as its parent.
-static bool inherit_cpuset(const char *directory) {
-  static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
-  AUTO_CLOSE int dir = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  char mine[256], parents[256], parent_file[32];
-  struct err e;
-  size_t length;
-  for (size_t i = 0; i < 2; i++) {
-    if (!read_file_at(dir, files[i], mine, sizeof mine, &length, &e)) return e.number == ENOENT;
-    if (length > 1) continue;
-    snprintf(parent_file, sizeof parent_file, "../%s", files[i]);
-    if (!read_file_at(dir, parent_file, parents, sizeof parents, &length, &e)) return false;
-    if (!write_file_at(dir, files[i], parents, length, &e)) return false;
-  }
-  return true;
-}
-
-static bool make_cgroup(char *directory, uint64_t version, struct err *e) {
-  for (char *slash = directory + 1;; slash++) {
-    const char kept = *slash;
-    if (kept != '/' && kept != '\0') continue;
-    *slash = '\0';
-    const bool made = mkdir(directory, 0755) == 0;
-    const int number = errno;
-    const bool ok = made ? version != 1 || inherit_cpuset(directory) : number == EEXIST || (number == EROFS && kept == '/');
-    if (!ok) fail(e, made ? EIO : number, "make cgroup", directory);
-    *slash = kept;
-    if (!ok || kept == '\0') return ok;
-  }
+static bool make_cgroup(char *directory, struct err *e) {
+  if (mkdir(directory, 0755) == 0 || errno == EEXIST) return true;
+  char *slash = strrchr(directory, '/');
+  if (errno != ENOENT || slash == NULL || slash == directory) return fail_errno(e, "make cgroup", directory);
+  *slash = '\0';
+  const bool made = make_cgroup(directory, e);
+  *slash = '/';
+  if (!made) return false;
+  return mkdir(directory, 0755) == 0 || errno == EEXIST ? true : fail_errno(e, "make cgroup", directory);
 }
 
 static bool do_cgroup_make(struct reader *in, struct err *e) {
@@ -85,7 +65,7 @@ static bool do_cgroup_make(struct reader *in, struct err *e) {
   if (copy == NULL) return fail(e, ENOMEM, "make cgroup", directory);
   shim.cgroups[shim.cgroup_count] = copy;
   shim.cgroup_versions[shim.cgroup_count++] = (uint8_t)version;
-  return make_cgroup(copy, version, e);
+  return make_cgroup(copy, e);
 }
 
 static bool do_cgroup_write(struct reader *in, struct err *e) {
@@ -103,7 +83,7 @@ static bool do_cgroup_devices(struct reader *in, struct err *e) {
 
 static bool do_set_pid_ns(struct reader *in, struct err *e) {
   const char *path = read_string(in, NULL);
-  AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+  AUTO_CLOSE int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail_errno(e, "open namespace", path);
   return syscall(SYS_setns, fd, CLONE_NEWPID) == 0 ? true : fail_errno(e, "join namespace", path);
 }
@@ -151,7 +131,7 @@ static bool run_plan(struct plan *plan, struct err *e) {
 // Setting up.
 
 static bool take_lock(struct err *e) {
-  shim.lock = open("lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  shim.lock = openat(AT_FDCWD, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (shim.lock < 0) return fail_errno(e, "open", "lock");
   if (flock(shim.lock, LOCK_EX | LOCK_NB) < 0) return fail_errno(e, "lock", "lock (the container has a supervisor)");
   char pid[16];
@@ -180,14 +160,25 @@ static void signals_ready(void *owner, uint32_t events) {
 }
 
 // What a service manager or a terminal sends to a whole group is not for a supervisor: its container decides how long it lives.
+static const int ignored_signals[] = {SIGPIPE, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+
+static void set_signals(void (*handler)(int), bool block_child) {
+  const struct sigaction action = {.sa_handler = handler};
+  for (size_t i = 0; i < sizeof ignored_signals / sizeof ignored_signals[0]; i++) sigaction(ignored_signals[i], &action, NULL);
+  sigset_t set;
+  sigemptyset(&set);
+  if (block_child) sigaddset(&set, SIGCHLD);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+// The agent started us with all of them by default, so these are what there is to put back.
+void restore_signals(void) { set_signals(SIG_DFL, false); }
+
 static bool watch_signals(struct err *e) {
-  static const int ignored[] = {SIGPIPE, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-  const struct sigaction ignore = {.sa_handler = SIG_IGN};
-  for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++) sigaction(ignored[i], &ignore, NULL);
+  set_signals(SIG_IGN, true);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
-  sigprocmask(SIG_SETMASK, &set, NULL);
   const int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd < 0) return fail_errno(e, "open", "signalfd");
   source_init(&shim.signals, fd, signals_ready, NULL);
@@ -214,7 +205,7 @@ static bool set_up(const char *bundle, struct err *e) {
 }
 
 static bool start(struct err *e) {
-  AUTO_CLOSE int fd = open("plan", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  AUTO_CLOSE int fd = openat(AT_FDCWD, "plan", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   struct stat info;
   if (fd < 0 || fstat(fd, &info) < 0) return fail_errno(e, "open", "plan");
   if (!S_ISREG(info.st_mode) || info.st_size > PLAN_LIMIT) return fail(e, EFBIG, "read", "plan");
@@ -231,7 +222,7 @@ static bool start(struct err *e) {
 // Telling how the start went.
 
 static void end_report(void) {
-  AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  AUTO_CLOSE int null = openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
   close_fd(&shim.template);
   shim.report = -1;
@@ -282,7 +273,7 @@ static bool out_of_memory(void) {
   struct err e;
   char text[1024];
   for (size_t i = 0; i < shim.cgroup_count; i++) {
-    AUTO_CLOSE int dir = open(shim.cgroups[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSE int dir = openat(AT_FDCWD, shim.cgroups[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
     const char *file = shim.cgroup_versions[i] == 1 ? "memory.oom_control" : "memory.events";
     if (dir < 0 || !read_file_at(dir, file, text, sizeof text, NULL, &e)) continue;
     const char *at = strstr(text, "oom_kill ");
@@ -311,7 +302,7 @@ bool end_check(void) {
 }
 
 static bool write_exit(const char *text, size_t length) {
-  AUTO_CLOSE int fd = open("exit.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  AUTO_CLOSE int fd = openat(AT_FDCWD, "exit.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   return fd >= 0 && write_all(fd, text, length) && fsync(fd) == 0 && rename("exit.tmp", "exit") == 0;
 }
 

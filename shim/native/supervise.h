@@ -98,6 +98,7 @@ void clients_flush(int64_t deadline);
 void clients_sweep(void);  // frees what is closed
 
 // supervise.c
+void restore_signals(void);
 void start_result(void);   // the container's exec worked or failed
 void end_begin(void);      // its main process ended
 bool end_check(void);
