@@ -127,10 +127,12 @@ export class Room implements AsyncDisposable {
       stdinOnce: false,
       cgroup: {
         make: directories.map((directory) => ({ directory, version: 1 })),
-        writes:
-          options.memory === undefined || memory === undefined
+        writes: [
+          ...(await cpusets(this.#hierarchies, [this.#cgroup, cgroup])),
+          ...(options.memory === undefined || memory === undefined
             ? []
-            : [{ file: `${memory}/memory.limit_in_bytes`, value: `${options.memory}` }],
+            : [{ file: `${memory}/memory.limit_in_bytes`, value: `${options.memory}` }]),
+        ],
         join: directories.map((directory) => `${directory}/tasks`),
       },
       ...(options.bpf === undefined ? {} : { bpf: options.bpf }),
@@ -165,6 +167,20 @@ export class Room implements AsyncDisposable {
     await run('rm', ['-rf', this.directory]);
   }
 }
+
+/** A new cpuset of v1 is empty, and takes no process. */
+const cpusets = async (
+  hierarchies: readonly string[],
+  cgroups: readonly string[],
+): Promise<{ file: string; value: string }[]> => {
+  const mount = hierarchies.find((path) => path.split(/[/,]/).includes('cpuset'));
+  if (mount === undefined) return [];
+  const files = ['cpuset.cpus', 'cpuset.mems'];
+  const values = await Promise.all(files.map((file) => readFile(join(mount, file), 'utf8')));
+  return cgroups.flatMap((path) =>
+    files.map((file, index) => ({ file: join(mount + path, file), value: (values[index] ?? '').trim() })),
+  );
+};
 
 const specOf = (args: readonly string[], cgroupsPath: string, options: ContainerOptions): OciSpec => ({
   ociVersion: '1.2.0',
