@@ -121,8 +121,10 @@ const link = async (variantName, target, objects, libraries = []) => {
   await produce(target, (aside) => command(variant.compiler, [...variant.link, '-o', aside, ...objects, ...libraries]));
 };
 
-const buildProgram = async (variantName, name) =>
-  link(variantName, join(output, name), await compileAll(variantName, sourcesIn(source)));
+const buildProgram = async (variantName, name) => {
+  const objects = await compileAll(variantName, sourcesIn(source));
+  await link(variantName, join(output, name), objects);
+};
 
 const buildTools = async () => {
   for (const file of sourcesIn(join(source, 'tools')))

@@ -13,7 +13,11 @@ const slow = [];
 /** Runs a command, shows its output as it comes, and gives it back with the status. */
 const run = (command, args, env = {}) =>
   new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let output = '';
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (data) => {
@@ -47,7 +51,10 @@ const add = (name, passed, failed) => {
 };
 
 const milliseconds = (text) =>
-  [...text.matchAll(/([\d.]+)(ms|m|s)/g)].reduce((sum, [, n, unit]) => sum + Number(n) * { ms: 1, s: 1000, m: 60_000 }[unit], 0);
+  [...text.matchAll(/([\d.]+)(ms|m|s)/g)].reduce(
+    (sum, [, n, unit]) => sum + Number(n) * { ms: 1, s: 1000, m: 60_000 }[unit],
+    0,
+  );
 
 const ava = async (name, args) => {
   const { status, output } = await run(node, ['node_modules/ava/entrypoints/cli.js', ...args], {
