@@ -235,14 +235,21 @@ static void report_started(void) {
   end_report();
 }
 
-static void undo(void) {
+// Mostly they are empty and hold nothing below: then one call each is all it takes.
+static void remove_cgroups(void) {
   struct err ignored;
+  bool all = true;
+  for (size_t i = 0; i < shim.cgroup_count; i++) all = (rmdir(shim.cgroups[i]) == 0 || errno == ENOENT) && all;
+  if (all) return;
+  cgroup_kill_all(shim.cgroups, shim.cgroup_count, &ignored);
+  cgroup_remove(shim.cgroups, shim.cgroup_count, &ignored);
+}
+
+static void undo(void) {
   // Without the lock the bundle is another supervisor's, and so is what is in it.
   if (shim.listener.fd >= 0) unlink("shim.sock");
   if (shim.container.pidfd >= 0) sys_pidfd_send_signal(shim.container.pidfd, SIGKILL);
-  if (shim.cgroup_count == 0) return;
-  cgroup_kill_all(shim.cgroups, shim.cgroup_count, &ignored);
-  cgroup_remove(shim.cgroups, shim.cgroup_count, &ignored);
+  remove_cgroups();
 }
 
 // Undone first: whoever reads the error finds nothing left.
@@ -282,10 +289,18 @@ static bool out_of_memory(void) {
   return false;
 }
 
+static bool cgroup_is_empty(const char *directory) {
+  struct err e;
+  char text[16] = "";
+  AUTO_CLOSE int dir = openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return dir >= 0 && read_file_at(dir, "cgroup.procs", text, sizeof text, NULL, &e) && text[0] == '\0';
+}
+
 static void kill_rest(void) {
   struct err ignored;
   for (struct process *p = shim.execs; p != NULL; p = p->next) process_kill_tree(p, SIGKILL);
-  if (shim.cgroup_count > 0) cgroup_kill_all(shim.cgroups, shim.cgroup_count, &ignored);
+  if (shim.cgroup_count == 0 || (shim.own_pid_ns && cgroup_is_empty(shim.cgroups[0]))) return;
+  cgroup_kill_all(shim.cgroups, shim.cgroup_count, &ignored);
 }
 
 void end_begin(void) {
@@ -308,13 +323,12 @@ static bool write_exit(const char *text, size_t length) {
 
 static int finish(void) {
   struct process *p = &shim.container;
-  struct err ignored;
   char text[160];
   exec_finish_all();
   log_end(&shim.log, "stdout", &p->rest[0]);
   log_end(&shim.log, "stderr", &p->rest[1]);
   const bool oom = out_of_memory();
-  if (shim.cgroup_count > 0) cgroup_remove(shim.cgroups, shim.cgroup_count, &ignored);
+  remove_cgroups();
   const int n = snprintf(text, sizeof text, "{\"code\":%d,\"signal\":%d,\"finishedAt\":\"%llu\",\"oomKilled\":%s}\n", p->code,
                          p->signal, (unsigned long long)p->finished_at, oom ? "true" : "false");
   const bool written = write_exit(text, (size_t)n);
