@@ -70,6 +70,7 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
   ]);
   stack.use(images);
   stack.use(network);
+  const objects = emptyObjects();
   return {
     config,
     log,
@@ -81,8 +82,19 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
     host,
     sandboxStore,
     containerStore,
-    ...emptyObjects(),
+    stopping: stopFollowing(objects.containers, stack),
+    ...objects,
   };
+};
+
+/** Before the agent ends: a connection to a supervisor that stays would keep the process. */
+const stopFollowing = (containers: Runtime['containers'], stack: AsyncDisposableStack): AbortSignal => {
+  const stopping = new AbortController();
+  stack.defer(() => {
+    stopping.abort();
+    for (const { supervisor } of containers.values()) supervisor?.close();
+  });
+  return stopping.signal;
 };
 
 const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log): Promise<Images> =>

@@ -29,6 +29,8 @@ export interface Runtime {
   readonly containerStore: Store<ContainerRecord>;
   /** Changes of one object run one after the other; never held in a list or a status. */
   readonly locks: KeyedLocks;
+  /** Aborted when the daemon stops: nothing that waits in the background may keep it. */
+  readonly stopping: AbortSignal;
   /** Creates in flight, by key: a retry joins (lesson A1). */
   readonly creating: Flights<string>;
 }

@@ -3,6 +3,7 @@ import type { Input, LinuxContainerSecurityContext } from '../api/generated/type
 import { names } from './harness/images.ts';
 import { idle, runPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
+import { until } from './harness/until.ts';
 
 const { busybox, userUid, userName, userUidGid, userNameGroup, userUnknown, userTooLarge, groups } = names;
 const daemon = suiteDaemon({
@@ -60,7 +61,7 @@ for (const [title, image, security_context, expected] of matrix)
     const script = 'echo "$(id -u) $(id -g) $(id -G | tr " " ,)"';
     const container = await pod.run(`${script}; ${idle}`, { image: { image }, linux: { security_context } });
     const inExec = (await container.exec(script)).stdout.trim();
-    const inInit = (await container.text()).trim();
+    const inInit = await until('the line is in the log', async () => (await container.text()).trim() || undefined);
     const shown = (line: string): string => {
       const [uid, gid, groups = ''] = line.split(' ');
       return `${uid} ${gid} ${sorted(groups)}`;

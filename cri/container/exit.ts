@@ -27,9 +27,10 @@ export const follow = (runtime: Runtime, container: Container): Promise<void> =>
 const watch = async (runtime: Runtime, container: Container, connected: () => void): Promise<void> => {
   const { bundle, lock } = containerPaths(runtime.config, container.id);
   for (;;) {
-    const exit = await waitOnce(bundle, container, connected);
+    const exit = await waitOnce(runtime, container, connected);
+    if (runtime.stopping.aborted) return;
     if (exit !== undefined) return recordExit(runtime, container, exit);
-    if ((await runtime.agent.tryLock(lock)).free) break;
+    if (await isFree(runtime, lock)) break;
     await setTimeout(retryMs);
   }
   const exit = await readExit(bundle);
@@ -38,12 +39,23 @@ const watch = async (runtime: Runtime, container: Container, connected: () => vo
 
 const retryMs = 100;
 
-const waitOnce = async (bundle: string, container: Container, connected: () => void): Promise<Exit | undefined> => {
+/** While no agent is there to ask, nothing is proved. */
+const isFree = async (runtime: Runtime, lock: string): Promise<boolean> => {
   try {
-    const supervisor = await connectSupervisor(bundle);
+    return (await runtime.agent.tryLock(lock)).free;
+  } catch (error) {
+    runtime.log.debug({ lock, error: messageOf(error) }, 'a lock was not asked for');
+    return false;
+  }
+};
+
+/** Undefined: nobody answers, or the daemon stops. */
+const waitOnce = async (runtime: Runtime, container: Container, connected: () => void): Promise<Exit | undefined> => {
+  try {
+    const supervisor = await connectSupervisor(containerPaths(runtime.config, container.id).bundle);
     container.supervisor = supervisor;
     connected();
-    return await supervisor.wait();
+    return runtime.stopping.aborted ? undefined : await supervisor.wait();
   } catch {
     return undefined;
   } finally {

@@ -23,18 +23,19 @@ const listens = async (world: World, address: string): Promise<boolean> => {
 
 /**
  * Debian's docker-registry in the world, on its loopback, with the images of images.ts. `password`: only user `berth`
- * with the password `secret` may pull.
+ * with the password `secret` may pull. `storage`: serves what `writeRegistry` made there instead.
  */
 export const startRegistry = async (
   world: World,
-  options: { readonly address?: string; readonly password?: boolean } = {},
+  options: { readonly address?: string; readonly password?: boolean; readonly storage?: string } = {},
 ): Promise<void> => {
   const { address = registryHost, password = false } = options;
+  const storage = options.storage ?? join(await testImages(), 'registry');
   const name = address.replaceAll(/\W/g, '-');
   const passwords = world.path(`registry-${name}.htpasswd`);
   const file = world.path(`registry-${name}.yml`);
   if (password) await writeFile(passwords, `${account}\n`);
-  await writeFile(file, configuration(join(await testImages(), 'registry'), address, password ? passwords : undefined));
+  await writeFile(file, configuration(storage, address, password ? passwords : undefined));
   const child = world.spawn('docker-registry', ['serve', file], { stdio: 'ignore' });
   await until(`the registry at ${address} listens`, () => {
     if (child.exitCode !== null) throw new Error(`docker-registry ended with status ${child.exitCode}`);
