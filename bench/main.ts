@@ -2,19 +2,22 @@ import { mkdir } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../base/errors.ts';
 import { removePods, runPods } from './pods.ts';
+import { pulls } from './pull.ts';
 import { calls, emptySequence, runSequence, type Sequence } from './sequence.ts';
 import { ms, ratio, table } from './table.ts';
 import { ownTarget, peerTarget, type Target } from './target.ts';
 
-const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--rounds 50] [--pods 50]
+const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--peer-big REF] [--rounds 50] [--pods 50] [--pulls 3]
 Starts berthd in a world of its own and measures it; with --peer a second endpoint too, in turns within one run.`;
 
 const { values } = parseArgs({
   options: {
     peer: { type: 'string' },
     'peer-image': { type: 'string' },
+    'peer-big': { type: 'string' },
     'peer-logs': { type: 'string', default: '/tmp/bench-logs' },
     rounds: { type: 'string', default: '50' },
+    pulls: { type: 'string', default: '3' },
     pods: { type: 'string', default: '50' },
     help: { type: 'boolean', default: false },
   },
@@ -69,10 +72,18 @@ const main = async (): Promise<void> => {
   const targets = [await ownTarget(stack, 'info')];
   if (values.peer !== undefined) {
     await mkdir(values['peer-logs'], { recursive: true });
-    targets.push(await peerTarget(values.peer, values['peer-image'] ?? targets[0]?.image ?? '', values['peer-logs']));
+    targets.push(
+      await peerTarget(
+        values.peer,
+        values['peer-image'] ?? targets[0]?.image ?? '',
+        values['peer-logs'],
+        values['peer-big'],
+      ),
+    );
   }
   for (const network of ['host', 'cni'] as const) await sequences(targets, network, Number(values.rounds));
   for (const target of targets) await crowd(target, 'cni', Number(values.pods));
+  await pulls(targets, Number(values.pulls));
 };
 
 await main().catch((error: unknown) => {

@@ -25,13 +25,13 @@ const one = async (pid: number): Promise<{ name: string; kib: number } | undefin
   return kib === undefined ? undefined : { name: name.trim(), kib: Number(kib) };
 };
 
-/** What was added between the two: new processes by name, but for `workload`, and growth of the old ones. In KiB. */
-export const added = (before: Processes, after: Processes, workload: string): ReadonlyMap<string, number> => {
+/** What was added between the two in processes of these names: new ones, and growth of the old ones. In KiB. */
+export const added = (before: Processes, after: Processes, names: RegExp): ReadonlyMap<string, number> => {
   const sums = new Map<string, number>();
   const add = (name: string, kib: number): void => void sums.set(name, (sums.get(name) ?? 0) + kib);
   for (const [pid, { name, kib }] of after.pss) {
     const old = before.pss.get(pid);
-    if (pid === process.pid || name === workload) continue;
+    if (!names.test(name)) continue;
     if (old === undefined) add(name, kib);
     else if (kib !== old.kib) add(`${name} (grown)`, kib - old.kib);
   }

@@ -35,7 +35,7 @@ export const runPods = async (
   await Promise.all(Array.from({ length: width }, worker));
   const seconds = (performance.now() - started) / 1000;
   await setTimeout(2000);
-  const sums = added(before, await processes(), 'sleep');
+  const sums = added(before, await processes(), target.processes);
   const memory = new Map([...sums].map(([name, kib]) => [name, kib / count]));
   return { pods: pods.filter((id) => id !== ''), seconds, memory };
 };

@@ -2,14 +2,20 @@ import { type Client, connect } from '../api/client.ts';
 import type { PodSandboxConfig } from '../api/generated/types.ts';
 import { TestDaemon } from '../critest/harness/daemon.ts';
 import { names } from '../critest/harness/images.ts';
+import { startRegistry } from '../critest/harness/registry.ts';
+import { bigImage, bigName, bigRegistry } from './big-image.ts';
 
 /** An endpoint that is measured. */
 export interface Target {
   readonly name: string;
   readonly client: Client;
   readonly image: string;
+  /** Names of the processes that it adds to the machine, without the workload. */
+  readonly processes: RegExp;
   /** Absolute, exists. */
   readonly logs: string;
+  /** A reference of the big image (big-image.ts), when it can be pulled. */
+  readonly big?: string;
   /** kill -9 and start again, until it answers; only for our own. */
   readonly restart?: () => Promise<void>;
 }
@@ -17,24 +23,39 @@ export interface Target {
 /** berthd from this tree in a world of its own. */
 export const ownTarget = async (stack: AsyncDisposableStack, log: string): Promise<Target> => {
   const daemon = stack.use(await TestDaemon.start({ config: { log_level: log } }));
+  await startRegistry(daemon.world, { address: bigRegistry, storage: await bigImage() });
   return {
     name: 'berth',
     get client() {
       return daemon.client;
     },
     image: names.busybox,
+    processes: /^berth/,
     logs: daemon.world.path('logs'),
+    big: bigName,
     restart: () => daemon.killAndBoot(),
   };
 };
 
 /** Another CRI endpoint on this machine. It pulls the image that `image` names, unless it has it. */
-export const peerTarget = async (address: string, image: string, logs: string): Promise<Target> => {
+export const peerTarget = async (
+  address: string,
+  image: string,
+  logs: string,
+  big: string | undefined,
+): Promise<Target> => {
   const client = connect(address, { timeoutMs: 120_000 });
   const { image: there } = await client.ImageStatus({ image: { image } });
   if (there === undefined) await client.PullImage({ image: { image } });
   const { runtime_name, runtime_version } = await client.Version({});
-  return { name: `${runtime_name} ${runtime_version}`, client, image, logs };
+  return {
+    name: `${runtime_name} ${runtime_version}`,
+    client,
+    image,
+    processes: /^(containerd|pause|crun|runc|crio|conmon)/,
+    logs,
+    ...(big === undefined ? {} : { big }),
+  };
 };
 
 let serial = 0;

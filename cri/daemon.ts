@@ -55,6 +55,7 @@ const directories = ({ root, state }: Config): readonly string[] => [
 ];
 
 const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack): Promise<Runtime> => {
+  const ending = new AbortController();
   for (const directory of directories(config)) await makePrivateDirectory(directory);
   const cgroups = await detect();
   const supervisorsCgroup = await divideService(cgroups);
@@ -70,6 +71,7 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
   ]);
   stack.use(images);
   stack.use(network);
+  stack.defer(() => ending.abort());
   const objects = emptyObjects();
   return {
     config,

@@ -12,6 +12,7 @@ const main = async (): Promise<number> => {
 };
 
 const serveUntilSignal = async (config: Config): Promise<number> => {
+  process.title = 'berthd';
   const log = pino({ level: config.log_level, base: null });
   const stop = Promise.withResolvers<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.resolve(signal));

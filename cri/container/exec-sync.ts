@@ -1,3 +1,4 @@
+import { messageLimit } from '../../api/calls.ts';
 import type { ExecSyncRequest, ExecSyncResponse } from '../../api/generated/types.ts';
 import { BerthError, invalid } from '../../base/errors.ts';
 import { execSync } from '../../shim/exec.ts';
@@ -5,7 +6,7 @@ import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { execPlan } from './exec-plan.ts';
 
-/** Runs a command in a running container and gives its output: at most `exec.output_limit` bytes a stream. */
+/** Runs a command in a running container and gives its output: at most `exec.output_limit` bytes a stream, and what one message holds. */
 export const execSyncInContainer = async (
   runtime: Runtime,
   request: ExecSyncRequest,
@@ -19,8 +20,17 @@ export const execSyncInContainer = async (
     signal: call.signal,
     limit: runtime.config.exec.output_limit,
   });
-  return { stdout, stderr, exit_code: exitCode };
+  return { ...fitting(stdout, stderr), exit_code: exitCode };
 };
+
+/** What both streams may have in one answer: gRPC's limit, less what frames them. */
+const room = messageLimit - 1024;
+
+/** The part of the output that fits into one message: half of it is sure for each stream, and what one leaves the other gets. */
+export const fitting = (stdout: Buffer, stderr: Buffer): { readonly stdout: Buffer; readonly stderr: Buffer } => ({
+  stdout: stdout.subarray(0, Math.max(room / 2, room - stderr.length)),
+  stderr: stderr.subarray(0, Math.max(room / 2, room - stdout.length)),
+});
 
 const checkRequest = (request: ExecSyncRequest, container: Container): void => {
   if (request.cmd.length === 0) throw invalid(`exec in container ${container.id}: cmd is empty`);
