@@ -55,7 +55,6 @@ const directories = ({ root, state }: Config): readonly string[] => [
 ];
 
 const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack): Promise<Runtime> => {
-  const ending = new AbortController();
   for (const directory of directories(config)) await makePrivateDirectory(directory);
   const cgroups = await detect();
   const supervisorsCgroup = await divideService(cgroups);
@@ -71,7 +70,6 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
   ]);
   stack.use(images);
   stack.use(network);
-  stack.defer(() => ending.abort());
   const objects = emptyObjects();
   return {
     config,

@@ -31,8 +31,6 @@ export interface Runtime {
   readonly locks: KeyedLocks;
   /** Aborted when the daemon stops: nothing that waits in the background may keep it. */
   readonly stopping: AbortSignal;
-  /** Aborts when the daemon ends: nothing is followed any more. */
-  readonly ending: AbortSignal;
   /** Creates in flight, by key: a retry joins (lesson A1). */
   readonly creating: Flights<string>;
 }

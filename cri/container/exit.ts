@@ -59,7 +59,6 @@ const waitOnce = async (runtime: Runtime, container: Container, connected: () =>
   } catch {
     return undefined;
   } finally {
-    runtime.ending.removeEventListener('abort', leave);
     container.supervisor?.close();
     container.supervisor = undefined;
   }
