@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { TestDaemon } from './harness/daemon.ts';
 import { idle, runPod, type TestContainer } from './harness/pods.ts';
 import { suiteDaemon } from './harness/suite.ts';
+import { buildTree, sourceTree } from './harness/tree.ts';
 import { until } from './harness/until.ts';
 
 const daemon = suiteDaemon();
@@ -248,7 +250,7 @@ test('a stale socket is replaced, a live one is refused with its name', async (t
   t.true((await stat(socket)).isSocket());
   await daemon().boot();
   const second = await daemon().world.run(process.execPath, [
-    'build/cri/main.js',
+    join(buildTree, 'cri/main.js'),
     '--config',
     daemon().world.path('config.toml'),
   ]);
@@ -296,7 +298,7 @@ test('SIGKILL of daemon, agent and supervisor together: the container has ended 
 });
 
 test('bin/berthd runs the daemon and --help reads without a daemon', async (t) => {
-  const help = spawn('bin/berthd', ['--help'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const help = spawn(join(sourceTree, 'bin/berthd'), ['--help'], { stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';
   for await (const part of help.stdout) text += String(part);
   for (const flag of ['--config', '--root', '--state', '--listen', '--log-level']) t.true(text.includes(flag), flag);

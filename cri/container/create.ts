@@ -11,6 +11,7 @@ import { newId } from '../../base/digest.ts';
 import { BerthError, invalid, messageOf, notFound, within } from '../../base/errors.ts';
 import { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
+import { imageNames } from '../image/names.ts';
 import { now, type Runtime } from '../runtime.ts';
 import { logPath } from '../spec/log-path.ts';
 import { type Container, containerKey } from '../state/container.ts';

@@ -7,6 +7,8 @@ import type { Container, ContainerState } from '../state/container.ts';
  * of the machine, so it is written to the bundle and not to the record.
  */
 export const setState = async (runtime: Runtime, container: Container, state: ContainerState): Promise<void> => {
+  // What goes on in the background may end after the container was removed.
+  if (runtime.containers.find(container.id) !== container) return;
   const record = { ...container.record, state };
   if (state.kind === 'running')
     await writeVolatile(containerPaths(runtime.config, container.id).running, JSON.stringify(state));

@@ -1,9 +1,12 @@
 import type { StopContainerRequest } from '../../api/generated/types.ts';
 import { BerthError, invalid } from '../../base/errors.ts';
-import type { Runtime } from '../runtime.ts';
+import { endCgroup } from '../../shim/cgroup.ts';
+import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 
 const SIGKILL = 9;
+/** How long a supervisor may take to kill its container. */
+const answerSeconds = 10;
 /** How long the kernel may take to end a killed cgroup before the caller is told. */
 const killSeconds = 60;
 
@@ -23,18 +26,28 @@ export const stopContainer = async (
 
 /** Sends the stop signal and waits for the end, for the grace period or until the caller goes. */
 const ask = async (container: Container, seconds: number, signal: AbortSignal): Promise<void> => {
-  await container.supervisor?.kill(container.record.stopSignal, 'main');
+  // A supervisor that does not answer must not hold up the end of the grace period.
+  void container.supervisor?.kill(container.record.stopSignal, 'main').catch(() => undefined);
   await endedWithin(container, seconds, signal);
   if (signal.aborted && container.record.state.kind === 'running')
     throw new BerthError('cancelled', `stop container ${container.id}: the caller went before it had ended`);
 };
 
 /** SIGKILL to everything in the container's cgroup, then its end. Nothing to do when it does not run. */
-export const killContainer = async (_runtime: Runtime, container: Container): Promise<void> => {
+export const killContainer = async (runtime: Runtime, container: Container): Promise<void> => {
   if (container.record.state.kind !== 'running') return;
-  await container.supervisor?.kill(SIGKILL, 'all');
+  const asked = container.supervisor?.kill(SIGKILL, 'all').catch(() => undefined);
+  if (asked !== undefined && (await endedWithin(container, answerSeconds))) return;
+  await killWithSupervisor(runtime, container);
   if (!(await endedWithin(container, killSeconds)))
     throw new BerthError('deadline-exceeded', `kill container ${container.id}: still there after ${killSeconds} s`);
+};
+
+/** For a supervisor that does not answer: the cgroup goes without it, and then it itself; whoever follows sees the end. */
+const killWithSupervisor = async (runtime: Runtime, container: Container): Promise<void> => {
+  runtime.log.warn({ container: container.id }, 'its supervisor does not answer: killed together with the container');
+  await endCgroup(runtime.agent, container.record.cgroups);
+  await runtime.agent.endHolder(containerPaths(runtime.config, container.id).lock, 0);
 };
 
 /** True when it ended in time. The longest timer that Node has is 24 days; a longer grace is as good as that. */

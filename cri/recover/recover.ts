@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { fromJson } from '../../api/json.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Runtime } from '../runtime.ts';
@@ -29,7 +30,10 @@ export const recover = async (runtime: Runtime): Promise<void> => {
   );
 };
 
-/** One object that cannot be recovered is told in the log and does not stop the others. */
+/** So long the daemon's start waits for one object; it then goes on in the background (lesson A22). */
+const limitMs = 2000;
+
+/** One object that cannot be recovered is told in the log and does not stop the others, nor does one that takes long. */
 const each = async <T extends { readonly id: string }>(
   runtime: Runtime,
   objects: readonly T[],
@@ -42,7 +46,9 @@ const each = async <T extends { readonly id: string }>(
       runtime.log.error({ id: object.id, error: messageOf(error) }, 'recovery of an object failed');
     }
   };
-  await Promise.all(objects.map(one));
+  const limited = (object: T): Promise<void> =>
+    Promise.race([one(object), setTimeout(limitMs, undefined, { ref: false })]);
+  await Promise.all(objects.map(limited));
 };
 
 const toSandbox = (record: SandboxRecord): Sandbox => {
