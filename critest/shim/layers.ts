@@ -91,8 +91,9 @@ export class Layers {
     return new Layers(made.path, made.cleanup);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#remove();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await run('rm', ['-rf', this.path]); // Node's own takes minutes for deep trees
+    await this.#remove().catch(() => undefined);
   }
 
   async #fresh(): Promise<string> {

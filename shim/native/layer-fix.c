@@ -234,6 +234,7 @@ static int make_one(struct fix *f, int dir, const char *name, const char *path, 
   int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd >= 0) return fd;
   if (errno != ENOENT) return fail_errno(e, "open directory", path), -1;
+  if (strlen(path) >= LAYER_PATH_LIMIT) return fail(e, ENAMETOOLONG, "make directory", path), -1;
   if (mkdirat(dir, name, 0700) < 0) return fail_errno(e, "make directory", path), -1;
   f->entries++;
   fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -7,6 +7,7 @@
 
 #define TAR_BLOCK 512u
 #define TAR_PATH_LIMIT 4096u        // with the NUL, as the kernel has it
+#define LAYER_PATH_LIMIT 3840u      // in a layer: the rest is for where the layer lies, else nobody could remove the file
 #define TAR_SPECIAL_LIMIT (1u << 20)  // a pax header or a GNU long name
 #define TAR_XATTR_LIMIT 64u         // a file's extended attributes
 

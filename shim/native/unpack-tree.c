@@ -94,7 +94,7 @@ static bool grow_table(struct layer *l, struct err *e) {
 
 static struct node *add_node(struct layer *l, struct node *parent, const char *name, ino_t ino, struct err *e) {
   size_t length = strlen(name), path_length = parent == NULL ? 0 : parent->path_length + 1 + length;
-  if (path_length >= TAR_PATH_LIMIT) {
+  if (path_length >= LAYER_PATH_LIMIT) {
     fail(e, ENAMETOOLONG, "unpack", name);
     return NULL;
   }
@@ -147,6 +147,16 @@ static void forget_cache(struct layer *l) {
     free(l->cache[i].path);
     l->cache[i].path = NULL;
   }
+}
+
+// The kernel counts links twice when it has to begin again in the middle, and then takes a long chain for a loop.
+static int open_scoped(int root, const char *path) {
+  int fd = -1;
+  for (int tries = 0; tries < 8; tries++) {
+    fd = sys_openat2(root, path, O_PATH | O_DIRECTORY, 0, RESOLVE);
+    if (fd >= 0 || (errno != ELOOP && errno != EAGAIN)) break;
+  }
+  return fd;
 }
 
 static int open_directory(int parent, const char *name) {
@@ -247,7 +257,7 @@ static bool walk_path(struct layer *l, struct walk *w, const char *path, struct 
   if (last != NULL) {
     memcpy(head, path, (size_t)(last - path));
     head[last - path] = 0;
-    w->fd = sys_openat2(l->root, head, O_PATH | O_DIRECTORY, 0, RESOLVE);
+    w->fd = open_scoped(l->root, head);
   }
   if (w->fd >= 0) {
     w->node = node_at(l, w->fd, head, e);
@@ -279,7 +289,7 @@ static bool get_directory(struct layer *l, const char *path, bool make, struct c
   *out = slot;
   *found = true;
   if (slot->path != NULL && strcmp(slot->path, path) == 0) return true;
-  int fd = sys_openat2(l->root, *path == 0 ? "." : path, O_PATH | O_DIRECTORY, 0, RESOLVE);
+  int fd = open_scoped(l->root, *path == 0 ? "." : path);
   struct node *node = NULL;
   if (fd >= 0) {
     node = node_at(l, fd, path, e);
@@ -391,9 +401,14 @@ static bool check_xattrs(const struct tar_entry *entry, struct err *e) {
 }
 
 static bool set_attributes(int fd, const struct tar_entry *entry, struct err *e) {
-  // Owner first: a change of it takes setuid, setgid and file capabilities away.
-  if (fchown(fd, entry->uid, entry->gid) < 0) return fail_errno(e, "set owner", entry->name);
-  if (fchmod(fd, entry->mode) < 0) return fail_errno(e, "set mode", entry->name);
+  // Each change is a transaction of the file system, so what is right already is left. Owner first: a change of it
+  // takes setuid, setgid and file capabilities away.
+  struct stat info;
+  if (fstat(fd, &info) < 0) return fail_errno(e, "stat", entry->name);
+  const bool owned = info.st_uid == entry->uid && info.st_gid == entry->gid;
+  if (!owned && fchown(fd, entry->uid, entry->gid) < 0) return fail_errno(e, "set owner", entry->name);
+  if ((!owned || (info.st_mode & 07777) != entry->mode) && fchmod(fd, entry->mode) < 0)
+    return fail_errno(e, "set mode", entry->name);
   return set_xattrs(fd, entry, e);
 }
 
@@ -409,7 +424,7 @@ static bool write_data(struct layer *l, int fd, const struct tar_entry *entry, s
 }
 
 static bool make_file(struct layer *l, int dir, const char *name, const struct tar_entry *entry, struct err *e) {
-  AUTO_CLOSE int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  AUTO_CLOSE int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, entry->mode & 0777);
   if (fd < 0) return fail_errno(e, "make file", entry->name);
   if (!write_data(l, fd, entry, e) || !set_attributes(fd, entry, e)) return false;
   const struct timespec times[2] = {entry->mtime, entry->mtime};
@@ -418,7 +433,8 @@ static bool make_file(struct layer *l, int dir, const char *name, const struct t
 
 static bool make_directory(struct layer *l, const struct cached *parent, const char *name, bool there, bool replaced,
                            const struct tar_entry *entry, struct err *e) {
-  if (!there && mkdirat(parent->fd, name, 0700) < 0) return fail_errno(e, "make directory", entry->name);
+  if (!there && mkdirat(parent->fd, name, entry->mode & 0777) < 0)
+    return fail_errno(e, "make directory", entry->name);
   AUTO_CLOSE int fd = openat(parent->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   struct stat info;
   if (fd < 0 || fstat(fd, &info) < 0) return fail_errno(e, "open directory", entry->name);
@@ -493,6 +509,8 @@ static bool make_hard_link(struct layer *l, const char *path, const struct tar_e
   if (!get_directory(l, parent, true, &dir, &made, e)) return false;
   if (found && fstatat(dir->fd, name, &here, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == info.st_ino) return true;
   struct node *node = dir->node;
+  if (node->path_length + strlen(name) + 1 >= LAYER_PATH_LIMIT)
+    return fail(e, ENAMETOOLONG, "make hard link", entry->name);
   if (!clear_place(l, dir, name, false, &kept, &whiteout, e)) return false;
   if (!found) return remember_missing(l, node, name, target, e);
   return linkat(from, target_name, dir->fd, name, 0) == 0 || fail_errno(e, "make hard link", entry->name);
@@ -581,6 +599,8 @@ static bool apply(struct layer *l, const struct tar_entry *entry, struct err *e)
   if (!split(path, parent, &name)) return fail(e, ENAMETOOLONG, "unpack", entry->name);
   if (entry->type == '1' && strncmp(name, ".wh.", 4) != 0) return make_hard_link(l, path, entry, e);
   if (!get_directory(l, parent, true, &dir, &found, e)) return false;
+  if (dir->node->path_length + strlen(name) + 1 >= LAYER_PATH_LIMIT)
+    return fail(e, ENAMETOOLONG, "unpack", entry->name);
   if (strncmp(name, ".wh.", 4) == 0) return apply_whiteout(l, dir, name, entry, e);
   if (!clear_place(l, dir, name, entry->type == '5', &kept, &whiteout, e)) return false;
   if (entry->type == '5') return make_directory(l, dir, name, kept, whiteout, entry, e);
@@ -604,9 +624,12 @@ static bool set_directory_times(const struct layer *l, struct err *e) {
   return true;
 }
 
+// A path of 4 KiB can invent two thousand directories, whose paths are megabytes.
+#define REPORT_LIMIT (32u << 20)
+
 struct sink {
   int fd;
-  size_t used;
+  size_t used, total;
   char data[16384];
 };
 
@@ -618,10 +641,18 @@ static bool flush(struct sink *s) {
 
 static bool put(struct sink *s, const char *field) {
   const size_t length = strlen(field) + 1;
+  s->total += length;
   if (s->used + length > sizeof s->data && !flush(s)) return false;
   memcpy(s->data + s->used, field, length);  // no field is longer than a path
   s->used += length;
   return true;
+}
+
+// Asked between records, so that an error does not begin in the middle of one.
+static bool has_room(struct sink *s) {
+  if (s->total <= REPORT_LIMIT) return true;
+  if (flush(s)) errno = E2BIG;
+  return false;
 }
 
 static bool put_count(struct sink *s, const char *kind, uint64_t value) {
@@ -670,9 +701,10 @@ static bool put_records(struct layer *l, struct sink *s) {
   if (l->root_node->opaque) good = good && put(s, "opaque-root");
   for (const struct node *node = l->nodes; good && node != NULL; node = node->next) {
     if (node->opaque && !node->dead && node->parent != NULL) good = put(s, "opaque") && put(s, path_of(node, path));
+    if (good) good = has_room(s);
     if (good && is_invented(node)) good = put(s, "parent") && put(s, path_of(node, path));
   }
-  for (const struct missing *m = l->missing; good && m != NULL; m = m->next) good = put_missing(l, s, m);
+  for (const struct missing *m = l->missing; good && m != NULL; m = m->next) good = has_room(s) && put_missing(l, s, m);
   return good && put(s, "end") && flush(s);
 }
 
@@ -736,7 +768,8 @@ bool unpack_stream(int root, int from, int to, struct err *e) {
     l->root = root;
     l->out = s->fd = to;
     good = start(l, from, e) && apply_all(l, e) && set_directory_times(l, e);
-    if (good && !put_records(l, s)) good = fail_errno(e, "write", "records");
+    if (good && !put_records(l, s))
+      good = errno == E2BIG ? fail(e, E2BIG, "unpack", "too many invented directories") : fail_errno(e, "write", "records");
     end(l);
   }
   free(l);

@@ -1,0 +1,173 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import test from 'ava';
+import { until } from '../harness/until.ts';
+import { Layers, program, run } from './layers.ts';
+import { directory, file, hardlink, symlink, tar } from './tar.ts';
+
+const secondsOf = async (action: () => Promise<unknown>): Promise<number> => {
+  const started = performance.now();
+  await action();
+  return (performance.now() - started) / 1000;
+};
+
+test('a layer of 100,000 entries unpacks in seconds', async (t) => {
+  await using layers = await Layers.make();
+  const stream = tar(Array.from({ length: 100_000 }, (_, i) => file(`d${i % 500}/f${i}`)));
+  const seconds = await secondsOf(async () => t.is((await layers.unpackStream(stream)).code, 0));
+  t.log(`${seconds.toFixed(1)} s`);
+  t.true(seconds < 60);
+});
+
+test('time grows with the layer, not with its square: deep parents, links and replaced trees (GHSA-rp3h-jf77-q9p4)', async (t) => {
+  const deep = (index: number): string => `${index}/${'d/'.repeat(100)}`;
+  const hops = Array.from({ length: 30 }, (_, i) => symlink(`l${i}`, i === 0 ? deep(0) : `l${i - 1}`));
+  const shapes: Readonly<Record<string, (count: number) => Buffer>> = {
+    'deep parents, in turn': (n) =>
+      tar(Array.from({ length: n }, (_, i) => file('x', '', { pax: { path: `${deep(i % 97)}f${i}` } }))),
+    'chains of links': (n) => tar([...hops, ...Array.from({ length: n }, (_, i) => file(`l29/m${i}/f`))]),
+    'a tree made and replaced': (n) =>
+      tar(
+        Array.from({ length: n }, (_, i) => (i % 2 === 0 ? file(`t/${'s/'.repeat(4)}f`) : file('t'))).flatMap(
+          (entry) => (entry.name === 't' ? [entry, directory('t')] : [entry]),
+        ),
+      ),
+    'links to links that are missing': (n) => tar(Array.from({ length: n }, (_, i) => hardlink(`h${i}`, `h${i + 1}`))),
+  };
+  for (const [name, shape] of Object.entries(shapes)) {
+    await using layers = await Layers.make();
+    const [small, large] = [shape(500), shape(4000)];
+    const first = await secondsOf(async () => t.is((await layers.unpackStream(small)).stderr, '', name));
+    const second = await secondsOf(async () => t.is((await layers.unpackStream(large)).stderr, '', name));
+    t.log(`${name}: ${first.toFixed(2)} s, eightfold ${second.toFixed(2)} s`);
+    t.true(second < 24 * Math.max(first, 0.3), name);
+  }
+});
+
+test('a path so deep that nobody could remove it under a longer root is refused', async (t) => {
+  await using layers = await Layers.make();
+  const { code, stderr } = await layers.unpackStream(tar([file('x', '', { pax: { path: `${'d/'.repeat(1950)}f` } })]));
+  t.is(code, 1);
+  t.regex(stderr, /too long/);
+});
+
+test('a layer whose report would grow without bound is refused', async (t) => {
+  await using layers = await Layers.make();
+  const wide = Array.from({ length: 10 }, (_, i) => file('x', '', { pax: { path: `${i}/${'d/'.repeat(1850)}f` } }));
+  const { code, stderr } = await layers.unpackStream(tar(wide));
+  t.is(code, 1);
+  t.regex(stderr, /^unpack: too many invented directories: Argument list too long\n$/);
+});
+
+/** The unpacker at work on a stream that does not come; `held` gets its child's pid. */
+const withHeld = async (layers: Layers, held: (pid: number, parent: number) => Promise<void>): Promise<void> => {
+  const to = join(layers.path, 'held');
+  const address = join(layers.path, 'silent');
+  await mkdir(to);
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    sockets.push(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(address, resolve));
+  const child = spawn(program, ['unpack', '--to', to, '--from', address], { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  try {
+    const parent = child.pid ?? 0;
+    const children = (): string => readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim();
+    await until(
+      'the child is confined',
+      () => children() !== '' && readFileSync(`/proc/${children()}/status`, 'utf8').includes('Seccomp:\t2'),
+    );
+    await held(Number(children()), parent);
+  } finally {
+    child.kill('SIGKILL');
+    await ended;
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  }
+};
+
+test('before the first byte the unpacker has the layer as its only file system, six capabilities and a filter', async (t) => {
+  await using layers = await Layers.make();
+  await withHeld(layers, async (pid) => {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    for (const name of ['CapPrm', 'CapEff', 'CapBnd']) t.regex(status, new RegExp(`${name}:\t000000008800001b\n`));
+    t.regex(status, /CapInh:\t0{16}\n/);
+    t.regex(status, /NoNewPrivs:\t1\n/);
+    t.is(readFileSync(`/proc/${pid}/mountinfo`, 'utf8').trim().split('\n').length, 1);
+    t.is(statSync(`/proc/${pid}/root`).ino, statSync(join(layers.path, 'held')).ino);
+    t.is(statSync(`/proc/${pid}/cwd`).ino, statSync(join(layers.path, 'held')).ino);
+    const open = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+    t.deepEqual(
+      open.filter((target) => !/^(?:socket|pipe):|^\/dev\/null$|^\/$/.test(target)),
+      [],
+    );
+  });
+});
+
+test('the confined child dies with its parent', async (t) => {
+  await using layers = await Layers.make();
+  let child = 0;
+  await withHeld(layers, async (pid, parent) => {
+    child = pid;
+    process.kill(parent, 'SIGKILL');
+  });
+  await until('the child is gone', () => {
+    try {
+      return readFileSync(`/proc/${child}/stat`, 'utf8').includes(') Z ');
+    } catch {
+      return true;
+    }
+  });
+  t.pass();
+});
+
+test('a file is read from the merged layers with links resolved inside them', async (t) => {
+  await using layers = await Layers.make();
+  const chain = await layers.chain([
+    [
+      directory('etc'),
+      file('etc/passwd', 'lower'),
+      file('etc/group', 'g'),
+      symlink('etc/abs', '/etc/../../../etc/group'),
+      symlink('etc/host', '/../../../../proc/version'),
+      directory('gone'),
+      file('gone/f', 'x'),
+    ],
+    [file('etc/passwd', 'upper'), { name: '.wh.gone' }, { name: 'etc/null', type: '3', major: 1, minor: 3 }],
+  ]);
+  const read = (path: string, limit = 100): ReturnType<typeof run> =>
+    run(program, ['layer-read', '--limit', String(limit), '--path', path, '--lower', ...chain]);
+  t.is((await read('/etc/passwd')).stdout.toString(), 'upper');
+  t.is((await read('etc/abs')).stdout.toString(), 'g');
+  for (const missing of ['etc/host', 'gone/f', 'gone', 'none', 'etc/passwd/x'])
+    t.is((await read(missing)).code, 3, missing);
+  t.regex((await read('etc')).stderr, /no regular file: etc: Invalid argument/);
+  t.regex((await read('etc/null')).stderr, /no regular file/);
+  t.is((await read('etc/passwd', 5)).code, 0);
+  t.regex((await read('etc/passwd', 4)).stderr, /read: etc\/passwd: File too large/);
+});
+
+test('the usage of a tree is its blocks and inodes, hard links once, links not followed', async (t) => {
+  await using layers = await Layers.make();
+  const { path } = await layers.unpack([
+    directory('d'),
+    file('d/a', 'x'.repeat(10_000)),
+    hardlink('b', 'd/a'),
+    symlink('out', '/usr'),
+  ]);
+  const { stdout } = await run(program, ['tree-usage', path]);
+  const expected = [path, `${path}/d`, `${path}/d/a`].reduce((sum, name) => sum + statSync(name).blocks * 512, 0);
+  const [, bytes, inodes] = /^bytes (\d+)\ninodes (\d+)\n$/.exec(stdout.toString()) ?? [];
+  t.is(Number(bytes) - expected, 0);
+  t.is(Number(inodes), 4);
+  t.regex(
+    (await run(program, ['tree-usage', join(path, 'none')])).stderr,
+    /^open directory: .*: No such file or directory\n$/,
+  );
+});
