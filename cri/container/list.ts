@@ -1,25 +1,32 @@
+import { type Encoded, encodeItem, joinItems } from '../../api/encoded.ts';
 import type {
   ContainerFilter,
   ListContainersRequest,
-  ListContainersResponse,
   Container as WireContainer,
   ContainerState as WireState,
 } from '../../api/generated/types.ts';
 import type { Runtime } from '../runtime.ts';
 import { hasLabels } from '../service/filters.ts';
-import type { Container } from '../state/container.ts';
+import type { Container, ContainerRecord } from '../state/container.ts';
 
 const states = { created: 'CONTAINER_CREATED', running: 'CONTAINER_RUNNING', exited: 'CONTAINER_EXITED' } as const;
 
 export const wireState = (container: Container): WireState => states[container.record.state.kind];
 
 /** From memory alone. All parts of the filter must hold; the id may be a prefix. */
-export const listContainers = (runtime: Runtime, request: ListContainersRequest): ListContainersResponse => ({
-  containers: runtime.containers
-    .values()
-    .filter((container) => matches(container, request.filter))
-    .map(toWire),
-});
+export const listContainers = (runtime: Runtime, request: ListContainersRequest): Encoded => {
+  const found = runtime.containers.values().filter((container) => matches(container, request.filter));
+  return joinItems(found.map(encoded));
+};
+
+const known = new WeakMap<ContainerRecord, Uint8Array>();
+
+/** Kept with the record, which is another one when something has changed. */
+const encoded = (container: Container): Uint8Array => {
+  const bytes = known.get(container.record) ?? encodeItem('ListContainersResponse', 'containers', toWire(container));
+  known.set(container.record, bytes);
+  return bytes;
+};
 
 export const matches = (container: Container, filter: ContainerFilter | undefined): boolean => {
   if (filter === undefined) return true;

@@ -1,24 +1,31 @@
+import { type Encoded, encodeItem, joinItems } from '../../api/encoded.ts';
 import type {
   ListPodSandboxRequest,
-  ListPodSandboxResponse,
   PodSandbox,
   PodSandboxFilter,
   PodSandboxState,
 } from '../../api/generated/types.ts';
 import type { Runtime } from '../runtime.ts';
 import { hasLabels } from '../service/filters.ts';
-import type { Sandbox } from '../state/sandbox.ts';
+import type { Sandbox, SandboxRecord } from '../state/sandbox.ts';
 
 export const wireState = (sandbox: Sandbox): PodSandboxState =>
   sandbox.record.state === 'ready' ? 'SANDBOX_READY' : 'SANDBOX_NOTREADY';
 
 /** From memory alone. All parts of the filter must hold; the id may be a prefix. */
-export const listPodSandbox = (runtime: Runtime, request: ListPodSandboxRequest): ListPodSandboxResponse => ({
-  items: runtime.sandboxes
-    .values()
-    .filter((sandbox) => matches(sandbox, request.filter))
-    .map(toWire),
-});
+export const listPodSandbox = (runtime: Runtime, request: ListPodSandboxRequest): Encoded => {
+  const found = runtime.sandboxes.values().filter((sandbox) => matches(sandbox, request.filter));
+  return joinItems(found.map(encoded));
+};
+
+const known = new WeakMap<SandboxRecord, Uint8Array>();
+
+/** Kept with the record, which is another one when something has changed. */
+const encoded = (sandbox: Sandbox): Uint8Array => {
+  const bytes = known.get(sandbox.record) ?? encodeItem('ListPodSandboxResponse', 'items', toWire(sandbox));
+  known.set(sandbox.record, bytes);
+  return bytes;
+};
 
 const matches = (sandbox: Sandbox, filter: PodSandboxFilter | undefined): boolean => {
   if (filter === undefined) return true;

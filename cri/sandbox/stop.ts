@@ -2,6 +2,7 @@ import type { StopPodSandboxRequest } from '../../api/generated/types.ts';
 import { removeNamespaces } from '../../shim/sandbox.ts';
 import { killContainer } from '../container/stop.ts';
 import { containersOf, type Runtime, sandboxPaths } from '../runtime.ts';
+import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { networkSandbox } from './network.ts';
 import { setRecord } from './save.ts';
@@ -15,12 +16,16 @@ export const stopPodSandbox = async (runtime: Runtime, request: StopPodSandboxRe
 
 /** The caller holds the sandbox's lock. */
 export const stopSandbox = async (runtime: Runtime, sandbox: Sandbox): Promise<void> => {
-  await Promise.all(containersOf(runtime, sandbox.id).map((container) => killContainer(runtime, container)));
-  if (sandbox.record.state === 'stopped') return;
   if (sandbox.record.state === 'ready') await setRecord(runtime, sandbox, { state: 'stopping' });
+  await Promise.all(containersOf(runtime, sandbox.id).map((container) => endContainer(runtime, container)));
+  if (sandbox.record.state === 'stopped') return;
   await releaseSandbox(runtime, sandbox);
   await setRecord(runtime, sandbox, { state: 'stopped' });
 };
+
+/** In its turn: a start that is under way ends first, and none begins in a sandbox that is not ready. */
+const endContainer = (runtime: Runtime, container: Container): Promise<void> =>
+  runtime.locks.run(container.id, () => killContainer(runtime, container));
 
 /** Every place where a namespace of the sandbox may be pinned; removing what is not there is no error. */
 export const allPins = (runtime: Runtime, sandbox: Sandbox) => {
