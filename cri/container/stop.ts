@@ -7,6 +7,8 @@ import type { Container } from '../state/container.ts';
 const SIGKILL = 9;
 /** How long a supervisor may take to kill its container. */
 const answerSeconds = 10;
+/** Without a connection it may just have ended, and its end is being recorded. */
+const lostSeconds = 1;
 /** How long the kernel may take to end a killed cgroup before the caller is told. */
 const killSeconds = 60;
 
@@ -37,7 +39,7 @@ const ask = async (container: Container, seconds: number, signal: AbortSignal): 
 export const killContainer = async (runtime: Runtime, container: Container): Promise<void> => {
   if (container.record.state.kind !== 'running') return;
   const asked = container.supervisor?.kill(SIGKILL, 'all').catch(() => undefined);
-  if (asked !== undefined && (await endedWithin(container, answerSeconds))) return;
+  if (await endedWithin(container, asked === undefined ? lostSeconds : answerSeconds)) return;
   await killWithSupervisor(runtime, container);
   if (!(await endedWithin(container, killSeconds)))
     throw new BerthError('deadline-exceeded', `kill container ${container.id}: still there after ${killSeconds} s`);
