@@ -6,10 +6,10 @@ import { dir } from 'tmp-promise';
 import { defaultCapabilities } from '../../cri/security/capabilities.ts';
 import { compileSeccomp, type Runner, toolVersion } from '../../cri/security/seccomp.ts';
 import { defaultSeccomp } from '../../cri/security/seccomp-default.ts';
-import { run } from './layers.ts';
+import { run } from '../shim/layers.ts';
 
 const tool = fileURLToPath(new URL('../../shim/native/berth-seccomp', import.meta.url));
-const source = fileURLToPath(new URL('../../../critest/shim/filtered.c', import.meta.url));
+const source = fileURLToPath(new URL('../../../critest/cri/filtered.c', import.meta.url));
 const cpu = process.arch === 'arm64' ? 'arm64' : 'x64';
 
 class Counted implements Runner {
