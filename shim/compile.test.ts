@@ -165,17 +165,25 @@ test('a file system that the runtime does not know is refused', (t) => {
   t.throws(() => withMount(mount), { message: 'mount /x: type ext4 is not known' });
 });
 
-test('v1 shows each hierarchy under /sys/fs/cgroup, v2 one mount', (t) => {
+test('v1 binds the container’s directory of each hierarchy below one tmpfs, v2 makes one mount', (t) => {
   const mounts = [{ destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['ro', 'nosuid'] }];
   const make = ['/m/cpu,cpuacct', '/m/systemd'].map((path) => ({ directory: `${path}/pod/id`, version: 1 as const }));
-  const v1 = compile(specOf({ mounts }), { cgroup: { make, writes: [], join: [] } });
-  const mounted = named(v1, 'MOUNT_FS').map(({ fields }) => [fields[0], fields[2], ...fields.slice(4)].map(String));
-  t.deepEqual(mounted, [
-    ['tmpfs', '/sys/fs/cgroup', 'mode=755', 'size=64k'],
-    ['cgroup', '/sys/fs/cgroup/cpu,cpuacct', 'cpu', 'cpuacct'],
-    ['cgroup', '/sys/fs/cgroup/systemd', 'name=systemd'],
+  const v1 = compile(specOf({ mounts }, { cgroupsPath: '/pod/id' }), { cgroup: { make, writes: [], join: [] } });
+  t.deepEqual(one(t, v1, 'MOUNT_FS').fields.slice(0, 3).map(String), ['tmpfs', 'cgroup', '/sys/fs/cgroup']);
+  const opened = named(v1, 'OPEN_MOUNT').map((open) => [text(open, 1), number(open, 2), number(open, 4)]);
+  t.deepEqual(opened, [
+    ['/m/cpu,cpuacct/pod/id', 0, 3],
+    ['/m/systemd/pod/id', 0, 3],
   ]);
-  t.is(text(one(t, v1, 'READ_ONLY_PATH'), 0), '/sys/fs/cgroup');
+  const slots = named(v1, 'MOUNT_SLOT').map((slot) => [number(slot, 0), text(slot, 1)]);
+  t.deepEqual(slots, [
+    [0, '/sys/fs/cgroup/cpu,cpuacct'],
+    [1, '/sys/fs/cgroup/systemd'],
+  ]);
+  const names = decode(v1).map(({ name }) => name);
+  t.true(names.indexOf('MOUNT_ATTRIBUTES') > names.lastIndexOf('MOUNT_SLOT'));
+  t.is(number(one(t, v1, 'MOUNT_ATTRIBUTES'), 1), 1);
+  t.deepEqual(named(v1, 'READ_ONLY_PATH'), []);
   const v2 = one(t, compile(specOf({ mounts })), 'MOUNT_FS');
   t.deepEqual([text(v2, 0), text(v2, 2), number(v2, 3)], ['cgroup2', '/sys/fs/cgroup', 3]);
 });

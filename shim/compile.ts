@@ -1,6 +1,6 @@
 import { invalid } from '../base/errors.ts';
 import { addDev } from './compile-dev.ts';
-import { addMounts, hasOwnDev, openSources } from './compile-mounts.ts';
+import { addMounts, type Hierarchy, hasOwnDev, openSources } from './compile-mounts.ts';
 import { addCredentials, addExec, addRlimits } from './compile-process.ts';
 import type { KernelFeatures } from './features.ts';
 import { cString } from './frames.ts';
@@ -99,9 +99,9 @@ const addNamespaces = (plan: Plan, spec: OciSpec): void => {
 
 const addInside = (plan: Plan, { spec, cgroup }: BundleInput): void => {
   const { mounts, linux, process, root, hostname } = spec;
-  const slots = openSources(plan, mounts);
+  const sources = openSources(plan, mounts, hierarchies(spec, cgroup.make));
   plan.add('ENTER_ROOT', propagations[linux.rootfsPropagation ?? ''] ?? 0);
-  addMounts(plan, mounts, slots, hierarchies(spec, cgroup.make));
+  addMounts(plan, mounts, sources);
   if (hasOwnDev(mounts)) addDev(plan, linux.devices);
   for (const path of linux.maskedPaths) plan.add('MASK', cString(path, 'masked path'));
   for (const path of linux.readonlyPaths) plan.add('READ_ONLY_PATH', cString(path, 'read-only path'));
@@ -116,11 +116,11 @@ const addInside = (plan: Plan, { spec, cgroup }: BundleInput): void => {
   if (process.terminal) plan.add('TERMINAL', 0, 0);
 };
 
-/** v1's mount points on the host: what is before the container's path in each of its directories. */
-const hierarchies = ({ linux: { cgroupsPath } }: OciSpec, make: BundleInput['cgroup']['make']): readonly string[] =>
+/** v1: the mount point is what stands before the container's path in each of its directories. */
+const hierarchies = ({ linux: { cgroupsPath } }: OciSpec, make: BundleInput['cgroup']['make']): readonly Hierarchy[] =>
   make
     .filter(({ directory, version }) => version === 1 && directory.endsWith(cgroupsPath))
-    .map(({ directory }) => directory.slice(0, directory.length - cgroupsPath.length));
+    .map(({ directory }) => ({ directory, mountPoint: directory.slice(0, directory.length - cgroupsPath.length) }));
 
 export const seccompMask = (spec: OciSpec): number =>
   (spec.linux.seccomp?.flags ?? []).reduce((mask, name) => {

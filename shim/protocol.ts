@@ -95,5 +95,6 @@ export const Op = {
   UMASK: 55,
   SYSCTL: 56,
   BIND_FD_DEVICE: 57,
+  MOUNT_ATTRIBUTES: 58,
   EXEC: 63,
 } as const;

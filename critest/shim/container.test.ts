@@ -206,3 +206,21 @@ test('nothing of the host is mounted in a container, and it holds no descriptor 
     '3',
   ]);
 });
+
+test('each cgroup hierarchy is mounted once, read-only, and its root is the container’s own cgroup', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  const text = async (path: string): Promise<string> =>
+    (await container.exec(['guest', 'cat', path])).stdout.toString();
+  const table = (await text('/proc/self/mountinfo')).trim().split('\n');
+  const mounts = table.map((line) => line.split(' ')).filter((words) => words[4]?.startsWith('/sys/fs/cgroup'));
+  t.is(mounts.length, container.cgroups.length + 1);
+  t.is(new Set(mounts.map((words) => words[4])).size, mounts.length);
+  for (const words of mounts) {
+    t.is(words[3], '/', words.join(' '));
+    t.true(words[5]?.split(',').includes('ro'), words.join(' '));
+  }
+  t.is(await text('/sys/fs/cgroup/memory/cgroup.procs').then((pids) => pids.split('\n')[0]), '1');
+  const made = await container.exec(['guest', 'create', '/sys/fs/cgroup/x']);
+  t.is(made.stdout.toString(), 'Read-only file system\n');
+});

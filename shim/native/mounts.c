@@ -248,6 +248,15 @@ bool op_read_only_path(struct runner *r, struct reader *in, struct err *e) {
   return sys_move_mount(copy, target) == 0 ? true : fail_errno(e, "make read-only", path);
 }
 
+bool op_mount_attributes(struct runner *r, struct reader *in, struct err *e) {
+  const char *path = read_string(in, NULL);
+  const struct mount_attr attributes = {.attr_set = read_number(in)};
+  AUTO_CLOSE int point = open_target(r->root, path, TARGET_DIRECTORY, TARGET_NO_LINKS, e);
+  if (point < 0) return false;
+  // The kernel refuses a descriptor that is not a mount's root: another mount's attributes are never what changes.
+  return sys_mount_setattr(point, 0, &attributes) == 0 ? true : fail_errno(e, "set mount attributes", path);
+}
+
 // A procfs of our own: what the container made of its /proc does not matter (runc CVE-2025-52881).
 static int private_proc(struct err *e) {
   AUTO_CLOSE int fs = sys_fsopen("proc");

@@ -42,6 +42,7 @@ static const struct signature {
     {OP_CWD, "sn", "chdir"},
     {OP_UMASK, "n", "umask"},
     {OP_SYSCTL, "ss", "write sysctl"},
+    {OP_MOUNT_ATTRIBUTES, "sn", "set mount attributes"},
     {OP_EXEC, "nss*", "exec"},
 };
 

@@ -162,20 +162,20 @@ bool op_open_mount(struct runner *r, struct reader *in, struct err *e) {
   const uint64_t slot = read_number(in);
   const char *path = read_string(in, NULL);
   const unsigned recursive = read_number(in) != 0 ? AT_RECURSIVE : 0;
-  struct mount_attr top = {.propagation = read_number(in)};
-  top.attr_set = read_number(in);
-  struct mount_attr below = {.attr_set = read_number(in)};
+  // What holds for all of the tree in one call, what holds for its top in another.
+  struct mount_attr all = {.propagation = read_number(in)};
+  struct mount_attr top = {.attr_set = read_number(in)};
+  all.attr_set = read_number(in);
   AUTO_CLOSE int fd = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | recursive);
   if (fd < 0) return fail_errno(e, "open mount source", path);
-  if (top.propagation != 0) {
-    struct mount_attr propagation = {.propagation = top.propagation};
-    if (sys_mount_setattr(fd, recursive, &propagation) < 0) return fail_errno(e, "set propagation of", path);
-    top.propagation = 0;
+  if (recursive == 0) {
+    all.attr_set |= top.attr_set;
+    top.attr_set = 0;
   }
+  if (all.attr_set & MOUNT_ATTR__ATIME) all.attr_clr = MOUNT_ATTR__ATIME;
   if (top.attr_set & MOUNT_ATTR__ATIME) top.attr_clr = MOUNT_ATTR__ATIME;
-  if (below.attr_set & MOUNT_ATTR__ATIME) below.attr_clr = MOUNT_ATTR__ATIME;
-  if (below.attr_set != 0 && sys_mount_setattr(fd, AT_RECURSIVE, &below) < 0)
-    return fail_errno(e, "set recursive attributes of", path);
+  if ((all.propagation | all.attr_set) != 0 && sys_mount_setattr(fd, recursive, &all) < 0)
+    return fail_errno(e, "set attributes of", path);
   if (top.attr_set != 0 && sys_mount_setattr(fd, 0, &top) < 0) return fail_errno(e, "set attributes of", path);
   if (!set_slot(r, slot, fd, e)) return false;
   fd = -1;

@@ -96,6 +96,7 @@ static const struct {
     {OP_RLIMIT, op_rlimit},           {OP_CREDENTIALS, op_credentials}, {OP_NO_NEW_PRIVS, op_no_new_privs},
     {OP_SECCOMP, op_seccomp},         {OP_CWD, op_cwd},               {OP_UMASK, op_umask},
     {OP_SYSCTL, op_sysctl},           {OP_EXEC, op_exec},             {OP_WAIT, op_wait},
+    {OP_MOUNT_ATTRIBUTES, op_mount_attributes},
 };
 
 static bool run_one(struct runner *r, struct operation *op, struct err *e) {

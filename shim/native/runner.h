@@ -36,6 +36,7 @@ bool op_mknod(struct runner *r, struct reader *in, struct err *e);
 bool op_symlink(struct runner *r, struct reader *in, struct err *e);
 bool op_mask(struct runner *r, struct reader *in, struct err *e);
 bool op_read_only_path(struct runner *r, struct reader *in, struct err *e);
+bool op_mount_attributes(struct runner *r, struct reader *in, struct err *e);
 bool op_sysctl(struct runner *r, struct reader *in, struct err *e);
 bool op_cwd(struct runner *r, struct reader *in, struct err *e);
 bool op_terminal(struct runner *r, struct reader *in, struct err *e);
