@@ -80,7 +80,8 @@ export class Agent implements AsyncDisposable {
 
   /** Starts a container's supervisor, and resolves at its report that the container runs (or waits). */
   supervise(bundle: string, options: SuperviseOptions = {}): Promise<StartReport> {
-    return step('supervise', async () => supervise(await this.#ready(), bundle, options));
+    const { cgroupKill } = this.features;
+    return step('supervise', async () => supervise(await this.#ready(), bundle, { cgroupKill, ...options }));
   }
 
   /** Whether nobody holds the lock, and the process group in the file (0: none). A missing file is free. */

@@ -20,6 +20,8 @@ export interface SuperviseOptions {
   /** No report after so long: the supervisor is killed. Default 60 s. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** The kernel has `cgroup.kill`, and a test did not switch it off. Default true. */
+  readonly cgroupKill?: boolean;
 }
 
 const reportOf = (frame: FrameIn, supervisorPid: number): StartReport => {
@@ -47,7 +49,8 @@ export const supervise = (connection: Connection, bundle: string, options: Super
     }
   };
   const name = 'supervise';
-  const argv = [SELF, 'supervise', bundle];
+  const without = (options.cgroupKill ?? true) ? [] : ['--without-kill-file'];
+  const argv = [SELF, 'supervise', ...without, bundle];
   // The supervisor takes `lock` itself: it must be its own, also where something else starts it.
   const run = new Run({ name, argv, outlive: true, template: true, cgroupProcs, signal: stop.signal }, settle);
   // The run goes on after its report; only one without a report is ended here.

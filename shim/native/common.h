@@ -69,7 +69,7 @@ void set_undumpable(void);
 
 // Roles; each gets argv behind its own name and returns the exit status.
 int role_agent(int argc, char **argv);
-int role_supervise(int argc, char **argv);  // BUNDLE
+int role_supervise(int argc, char **argv);  // [--without-kill-file] BUNDLE
 int role_sandbox(int argc, char **argv);
 int role_unpack(int argc, char **argv);      // the head of unpack.c tells the command line, as those of layer*.c do
 int role_layer_fix(int argc, char **argv);
