@@ -44,6 +44,16 @@ test('the image is told in both ways: as asked, and as a reference by its conten
   t.is(byRef.image?.id, image?.id);
 });
 
+test('a container that was created by id has the name that its user gave, and the status tells it', async (t) => {
+  const pod = await runPod(daemon());
+  const { image } = await daemon().client.ImageStatus({ image: { image: names.busybox } });
+  const spec = { image: image?.id ?? '', user_specified_image: names.busybox };
+  const container = await pod.create('true', { image: spec });
+  t.like((await container.status()).image, { image: names.busybox, user_specified_image: names.busybox });
+  const { containers } = await daemon().client.ListContainers({ filter: { id: container.id } });
+  t.is(containers[0]?.image?.image, image?.id);
+});
+
 test('A1: a repeated CreateContainer gets the id of the first', async (t) => {
   const pod = await runPod(daemon());
   const request = { pod_sandbox_id: pod.id, config: containerConfig('true'), sandbox_config: pod.config };

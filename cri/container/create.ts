@@ -131,7 +131,7 @@ const toContainer = ({ id, sandbox, config }: Wanted, image: ImageRecord, log: s
     createdAt: String(now()),
     config: toJson('ContainerConfig', config),
     imageId: image.id,
-    imageRef: image.repoDigests[0] ?? image.id,
+    ...imageNames(image, config.image),
     logPath: log,
     user: {
       uid: Number(bundle.user.uid),

@@ -28,7 +28,7 @@ export const statusOf = (container: Container): ContainerStatus => {
     state: wireState(container),
     created_at: BigInt(record.createdAt),
     ...timesAndEnd(record.state),
-    image: config.image,
+    image: config.image && { ...config.image, image: record.imageName },
     image_ref: record.imageRef,
     image_id: record.imageId,
     labels: config.labels,
@@ -68,6 +68,7 @@ const verboseInfo = async (runtime: Runtime, container: Container): Promise<obje
     sandboxID: sandboxId,
     pid: state.kind === 'running' ? state.pid : 0,
     removing: false,
+    config: container.record.config,
     runtimeSpec: (await readJson(containerPaths(runtime.config, container.id).spec)) ?? null,
   };
 };

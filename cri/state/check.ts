@@ -52,6 +52,7 @@ const container: Readonly<Record<string, Test>> = {
   ...common,
   sandboxId: isText,
   imageId: isText,
+  imageName: isText,
   imageRef: isText,
   logPath: isText,
   user: fields({ uid: isNumber, gid: isNumber, groups: listOf(isNumber) }),

@@ -28,7 +28,8 @@ export interface ContainerRecord extends Stored {
   readonly config: Readonly<Record<string, unknown>>;
   /** The image's id: the digest of its config. */
   readonly imageId: string;
-  /** A digest that it can be pulled by, else its id. */
+  /** What its user called it, normalised, and a digest that it can be pulled by, else its id (image/names.ts). */
+  readonly imageName: string;
   readonly imageRef: string;
   /** Absolute; empty when there is no log. */
   readonly logPath: string;
