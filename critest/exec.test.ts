@@ -55,6 +55,16 @@ test('timeout 0 means no timeout', async (t) => {
   t.is((await container.exec('sleep 1.2; echo done', 0)).stdout, 'done\n');
 });
 
+test('a timeout longer than any timer does not end the exec at once', async (t) => {
+  const container = await idling();
+  t.is((await container.exec('sleep 0.2; echo done', 10_000_000)).stdout, 'done\n');
+});
+
+test('the error of an exec names the container', async (t) => {
+  const container = await idling();
+  await fails(t, container.exec(['nosuch']), 'invalid-argument', new RegExp(`${container.id}.*nosuch.*ENOENT`));
+});
+
 test('A15: a background child that keeps the pipe open does not hang ExecSync', async (t) => {
   const container = await idling();
   const started = performance.now();

@@ -1,6 +1,6 @@
 import { messageLimit } from '../../api/calls.ts';
 import type { ExecSyncRequest, ExecSyncResponse } from '../../api/generated/types.ts';
-import { BerthError, invalid } from '../../base/errors.ts';
+import { BerthError, invalid, within } from '../../base/errors.ts';
 import { execSync } from '../../shim/exec.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
@@ -16,12 +16,17 @@ export const execSyncInContainer = async (
   checkRequest(request, container);
   const plan = await execPlan(runtime, container, request.cmd);
   const { stdout, stderr, exitCode } = await execSync(containerPaths(runtime.config, container.id).bundle, plan, {
-    timeoutMs: Number(request.timeout) * 1000,
+    timeoutMs: Math.min(Number(request.timeout) * 1000, longestMs),
     signal: call.signal,
     limit: runtime.config.exec.output_limit,
+  }).catch((error: unknown) => {
+    throw within(`container ${container.id}`, error);
   });
   return { ...fitting(stdout, stderr), exit_code: exitCode };
 };
+
+/** The longest timer that Node has, 24 days; a longer one would fire at once. */
+const longestMs = 2 ** 31 - 1;
 
 /** What both streams may have in one answer: gRPC's limit, less what frames them. */
 const room = messageLimit - 1024;
