@@ -1,5 +1,6 @@
 import type { ImageStatusRequest, ImageStatusResponse } from '../../api/generated/types.ts';
 import { invalid } from '../../base/errors.ts';
+import { chainIds } from '../../images/image-config.ts';
 import type { ImageRecord } from '../../images/index.ts';
 import type { Runtime } from '../runtime.ts';
 import { toWire } from './list.ts';
@@ -13,5 +14,11 @@ export const imageStatus = (runtime: Runtime, request: ImageStatusRequest): Imag
   return { image: toWire(image), info: request.verbose ? { info: JSON.stringify(verboseInfo(image)) } : {} };
 };
 
-/** The key that scripts read from containerd's answer. */
-const verboseInfo = (image: ImageRecord): object => ({ chainID: '', imageSpec: { config: image.config } });
+/** The keys that scripts read from containerd's answer. */
+const verboseInfo = ({ config, layers }: ImageRecord): object => {
+  const diffIds = layers.map(({ diffId }) => diffId);
+  return {
+    chainID: chainIds(diffIds).at(-1) ?? '',
+    imageSpec: { config, rootfs: { type: 'layers', diff_ids: diffIds } },
+  };
+};

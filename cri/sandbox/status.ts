@@ -5,9 +5,10 @@ import type {
   PodSandboxStatusResponse,
 } from '../../api/generated/types.ts';
 import { statusOf } from '../container/status.ts';
-import { containersOf, now, type Runtime, sandboxPaths } from '../runtime.ts';
+import { containersOf, now, type Runtime } from '../runtime.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { wireState } from './list.ts';
+import { sandboxView } from './view.ts';
 
 /** From memory alone. */
 export const podSandboxStatus = (runtime: Runtime, request: PodSandboxStatusRequest): PodSandboxStatusResponse => {
@@ -41,9 +42,22 @@ const networkOf = ({ record }: Sandbox): PodSandboxNetworkStatus => {
   return { ip, additional_ips: others.map((other) => ({ ip: other })) };
 };
 
-/** There is no pause process, so there is no pid: the namespaces' paths say where the pod is. */
+/**
+ * The keys that scripts read from containerd's answer. There is no pause process, so there is no pid: where the pod is
+ * say the paths of its namespaces.
+ */
 const verboseInfo = (runtime: Runtime, sandbox: Sandbox): object => {
-  const { ipc, uts, shm } = sandboxPaths(runtime.config, sandbox.id);
-  const { state, netns, runtimeHandler } = sandbox.record;
-  return { sandboxID: sandbox.id, pid: 0, state, runtimeHandler, namespaces: { network: netns, ipc, uts }, shm };
+  const { hostname, paths, files } = sandboxView(runtime, sandbox);
+  const { state, runtimeHandler, config } = sandbox.record;
+  const pinned = state === 'ready' ? Object.entries(paths) : [];
+  const namespaces = pinned.map(([type, path]) => ({ type, path }));
+  return {
+    sandboxID: sandbox.id,
+    pid: 0,
+    state,
+    runtimeHandler,
+    config,
+    shm: files.shm,
+    runtimeSpec: { hostname, linux: { namespaces } },
+  };
 };
