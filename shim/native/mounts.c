@@ -13,12 +13,12 @@
 #include "runner.h"
 #include "sys.h"
 
+// Of a directory the kernel has seen to it (O_DIRECTORY), and a link is never what is opened.
 static bool right_kind(int fd, enum target_kind kind, const char *path, struct err *e) {
   struct stat info;
+  if (kind != TARGET_FILE) return true;
   if (fstat(fd, &info) < 0) return fail_errno(e, "stat", path);
-  if (kind == TARGET_DIRECTORY && !S_ISDIR(info.st_mode)) return fail(e, ENOTDIR, "open target", path);
-  if (kind == TARGET_FILE && S_ISDIR(info.st_mode)) return fail(e, EISDIR, "open target", path);
-  return !S_ISLNK(info.st_mode) ? true : fail(e, ELOOP, "open target", path);
+  return !S_ISDIR(info.st_mode) ? true : fail(e, EISDIR, "open target", path);
 }
 
 static bool make_part(int dir, const char *name, bool directory) {
@@ -75,7 +75,8 @@ static bool make_missing(int root, char *path, bool directory, uint64_t resolve,
 // Mostly only the last part is missing, and its parent is there.
 static bool make_last(int root, char *path, bool directory, uint64_t resolve) {
   char *slash = strrchr(path, '/');
-  if (slash == NULL || slash == path || slash[1] == '\0') return false;
+  if (slash == NULL || slash[1] == '\0') return false;
+  if (slash == path) return make_part(root, slash + 1, directory);
   *slash = '\0';
   AUTO_CLOSE int parent = sys_openat2(root, path, O_PATH | O_DIRECTORY, 0, resolve);
   *slash = '/';
@@ -88,8 +89,9 @@ int open_target(int root, const char *path, enum target_kind kind, int flags, st
   char work[PATH_MAX];
   if (strlen(path) >= sizeof work) return fail(e, ENAMETOOLONG, "open target", path), -1;
   memcpy(work, path, strlen(path) + 1);
+  const uint64_t directory_only = kind == TARGET_DIRECTORY ? O_DIRECTORY : 0;
   for (int hops = 0; hops < 40; hops++) {
-    AUTO_CLOSE int fd = sys_openat2(root, work, O_PATH, 0, resolve);
+    AUTO_CLOSE int fd = sys_openat2(root, work, O_PATH | directory_only, 0, resolve);
     if (fd >= 0) {
       if (!right_kind(fd, kind, path, e)) return -1;
       const int result = fd;
@@ -116,6 +118,7 @@ static bool is_ours(const char *path) {
 static bool attach(struct runner *r, int mount_fd, const char *path, enum target_kind kind, int flags, struct err *e) {
   AUTO_CLOSE int target = open_target(r->root, path, kind, flags | TARGET_MAKE, e);
   if (target < 0) return false;
+  close_fd(&r->parent);  // its path may lead elsewhere now
   return sys_move_mount(mount_fd, target) == 0 ? true : fail_errno(e, "mount", path);
 }
 
@@ -154,7 +157,7 @@ bool op_mount_fs(struct runner *r, struct reader *in, struct err *e) {
   return attach(r, made, path, TARGET_DIRECTORY, plain ? 0 : TARGET_NO_LINKS, e);
 }
 
-// The directory that `path` is made in, and its last component.
+// The directory that `path` is made in, and its last component. It stays the runner's: what is made comes in rows.
 static int open_parent(struct runner *r, const char *path, const char **name, struct err *e) {
   const char *slash = strrchr(path, '/');
   *name = slash == NULL ? path : slash + 1;
@@ -163,13 +166,17 @@ static int open_parent(struct runner *r, const char *path, const char **name, st
   const int length = slash == NULL ? 0 : (int)(slash - path);
   if ((size_t)length >= sizeof parent) return fail(e, ENAMETOOLONG, "make", path), -1;
   snprintf(parent, sizeof parent, "/%.*s", length, path);
-  return open_target(r->root, parent, TARGET_DIRECTORY, TARGET_MAKE | TARGET_NO_LINKS, e);
+  if (r->parent >= 0 && strcmp(parent, r->parent_path) == 0) return r->parent;
+  close_fd(&r->parent);
+  snprintf(r->parent_path, sizeof r->parent_path, "%s", parent);
+  r->parent = open_target(r->root, parent, TARGET_DIRECTORY, TARGET_MAKE | TARGET_NO_LINKS, e);
+  return r->parent;
 }
 
 bool op_mkdir(struct runner *r, struct reader *in, struct err *e) {
   const char *path = read_string(in, NULL), *name;
   const uint64_t mode = read_number(in), uid = read_number(in), gid = read_number(in);
-  AUTO_CLOSE int dir = open_parent(r, path, &name, e);
+  const int dir = open_parent(r, path, &name, e);
   if (dir < 0) return false;
   if (mkdirat(dir, name, (mode_t)mode) < 0) return errno == EEXIST ? true : fail_errno(e, "mkdir", path);
   return fchownat(dir, name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW) == 0 ? true : fail_errno(e, "chown", path);
@@ -179,7 +186,7 @@ bool op_mknod(struct runner *r, struct reader *in, struct err *e) {
   const char *path = read_string(in, NULL), *name;
   const uint64_t mode = read_number(in), major = read_number(in), minor = read_number(in);
   const uint64_t uid = read_number(in), gid = read_number(in);
-  AUTO_CLOSE int dir = open_parent(r, path, &name, e);
+  const int dir = open_parent(r, path, &name, e);
   if (dir < 0) return false;
   const dev_t device = makedev((unsigned)major, (unsigned)minor);
   if (mknodat(dir, name, (mode_t)mode, device) < 0) {
@@ -194,7 +201,7 @@ bool op_mknod(struct runner *r, struct reader *in, struct err *e) {
 
 bool op_symlink(struct runner *r, struct reader *in, struct err *e) {
   const char *target = read_string(in, NULL), *path = read_string(in, NULL), *name;
-  AUTO_CLOSE int dir = open_parent(r, path, &name, e);
+  const int dir = open_parent(r, path, &name, e);
   if (dir < 0) return false;
   return symlinkat(target, dir, name) == 0 || errno == EEXIST ? true : fail_errno(e, "symlink", path);
 }

@@ -194,7 +194,7 @@ static void tell_error(int status, const struct err *e) {
 
 _Noreturn static void child(const struct spawn *s, const struct ends *ends) {
   struct runner r = {.plan = s->plan, .status = ends->status[1], .container = s->container, .template = s->template,
-                     .root = -1, .null_mount = -1, .empty_mount = -1, .umask = 0022};
+                     .root = -1, .parent = -1, .null_mount = -1, .empty_mount = -1, .umask = 0022};
   struct err e = {0};
   close(shim.lock);  // a child must not hold the lock that tells that the supervisor lives
   restore_signals();

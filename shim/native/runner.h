@@ -1,5 +1,7 @@
 // The container's or an exec's process between clone and exec: it runs its plan, and tells its supervisor how far it came.
 #pragma once
+#include <limits.h>
+
 #include "plan.h"
 
 struct runner {
@@ -8,6 +10,8 @@ struct runner {
   int container;   // pidfd of the container's main process for an exec, else -1
   int template;    // the mount template, or -1
   int root;        // the new root as a detached mount; after OP_ENTER_ROOT "/" itself
+  int parent;      // the directory that something was made in last, and its path; -1: none
+  char parent_path[PATH_MAX];
   int null_mount, empty_mount;  // what masks a file and a directory; made at the first use
   int *slots;
   size_t slot_count;
