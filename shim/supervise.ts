@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { BerthError, within } from '../base/errors.ts';
 import type { Connection } from './connection.ts';
 import { FieldReader, type FrameIn, FrameParser } from './frames.ts';
@@ -51,8 +52,9 @@ export const supervise = (connection: Connection, bundle: string, options: Super
   const name = 'supervise';
   const without = (options.cgroupKill ?? true) ? [] : ['--without-kill-file'];
   const argv = [SELF, 'supervise', ...without, bundle];
-  // The supervisor takes `lock` itself: it must be its own, also where something else starts it.
-  const run = new Run({ name, argv, outlive: true, template: true, cgroupProcs, signal: stop.signal }, settle);
+  // Locked before it is started: a live supervisor is never seen with a free lock.
+  const lock = join(bundle, 'lock');
+  const run = new Run({ name, argv, lock, outlive: true, template: true, cgroupProcs, signal: stop.signal }, settle);
   // The run goes on after its report; only one without a report is ended here.
   run.on(connection).then((result) => report.reject(silent(result)), report.reject);
   const abort = (): void => stop.abort();

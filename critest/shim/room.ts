@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { dir } from 'tmp-promise';
 import { newId } from '../../base/digest.ts';
-import { Agent, type StartReport } from '../../shim/agent.ts';
+import { Agent, type StartReport, type SuperviseOptions } from '../../shim/agent.ts';
 import { compilePlan } from '../../shim/compile.ts';
 import { compileExec } from '../../shim/compile-exec.ts';
 import { type ExecOptions, type ExecResult, execSync } from '../../shim/exec.ts';
@@ -223,8 +223,8 @@ export class Container {
     this.#spec = spec;
   }
 
-  async start(): Promise<StartReport> {
-    this.#report = await this.#room.agent.supervise(this.bundle);
+  async start(options: SuperviseOptions = {}): Promise<StartReport> {
+    this.#report = await this.#room.agent.supervise(this.bundle, options);
     return this.#report;
   }
 

@@ -1,16 +1,21 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import test from 'ava';
 import type { BerthError } from '../../base/errors.ts';
 import { encodeFields, encodeFrame, FieldReader, type FrameIn } from '../../shim/frames.ts';
 import { Plan } from '../../shim/plan.ts';
+import { shimProgram } from '../../shim/program.ts';
 import { ExecFlag, Frame } from '../../shim/protocol.ts';
 import { ShimSocket } from '../../shim/shim-socket.ts';
 import { until } from '../harness/until.ts';
 import { Room } from './room.ts';
+
+const run = promisify(execFile);
 
 /** A connection with what came on it. */
 class Client {
@@ -197,8 +202,48 @@ test('the socket is for root alone, and a second supervisor of a bundle is refus
   const container = await room.start(['guest', 'wait']);
   t.is((await stat(join(container.bundle, 'shim.sock'))).mode & 0o777, 0o600);
   const error = await t.throwsAsync(room.agent.supervise(container.bundle));
-  t.regex(error.message, /the container has a supervisor/);
+  t.regex(error.message, /lock \(another process holds it\) .*EAGAIN/);
   t.is((await container.with((supervisor) => supervisor.state())).state, 'running');
+});
+
+const isLocked = (path: string): Promise<boolean> =>
+  run('flock', ['-n', path, 'true']).then(
+    () => false,
+    () => true,
+  );
+
+test('the lock is held before the supervisor executes, and afterwards by nobody but it', async (t) => {
+  await using room = await Room.make();
+  const container = await room.container(['guest', 'wait']);
+  const lock = join(container.bundle, 'lock');
+  // What joins a "cgroup" whose file is a pipe without a reader stands still just before its exec.
+  const pipe = join(room.directory, 'pipe');
+  await run('mkfifo', [pipe]);
+  const started = container.start({ cgroupProcs: [pipe] });
+  await until('the lock file', () =>
+    access(lock).then(
+      () => true,
+      () => false,
+    ),
+  );
+  await until('the lock is held', () => isLocked(lock));
+  t.is(await readFile(pipe, 'utf8'), '0');
+  const { supervisorPid, pid } = await started;
+  t.is(await readFile(lock, 'utf8'), `${supervisorPid}\n`);
+  const open = async (process: number): Promise<string[]> =>
+    Promise.all((await readdir(`/proc/${process}/fd`)).map((fd) => readlink(`/proc/${process}/fd/${fd}`)));
+  t.is((await open(supervisorPid)).filter((target) => target === lock).length, 1);
+  t.false((await open(pid)).includes(lock));
+  t.true(await isLocked(lock));
+});
+
+test('a supervisor that is started by hand takes the lock itself', async (t) => {
+  await using room = await Room.make();
+  const container = await room.container(['guest', 'echo', 'by hand']);
+  await run('unshare', ['-nm', await shimProgram(), 'supervise', container.bundle]);
+  t.is((await container.ended()).code, 0);
+  t.deepEqual(await container.lines(), ['stdout F by hand']);
+  t.regex(await readFile(join(container.bundle, 'lock'), 'utf8'), /^\d+\n$/);
 });
 
 test('a plan that is cut off is refused before anything is made', async (t) => {

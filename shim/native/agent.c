@@ -234,11 +234,19 @@ static bool start(struct agent *a, uint32_t id, struct spawn *s, struct builder 
   return true;
 }
 
+// A frame may be older than the daemon's death. What it asks for is not started then: the next daemon has looked at the
+// lock, or will, and must find what it found. With the lock taken first, either it is held or nothing is started.
+static bool daemon_lives(const struct agent *a, struct err *e) {
+  struct pollfd control = {.fd = a->control, .events = POLLRDHUP};
+  return poll(&control, 1, 0) <= 0 || fail(e, ECONNRESET, "run", "the daemon is gone");
+}
+
 static bool run_request(struct agent *a, uint32_t id, const struct request *q, struct err *e) {
   AUTO_CLOSE int input = open_input(q, e);
   if (input < 0) return false;
   AUTO_CLOSE int lock = q->lock[0] == '\0' ? -1 : take_lock(q->lock, e);
   if (lock < 0 && q->lock[0] != '\0') return false;
+  if (!daemon_lives(a, e)) return false;
   struct spawn s = {.cwd = q->cwd,
                     .argv = q->argv,
                     .envp = q->envp,
@@ -516,7 +524,8 @@ static bool read_options(struct agent *a, int argc, char **argv, struct err *e) 
 }
 
 static bool prepare(struct agent *a, int argc, char **argv, struct err *e) {
-  signal(SIGPIPE, SIG_IGN);
+  // Once here instead of in every child: what is ignored stays so over an exec.
+  reset_signals();
   if (!read_options(a, argc, argv, e) || !room_for_run(a, e) || !reserve_low_descriptors(e)) return false;
   a->control = fcntl(CONTROL_FD, F_DUPFD_CLOEXEC, 16);
   if (a->control < 0) return fail_errno(e, "dup", "control socket");

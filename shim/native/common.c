@@ -228,9 +228,12 @@ uint64_t now_ns(void) {
 
 void set_undumpable(void) { prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 
-void reset_process_state(void) {
+void reset_signals(void) {
   const struct sigaction by_default = {.sa_handler = SIG_DFL};
   for (int s = 1; s < NSIG; s++) sigaction(s, &by_default, NULL);
+}
+
+void reset_process_state(void) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);

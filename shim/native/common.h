@@ -64,7 +64,8 @@ bool read_file_at(int dir, const char *path, char *buffer, size_t size, size_t *
 uint64_t now_ns(void);  // CLOCK_REALTIME
 
 // Processes: one fixed state for everything that is started (house.md, "Guests and hosts").
-void reset_process_state(void);  // signals default and unblocked, umask 0022, dumpable off; call in the child
+void reset_signals(void);        // none has a handler or is ignored; a new program inherits that
+void reset_process_state(void);  // signals unblocked, umask 0022, dumpable off; call in the child
 void set_undumpable(void);
 
 // Roles; each gets argv behind its own name and returns the exit status.

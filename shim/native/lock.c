@@ -41,7 +41,7 @@ int take_lock(const char *path, struct err *e) {
   AUTO_CLOSE int fd = open_lock(path, O_RDWR | O_CREAT, e);
   if (fd < 0) return -1;
   if (flock(fd, LOCK_EX | LOCK_NB) < 0 || ftruncate(fd, 0) < 0) {
-    fail_errno(e, "lock", path);
+    fail_errno(e, errno == EWOULDBLOCK ? "lock (another process holds it)" : "lock", path);
     return -1;
   }
   const int kept = fd;

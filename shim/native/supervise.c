@@ -19,6 +19,7 @@
 #include "sys.h"
 
 #define REPORT 1
+#define LOCK 3
 #define TEMPLATE 4
 #define DRAIN_MS 2000
 #define PLAN_LIMIT (16u << 20)
@@ -130,13 +131,30 @@ static bool run_plan(struct plan *plan, struct err *e) {
 
 // Setting up.
 
+static bool same_file(int fd, const char *name) {
+  struct stat own, other;
+  return fstat(fd, &own) == 0 && fstatat(AT_FDCWD, name, &other, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(own.st_mode) &&
+         own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
+// The agent took it before we were started: there is no moment in which we live and it is free (lesson A4).
+static void keep_lock(void) {
+  if (same_file(LOCK, "lock") && fcntl(LOCK, F_SETFD, FD_CLOEXEC) == 0) {
+    shim.lock = LOCK;
+    return;
+  }
+  close(LOCK);
+  reset_signals();
+}
+
 static bool take_lock(struct err *e) {
-  shim.lock = openat(AT_FDCWD, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  keep_lock();
+  if (shim.lock < 0) shim.lock = openat(AT_FDCWD, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (shim.lock < 0) return fail_errno(e, "open", "lock");
   if (flock(shim.lock, LOCK_EX | LOCK_NB) < 0) return fail_errno(e, "lock", "lock (the container has a supervisor)");
   char pid[16];
   const int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
-  if (ftruncate(shim.lock, 0) < 0 || write(shim.lock, pid, (size_t)n) != n) return fail_errno(e, "write", "lock");
+  if (pwrite(shim.lock, pid, (size_t)n, 0) != n || ftruncate(shim.lock, n) < 0) return fail_errno(e, "write", "lock");
   return true;
 }
 
@@ -159,23 +177,19 @@ static void signals_ready(void *owner, uint32_t events) {
   if (read(shim.signals.fd, &info, sizeof info) == sizeof info) process_reap();
 }
 
-// What a service manager or a terminal sends to a whole group is not for a supervisor: its container decides how long it lives.
-static const int ignored_signals[] = {SIGPIPE, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-
-static void set_signals(void (*handler)(int), bool block_child) {
-  const struct sigaction action = {.sa_handler = handler};
-  for (size_t i = 0; i < sizeof ignored_signals / sizeof ignored_signals[0]; i++) sigaction(ignored_signals[i], &action, NULL);
+// What a service manager or a terminal sends to a whole group is not for a supervisor: its container decides how long it
+// lives. Blocked, not ignored: a child has the defaults again with one call.
+static void block_signals(bool block) {
   sigset_t set;
-  sigemptyset(&set);
-  if (block_child) sigaddset(&set, SIGCHLD);
+  if (block) sigfillset(&set);
+  else sigemptyset(&set);
   sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
-// The agent started us with all of them by default, so these are what there is to put back.
-void restore_signals(void) { set_signals(SIG_DFL, false); }
+void restore_signals(void) { block_signals(false); }
 
 static bool watch_signals(struct err *e) {
-  set_signals(SIG_IGN, true);
+  block_signals(true);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
@@ -190,7 +204,6 @@ static void close_inherited(void) {
   const bool has_template = fcntl(TEMPLATE, F_GETFD) >= 0;
   if (has_template) fcntl(TEMPLATE, F_SETFD, FD_CLOEXEC);
   shim.template = has_template ? TEMPLATE : -1;
-  close(3);
   sys_close_range(TEMPLATE + (has_template ? 1u : 0u), ~0u, 0);
 }
 
@@ -284,7 +297,7 @@ static bool out_of_memory(void) {
     const char *file = shim.cgroup_versions[i] == 1 ? "memory.oom_control" : "memory.events";
     if (dir < 0 || !read_file_at(dir, file, text, sizeof text, NULL, &e)) continue;
     const char *at = strstr(text, "oom_kill ");
-    if (at != NULL && strtoul(at + strlen("oom_kill "), NULL, 10) > 0) return true;
+    return at != NULL && strtoul(at + strlen("oom_kill "), NULL, 10) > 0;
   }
   return false;
 }

@@ -157,6 +157,7 @@ static void test_process_state(void) {
     sigfillset(&mask);
     sigprocmask(SIG_SETMASK, &mask, NULL);
     umask(0);
+    reset_signals();
     reset_process_state();
     sigprocmask(SIG_SETMASK, NULL, &mask);
     sigaction(SIGPIPE, NULL, &action);
