@@ -6,8 +6,6 @@ import { names } from './harness/images.ts';
 import { containerConfig, podConfig, runPod, type TestContainer, TestPod } from './harness/pods.ts';
 import { startRegistry } from './harness/registry.ts';
 
-test.beforeEach((t) => t.timeout(180_000));
-
 const alive = async (daemon: TestDaemon, words: string): Promise<number> => {
   const { stdout } = await daemon.world.run('ps', ['-e', '-o', 'args=']);
   return stdout.split('\n').filter((line) => line.trim() === words).length;
@@ -163,6 +161,7 @@ const pull: Scenario<undefined> = {
 
 const crashing = <P>(title: string, scenario: Scenario<P>): void => {
   test(title, async (t) => {
+    t.timeout(180_000);
     await using daemon = await TestDaemon.start();
     await startRegistry(daemon.world);
     const steps = await crashAtEachStep(t, daemon, scenario);

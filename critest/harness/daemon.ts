@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, connect } from '../../api/client.ts';
 import { merged, type TomlDocument, toToml } from './config.ts';
 import { names, testImages } from './images.ts';
@@ -159,6 +160,7 @@ export class TestDaemon implements AsyncDisposable {
 
   async signal(name: 'TERM' | 'KILL' | 'STOP' | 'CONT'): Promise<void> {
     await this.world.sh(`kill -${name} ${this.#pid}`);
+    if (name === 'CONT') this.#process?.kill('SIGCONT'); // nsenter stops itself when its child is stopped
   }
 
   /** SIGTERM and the end of the process. */
@@ -181,8 +183,13 @@ export class TestDaemon implements AsyncDisposable {
   /** Boots it when it does not run. */
   async ensure(): Promise<void> {
     const child = this.#process;
-    const gone = child === undefined || child.exitCode !== null || child.signalCode !== null;
-    if (gone) await this.boot();
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) await this.boot();
+  }
+
+  /** Whether its process has ended; one that a signal is just ending gets a moment. */
+  async isGone(): Promise<boolean> {
+    if (this.#process === undefined) return true;
+    return Promise.race([this.ended().then(() => true), sleep(300, false)]);
   }
 
   /** Resolves when the daemon has stopped itself (SIGSTOP), or the signal is aborted. */

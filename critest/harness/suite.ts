@@ -36,7 +36,7 @@ export const suiteDaemon = (options: DaemonOptions & { readonly ignore?: RegExp 
 const reused = /files: . \.\/(root\/seccomp|ipam\/test\/last_reserved_ip)/;
 
 /** The first pod makes what stays for all: the bridge, parent cgroups. */
-const warmUp = async (daemon: TestDaemon): Promise<void> => {
+export const warmUp = async (daemon: TestDaemon): Promise<void> => {
   const pod = await runPod(daemon);
   await pod.output('true');
   await pod.remove();
