@@ -1,6 +1,7 @@
 import { chmodSync, constants, renameSync, rmSync, writeFileSync } from 'node:fs';
 import {
   chmod,
+  chown,
   link,
   lstat,
   mkdir,
@@ -115,6 +116,19 @@ export const makePrivateDirectory = async (path: string): Promise<void> => {
     throw new BerthError('failed-precondition', `${path}: not a directory of this user; Berth keeps its secrets there`);
   if ((info.mode & 0o777) !== 0o700) await step(`chmod ${stepName(path)}`, () => chmod(path, 0o700));
 };
+
+/** A new directory with this owner and mode, whatever the process's umask; its parents are made with 0700. */
+export const makeOwnedDirectory = (
+  path: string,
+  { mode, uid, gid }: { readonly mode: number; readonly uid: number; readonly gid: number },
+): Promise<void> =>
+  step(`mkdir ${stepName(path)}`, async () => {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await mkdir(path, { mode: 0o700 });
+    // owner first: a change of it clears setuid and setgid
+    if (uid !== 0 || gid !== 0) await chown(path, uid, gid);
+    await chmod(path, mode);
+  });
 
 /** Removes a file or a whole tree; no error when it is not there. Never follows links. */
 export const removeTree = (path: string): Promise<void> =>

@@ -4,7 +4,7 @@ import { readLimited } from '../base/files.ts';
 import { cancelled, SharedFlights } from './flights.ts';
 import { holdKey } from './holds.ts';
 import { importImage } from './import.ts';
-import { lowerPath } from './layers/fixups.ts';
+import { lowerPath, rootOf } from './layers/fixups.ts';
 import { Gate } from './layers/gate.ts';
 import { Limit } from './limit.ts';
 import { Paths } from './paths.ts';
@@ -19,6 +19,7 @@ import { Transport } from './registry/transport.ts';
 import { collectGarbage, openStore } from './store.ts';
 import type {
   Helper,
+  ImageMounts,
   ImageRecord,
   ImageSettings,
   ImageUsage,
@@ -129,15 +130,16 @@ export class Images implements AsyncDisposable {
     await this.collect();
   }
 
-  /** The lower directories for a container, topmost first. From here on they stay until `release`. */
-  async mounts(imageId: string, containerId: string): Promise<{ readonly lowers: readonly string[] }> {
+  /** What a container's root file system is made of. The directories stay until `release`. */
+  async mounts(imageId: string, containerId: string): Promise<ImageMounts> {
     checkContainer(containerId);
     const { store } = this.#tools;
     const image = store.catalog.image(imageId);
     if (image === undefined) throw notFound(`mount image ${imageId}: there is no such image; pull it again`);
     using _hold = store.holds.take(holdKey('image', image.id));
     await store.catalog.addLease({ container: containerId, image: image.id });
-    return { lowers: image.lowers.toReversed().map((lower) => lowerPath(store, lower)) };
+    const lowers = image.lowers.toReversed().map((lower) => lowerPath(store, lower));
+    return { lowers, root: rootOf(store, image.lowers) };
   }
 
   /** Ends the container's lease; its image goes when it has no name left. No error when there is no lease. */

@@ -109,6 +109,13 @@ export interface ImageRecord {
   readonly pinned: boolean;
 }
 
+export interface ImageMounts {
+  /** Absolute paths, topmost first. */
+  readonly lowers: readonly string[];
+  /** What `/` has in the merged tree; overlayfs takes it from the upper directory, whose owner has to set it. */
+  readonly root: { readonly mode: number; readonly uid: number; readonly gid: number };
+}
+
 export interface ImageUsage {
   readonly bytes: number;
   readonly inodes: number;

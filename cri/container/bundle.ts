@@ -1,5 +1,5 @@
 import type { ContainerConfig, LinuxContainerUser } from '../../api/generated/types.ts';
-import { makeDirectory, removeTree, writeVolatile } from '../../base/files.ts';
+import { makeDirectory, makeOwnedDirectory, removeTree, writeVolatile } from '../../base/files.ts';
 import type { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
 import { compilePlan } from '../../shim/compile.ts';
@@ -35,10 +35,10 @@ export const makeBundle = async (runtime: Runtime, input: Input, rollback: Rollb
   const paths = containerPaths(runtime.config, input.id);
   const bpf = await filterOf(runtime, container.spec);
   rollback.add('image', () => runtime.images.release(input.id));
-  const { lowers } = await runtime.images.mounts(input.image.id, input.id);
+  const { lowers, root } = await runtime.images.mounts(input.image.id, input.id);
   rollback.add('layer', () => removeTree(paths.layer));
   rollback.add('bundle', () => removeTree(paths.bundle));
-  await Promise.all([makeDirectory(paths.upper, 0o755), makeDirectory(paths.work), makeDirectory(paths.bundle)]);
+  await Promise.all([makeOwnedDirectory(paths.upper, root), makeDirectory(paths.work), makeDirectory(paths.bundle)]);
   const cgroup = await containerCgroup(
     runtime.cgroups,
     container.spec.linux.cgroupsPath,

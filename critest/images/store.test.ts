@@ -91,6 +91,62 @@ test('lowers come topmost first', async (t) => {
   t.deepEqual(await Promise.all(lowers.map((lower) => readdir(lower))), [['upper'], ['base']]);
 });
 
+const rooted = (mode: number, uid: number, gid: number) => layer([{ name: './', type: 'directory', mode, uid, gid }]);
+const hiding = layer([{ name: '.wh..wh..opq' }, { name: 'new/', type: 'directory' }]);
+const low = rooted(0o1711, 3, 4);
+
+test('the root of an image has the attributes of the topmost layer that has an entry for it', async (t) => {
+  await using at = await setUp();
+  at.registry.add('low', image([low, base], {}));
+  at.registry.add('both', image([low, base, rooted(0o700, 5, 6), upper], {}));
+  const rootOf = async (tag: string) =>
+    (await at.world.images.mounts(await pull(at.world, at.registry, tag), container)).root;
+  t.deepEqual(await rootOf('low'), { mode: 0o1711, uid: 3, gid: 4 });
+  t.deepEqual(await rootOf('both'), { mode: 0o700, uid: 5, gid: 6 });
+  t.deepEqual(await rootOf('1'), { mode: 0o755, uid: 0, gid: 0 });
+});
+
+test('layers below one with an opaque root are not mounted', async (t) => {
+  await using at = await setUp();
+  at.registry.add('hiding', image([base, upper, hiding], {}));
+  at.registry.add('above', image([hiding, upper], {}));
+  const lowersOf = async (world: ImageWorld, id: string) =>
+    Promise.all((await world.images.mounts(id, container)).lowers.map((lower) => readdir(lower)));
+  const id = await pull(at.world, at.registry, 'hiding');
+  t.deepEqual(await lowersOf(at.world, id), [['new']]);
+  await using world = await at.world.reopen();
+  t.deepEqual(await lowersOf(world, id), [['new']]);
+  t.deepEqual(await lowersOf(world, await pull(world, at.registry, 'above')), [['upper'], ['new']]);
+});
+
+test('what a layer says of its root holds after a restart for an image that shares it', async (t) => {
+  await using at = await setUp();
+  at.registry.add('low', image([low], {}));
+  at.registry.add('shared', image([base, upper, low, hiding, base], {}));
+  await pull(at.world, at.registry, 'low');
+  await using world = await at.world.reopen();
+  const requests = at.registry.requests.length;
+  const mounts = await world.images.mounts(await pull(world, at.registry, 'low'), container);
+  t.deepEqual(mounts.root, { mode: 0o1711, uid: 3, gid: 4 });
+  t.false(at.registry.requests.slice(requests).some(({ path }) => path.endsWith(low.digest)));
+  // The layer that says it is hidden here.
+  const shared = await world.images.mounts(await pull(world, at.registry, 'shared'), container);
+  t.deepEqual(shared.root, { mode: 0o755, uid: 0, gid: 0 });
+  t.is(shared.lowers.length, 2);
+});
+
+test('a repeated pull does not fetch a layer anew that an opaque one hides', async (t) => {
+  await using at = await setUp();
+  at.registry.add('hiding', image([low, hiding], {}));
+  await pull(at.world, at.registry, 'hiding');
+  await at.world.images.collect();
+  const before = await at.world.content();
+  const requests = at.registry.requests.length;
+  await pull(at.world, at.registry, 'hiding');
+  t.false(at.registry.requests.slice(requests).some(({ path }) => path.includes('/blobs/')));
+  t.deepEqual(await at.world.content(), before);
+});
+
 test('garbage collection removes nothing that an image needs', async (t) => {
   await using at = await setUp();
   const before = await at.world.content();

@@ -374,3 +374,14 @@ test('a directory that the layer names replaces the link below it', async (t) =>
   ]);
   t.is(await layers.inMerged(chain, 'find l r | sort | xargs'), 'l l/sub l/sub/y r r/x');
 });
+
+test('overlayfs shows what lies below an opaque root, so such layers must be left out', async (t) => {
+  await using layers = await Layers.make();
+  const below = await layers.unpack([file('below')]);
+  const above = await layers.unpack([directory('d'), file('d/.wh..wh..opq'), file('d/above')]);
+  // The root of this lower has the mark, which overlayfs obeys in every directory but a root.
+  const marked = join(above.path, 'd');
+  t.true(hasXattr(marked, 'trusted.overlay.opaque', 'y'));
+  t.is(await layers.inMerged([marked, below.path], 'ls'), 'above\nbelow');
+  t.is(await layers.inMerged([marked], 'ls'), 'above');
+});

@@ -4,7 +4,7 @@ import { invalid } from '../../base/errors.ts';
 import { chainIds } from '../image-config.ts';
 import type { Helper } from '../types.ts';
 import { runHelper } from './helper.ts';
-import { parseReport } from './report.ts';
+import { parseReport, type RootAttributes } from './report.ts';
 import { treeSize } from './size.ts';
 import type { Trees } from './trees.ts';
 
@@ -31,10 +31,11 @@ export const stackLowers = async (
   signal: AbortSignal,
 ): Promise<readonly Lower[]> => {
   const chain = chainIds(diffIds);
-  const lowers: Lower[] = [];
+  let lowers: Lower[] = [];
   for (const [i, diffId] of diffIds.entries()) {
-    const below = [...lowers];
-    lowers.push({ kind: 'layer', digest: diffId });
+    // Overlayfs asks no root whether it is opaque: what such a layer hides must not be among the lowers.
+    const below = tools.layers.facts(diffId)?.isOpaque === true ? [] : lowers;
+    lowers = [...below, { kind: 'layer', digest: diffId }];
     const records = await tools.layers.records(diffId);
     if (records.length === 0) continue;
     const chainId = chain[i] ?? diffId;
@@ -48,6 +49,14 @@ export const stackLowers = async (
 const checkBottom = (diffId: Digest, records: Buffer): void => {
   const what = `layer ${diffId}`;
   if (parseReport(records, what).hardlinks > 0) throw invalid(`${what}: it has hard links to files that are not there`);
+};
+
+/** The root directory of the merged tree as the topmost layer with an entry for it has it. */
+export const rootOf = ({ layers }: Pick<FixupTools, 'layers'>, lowers: readonly Lower[]): RootAttributes => {
+  const said = lowers
+    .toReversed()
+    .map(({ kind, digest }) => (kind === 'layer' ? layers.facts(digest)?.root : undefined));
+  return said.find((root) => root !== undefined) ?? { mode: 0o755, uid: 0, gid: 0 };
 };
 
 export const lowerPath = ({ layers, fixups }: Pick<FixupTools, 'layers' | 'fixups'>, { kind, digest }: Lower): string =>

@@ -1,5 +1,12 @@
 import { BerthError } from '../../base/errors.ts';
 
+/** Owner and permission bits (at most 07777) of a root directory. */
+export interface RootAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** What the unpacker says about a layer. */
 export interface UnpackReport {
   /** Entries of the archive. */
@@ -8,6 +15,10 @@ export interface UnpackReport {
   readonly bytes: number;
   /** Links to files that the layer lacks. */
   readonly hardlinks: number;
+  /** Undefined where the layer has no entry for its root. */
+  readonly root: RootAttributes | undefined;
+  /** Whether nothing of the layers below shows. */
+  readonly isOpaque: boolean;
   /** The whole report where the layer invented parents or links to files it lacks, for `layer-fix`; else empty. */
   readonly records: Buffer;
 }
@@ -27,12 +38,14 @@ const fields: Readonly<Record<string, number>> = {
 export const parseReport = (report: Buffer | undefined, what: string): UnpackReport => {
   const words = (report ?? Buffer.alloc(0)).toString('latin1').split('\0');
   const counts = new Map<string, number>();
+  let root: RootAttributes | undefined;
   const seen = new Map<string, number>();
   for (let at = 0; at < words.length; ) {
     const keyword = words[at] ?? '';
     const width = fields[keyword];
     if (width === undefined || at + width >= words.length) break;
-    if (keyword === 'end') return summary(counts, seen, report);
+    if (keyword === 'end') return { ...summary(counts, seen, report), root };
+    if (keyword === 'root') root = readRoot(words.slice(at + 1, at + 1 + width), what);
     if (width === 1) counts.set(keyword, Number(words[at + 1]));
     seen.set(keyword, (seen.get(keyword) ?? 0) + 1);
     at += 1 + width;
@@ -40,17 +53,24 @@ export const parseReport = (report: Buffer | undefined, what: string): UnpackRep
   throw new BerthError('internal', `${what}: the unpacker's report is cut off or not understood`);
 };
 
+const readRoot = ([mode = '', uid = '', gid = '']: readonly string[], what: string): RootAttributes => {
+  if (!/^[0-7]{1,4}$/.test(mode) || ![uid, gid].every((id) => /^\d{1,10}$/.test(id)))
+    throw new BerthError('internal', `${what}: the unpacker's report is cut off or not understood`);
+  return { mode: Number.parseInt(mode, 8), uid: Number(uid), gid: Number(gid) };
+};
+
 const summary = (
   counts: ReadonlyMap<string, number>,
   seen: ReadonlyMap<string, number>,
   report: Buffer | undefined,
-): UnpackReport => {
+): Omit<UnpackReport, 'root'> => {
   const hardlinks = seen.get('hardlink') ?? 0;
   const needsFixup = hardlinks > 0 || seen.has('parent');
   return {
     entries: counts.get('entries') ?? 0,
     bytes: counts.get('bytes') ?? 0,
     hardlinks,
+    isOpaque: seen.has('opaque-root'),
     records: needsFixup && report !== undefined ? report : Buffer.alloc(0),
   };
 };

@@ -3,9 +3,10 @@ import { type Digest, digestParts, isDigest } from '../../base/digest.ts';
 import { messageOf } from '../../base/errors.ts';
 import { makeDirectory, moveInto, namesIn, readJson, readLimited, removeTree, writeAtomic } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
-import { isObject, sizeField } from '../json.ts';
+import { isObject, objectField, sizeField } from '../json.ts';
 import type { Paths } from '../paths.ts';
 import type { Log } from '../types.ts';
+import type { RootAttributes } from './report.ts';
 
 /** What a tree holds on disk. */
 export interface TreeSize {
@@ -13,16 +14,24 @@ export interface TreeSize {
   readonly inodes: number;
 }
 
+/** What is known of a tree without looking into it; every image that shares it needs to know. */
+export interface TreeFacts extends TreeSize {
+  /** Undefined where its layer has no entry for the root. */
+  readonly root?: RootAttributes | undefined;
+  /** Nothing of the layers below it shows. */
+  readonly isOpaque?: boolean;
+}
+
 export const recordsLimit = 16 << 20;
 
 /**
- * Unpacked trees, one directory a digest: `fs/` the tree, `tree.json` its size, `records` what a fix-up layer needs to
+ * Unpacked trees, one directory a digest: `fs/` the tree, `tree.json` its facts, `records` what a fix-up layer needs to
  * know. Layers are kept by DiffID and fix-up layers by ChainID. What there is, is known from memory.
  */
 export class Trees {
   readonly #directory: string;
   readonly #paths: Paths;
-  readonly #sizes = new Map<Digest, TreeSize>();
+  readonly #facts = new Map<Digest, TreeFacts>();
   readonly #locks = new KeyedLocks();
 
   private constructor(directory: string, paths: Paths) {
@@ -40,9 +49,7 @@ export class Trees {
 
   async #load(digest: Digest, log: Log): Promise<void> {
     try {
-      const size = await readJson(join(this.#path(digest), 'tree.json'));
-      if (!isObject(size)) throw new TypeError('tree.json is missing or not an object');
-      this.#sizes.set(digest, { bytes: sizeField(size, 'bytes', 'tree'), inodes: sizeField(size, 'inodes', 'tree') });
+      this.#facts.set(digest, readFacts(await readJson(join(this.#path(digest), 'tree.json'))));
     } catch (error) {
       log.warn({ path: this.#path(digest), error: messageOf(error) }, 'broken layer is removed');
       await this.remove(digest);
@@ -59,11 +66,16 @@ export class Trees {
   }
 
   has(digest: Digest): boolean {
-    return this.#sizes.has(digest);
+    return this.#facts.has(digest);
   }
 
-  entries(): IterableIterator<[Digest, TreeSize]> {
-    return this.#sizes.entries();
+  entries(): IterableIterator<[Digest, TreeFacts]> {
+    return this.#facts.entries();
+  }
+
+  /** Undefined when it is not there. */
+  facts(digest: Digest): TreeFacts | undefined {
+    return this.#facts.get(digest);
   }
 
   /** The records of the unpacker; empty when it had none. */
@@ -83,20 +95,20 @@ export class Trees {
   }
 
   /** Commits a scratch directory whose `fs` has been synced. */
-  add(digest: Digest, scratch: string, size: TreeSize, records: Buffer): Promise<void> {
+  add(digest: Digest, scratch: string, facts: TreeFacts, records: Buffer): Promise<void> {
     return this.#locks.run(digest, async () => {
       if (this.has(digest)) return;
       await removeTree(join(scratch, 'report'));
       if (records.length > 0) await writeAtomic(join(scratch, 'records'), records);
-      await writeAtomic(join(scratch, 'tree.json'), JSON.stringify({ version: 1, ...size }));
+      await writeAtomic(join(scratch, 'tree.json'), JSON.stringify({ version: 1, ...facts }));
       await moveInto(scratch, this.#path(digest));
-      this.#sizes.set(digest, size);
+      this.#facts.set(digest, facts);
     });
   }
 
   /** Forgets it at once; the tree is moved away whole before it is removed. */
   remove(digest: Digest): Promise<void> {
-    this.#sizes.delete(digest);
+    this.#facts.delete(digest);
     return this.#locks.run(digest, async () => {
       if (this.has(digest)) return;
       const gone = this.#paths.newTemporary('tree');
@@ -105,6 +117,16 @@ export class Trees {
     });
   }
 }
+
+const readFacts = (value: unknown): TreeFacts => {
+  if (!isObject(value)) throw new TypeError('tree.json is missing or not an object');
+  const size = { bytes: sizeField(value, 'bytes', 'tree'), inodes: sizeField(value, 'inodes', 'tree') };
+  const root = objectField(value, 'root', 'tree');
+  const isOpaque = value.isOpaque === true;
+  if (root === undefined) return { ...size, isOpaque };
+  const field = (name: keyof RootAttributes): number => sizeField(root, name, 'tree: root');
+  return { ...size, isOpaque, root: { mode: field('mode'), uid: field('uid'), gid: field('gid') } };
+};
 
 const discardTries = 50;
 

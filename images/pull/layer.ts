@@ -62,9 +62,9 @@ const unpackFrom = async (
   const tar = hashed(decompressed(checked, what), diffId, `${what} decompressed`);
   await using scratch = await tools.layers.scratch('layer');
   const name = `unpack ${what}`;
-  const { records } = await unpack(tools, { directory: scratch.path, tar, name, signal });
+  const { records, root, isOpaque } = await unpack(tools, { directory: scratch.path, tar, name, signal });
   const size = await treeSize(tools, `${scratch.path}/fs`, signal);
-  await tools.layers.add(diffId, scratch.path, size, records);
+  await tools.layers.add(diffId, scratch.path, { ...size, root, isOpaque }, records);
 };
 
 async function* observed(
