@@ -152,6 +152,12 @@ test('an unknown image or tag is NOT_FOUND, a bad reference INVALID_ARGUMENT, a 
   await fails(t, pull(''), 'invalid-argument', /image is empty/);
 });
 
+test('a pull for a runtime handler that is not known is refused', async (t) => {
+  const image = { image: names.busybox, runtime_handler: 'kata' };
+  await fails(t, client().PullImage({ image }), 'invalid-argument', /kata/);
+  await t.notThrowsAsync(client().PullImage({ image: { ...image, runtime_handler: 'berth' } }));
+});
+
 test('a client that gives up leaves nothing of its pull', async (t) => {
   const before = await daemon().snapshot();
   for (const after of [1, 5, 15, 40]) {

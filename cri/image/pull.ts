@@ -2,6 +2,7 @@ import type { AuthConfig, PullImageRequest, PullImageResponse } from '../../api/
 import { invalid } from '../../base/errors.ts';
 import type { RegistryAuth } from '../../images/index.ts';
 import type { Runtime } from '../runtime.ts';
+import { checkHandler } from '../runtime-handlers.ts';
 
 /** Fetches an image and answers with its id. Ends with the caller: another caller of the same image goes on. */
 export const pullImage = async (
@@ -11,6 +12,7 @@ export const pullImage = async (
 ): Promise<PullImageResponse> => {
   const name = request.image?.image ?? '';
   if (name === '') throw invalid('PullImage: image is empty');
+  checkHandler('PullImage', request.image?.runtime_handler ?? '');
   const image_ref = await runtime.images.pull(name, registryAuth(request.auth), { signal: call.signal });
   return { image_ref };
 };

@@ -7,6 +7,7 @@ import { newId } from '../../base/digest.ts';
 import { BerthError, invalid, messageOf, within } from '../../base/errors.ts';
 import { Rollback } from '../../base/rollback.ts';
 import { now, type Runtime } from '../runtime.ts';
+import { checkHandler } from '../runtime-handlers.ts';
 import { type SandboxSpec, sandboxSpec } from '../spec/sandbox.ts';
 import { type Sandbox, sandboxKey } from '../state/sandbox.ts';
 import { buildSandbox } from './build.ts';
@@ -22,8 +23,7 @@ export const runPodSandbox = async (
 ): Promise<RunPodSandboxResponse> => {
   const { config, runtime_handler: handler } = request;
   if (config === undefined) throw invalid('RunPodSandbox: config is missing');
-  if (!handlers.includes(handler))
-    throw invalid(`RunPodSandbox: runtime_handler ${JSON.stringify(handler)} is not known`);
+  checkHandler('RunPodSandbox', handler);
   const spec = sandboxSpec(config, runtime.host);
   const key = sandboxKey(config);
   const there = runtime.sandboxes.withKey(key);
@@ -31,9 +31,6 @@ export const runPodSandbox = async (
   const id = await runtime.creating.join(`pod sandbox ${key}`, () => make(runtime, config, spec, handler));
   return { pod_sandbox_id: id };
 };
-
-/** The default handler, with and without its name. */
-export const handlers: readonly string[] = ['', 'berth'];
 
 const sameSandbox = (there: Sandbox, config: PodSandboxConfig): string => {
   const same = encode('PodSandboxConfig', config).equals(encode('PodSandboxConfig', there.config));

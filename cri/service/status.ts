@@ -1,6 +1,6 @@
 import type { RuntimeCondition, StatusRequest, StatusResponse } from '../../api/generated/types.ts';
 import type { Runtime } from '../runtime.ts';
-import { handlers } from '../sandbox/run.ts';
+import { handlers } from '../runtime-handlers.ts';
 
 const noFeatures = { recursive_read_only_mounts: false, user_namespaces: false };
 
