@@ -231,7 +231,12 @@ test('an unknown image is NOT_FOUND, a bad reference INVALID_ARGUMENT', async (t
 test('a command that does not exist fails StartContainer, and the container has ended with a reason', async (t) => {
   const pod = await runPod(daemon());
   const container = await pod.create(['/does/not/exist']);
-  await fails(t, container.start(), 'invalid-argument', /\/does\/not\/exist: ENOENT/);
+  await fails(
+    t,
+    container.start(),
+    'invalid-argument',
+    new RegExp(`^container ${container.id}: start container: exec /does/not/exist: ENOENT$`),
+  );
   const status = await container.status();
   t.is(status.state, 'CONTAINER_EXITED');
   t.not(status.exit_code, 0);

@@ -47,5 +47,5 @@ const failed = async (runtime: Runtime, container: Container, error: unknown): P
     reason: 'StartError',
     message,
   });
-  throw within(`start container ${container.id}`, error);
+  throw within(`container ${container.id}`, error);
 };
