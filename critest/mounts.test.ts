@@ -24,6 +24,10 @@ test('a bind mount shows the host directory and writes go through', async (t) =>
   t.is(await readFile(`${host_path}/new`, 'utf8'), 'back\n');
 });
 
+test('the root is shown as an overlay of that name', async (t) => {
+  t.regex(await run('grep " / " /proc/mounts'), /^overlay \/ overlay rw,/);
+});
+
 test('a read-only mount cannot be written to', async (t) => {
   const host_path = await hostDirectory();
   const out = await run('echo x >/data/given || echo refused; cat /data/given', {

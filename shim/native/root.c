@@ -30,7 +30,7 @@ static bool fail_fs(int fs, struct err *e, const char *what, const char *object)
 }
 
 static const char *const fixed_options[][2] = {
-    {"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}, {"xino", "off"}};
+    {"source", "overlay"}, {"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}, {"xino", "off"}};
 
 // The kernel reads a backslash in these two as an escape; so does mount(2) with comma and colon.
 static bool escape(char *out, size_t size, const char *path, struct err *e) {
