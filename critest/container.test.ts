@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'ava';
 import { names } from './harness/images.ts';
 import { containerConfig, idle, runPod } from './harness/pods.ts';
@@ -289,4 +290,25 @@ test('the bundle holds the OCI runtime-spec that was run', async (t) => {
   const file = daemon().world.path('state/containers', container.id, 'config.json');
   const spec: unknown = JSON.parse(await readFile(file, 'utf8'));
   t.like(spec, { ociVersion: '1.2.0', process: { args: ['sh', '-c', idle] } });
+});
+
+const deepTree = `
+  p=$(for i in $(seq 1000); do printf d/; done)
+  for i in 1 2 3 4 5; do
+    mkdir -p /t/$i/$p && touch /t/$i/file || exit 1
+    [ $i = 1 ] || mv /t/$((i - 1)) /t/$i/$p || exit 1
+  done
+  cd /t && touch -- -rf ' ' "$(printf 'a\\nb')" "$(printf '\\377')" .berth-0 && ln -s / link && mkfifo pipe
+`;
+
+test('a container that made a tree of 5,000 levels and files with odd names is removed whole', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run(deepTree);
+  const { exit_code } = await container.exited(60);
+  t.is(exit_code, 0, await container.text());
+  const made = join(daemon().world.path('root/containers', container.id), 'upper/t');
+  t.deepEqual((await readdir(made, 'latin1')).sort(), [' ', '-rf', '.berth-0', '5', 'a\nb', 'link', 'pipe', '\xff']);
+  await container.remove();
+  await t.throwsAsync(readdir(made), { code: 'ENOENT' });
+  t.false((await readdir(daemon().world.path('root/containers'))).includes(container.id));
 });

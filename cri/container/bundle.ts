@@ -3,6 +3,7 @@ import { makeDirectory, makeOwnedDirectory, removeTree, writeVolatile } from '..
 import type { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
 import { compilePlan } from '../../shim/compile.ts';
+import { removeTreeByAgent } from '../../shim/tree.ts';
 import { containerCgroup } from '../cgroup/container.ts';
 import { cgroupParent } from '../cgroup/parent.ts';
 import { type HostDevice, hostDevices } from '../host.ts';
@@ -36,7 +37,7 @@ export const makeBundle = async (runtime: Runtime, input: Input, rollback: Rollb
   const bpf = await filterOf(runtime, container.spec);
   rollback.add('image', () => runtime.images.release(input.id));
   const { lowers, root } = await runtime.images.mounts(input.image.id, input.id);
-  rollback.add('layer', () => removeTree(paths.layer));
+  rollback.add('layer', () => removeTreeByAgent(runtime.agent, [paths.layer]));
   rollback.add('bundle', () => removeTree(paths.bundle));
   await Promise.all([makeOwnedDirectory(paths.upper, root), makeDirectory(paths.work), makeDirectory(paths.bundle)]);
   const cgroup = await containerCgroup(

@@ -1,5 +1,6 @@
 import type { RemoveContainerRequest } from '../../api/generated/types.ts';
 import { removeTree } from '../../base/files.ts';
+import { removeTreeByAgent } from '../../shim/tree.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { killContainer } from './stop.ts';
@@ -16,7 +17,11 @@ export const removeOne = (runtime: Runtime, container: Container): Promise<void>
     if (runtime.containers.find(container.id) === undefined) return;
     await killContainer(runtime, container);
     const { bundle, layer } = containerPaths(runtime.config, container.id);
-    await Promise.all([removeTree(bundle), removeTree(layer), runtime.images.release(container.id)]);
+    await Promise.all([
+      removeTree(bundle),
+      removeTreeByAgent(runtime.agent, [layer]),
+      runtime.images.release(container.id),
+    ]);
     await runtime.containerStore.remove(container.id);
     runtime.containers.delete(container);
   });

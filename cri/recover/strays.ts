@@ -5,6 +5,7 @@ import { namesIn, readJson, removeTree } from '../../base/files.ts';
 import { endCgroup } from '../../shim/cgroup.ts';
 import type { OciSpec } from '../../shim/oci.ts';
 import { removeNamespaces } from '../../shim/sandbox.ts';
+import { removeTreeByAgent } from '../../shim/tree.ts';
 import { cgroupDirectories } from '../container/cgroup.ts';
 import { containerPaths, type Runtime, sandboxPaths } from '../runtime.ts';
 
@@ -18,7 +19,8 @@ export const removeStrays = async (runtime: Runtime, sandboxIds: ReadonlySet<str
     namesIn(join(state, 'sandboxes')),
   ]);
   await Promise.all(bundles.filter(isStray).map((id) => removeBundle(runtime, id)));
-  await Promise.all(layers.filter(isStray).map((id) => removeTree(containerPaths(runtime.config, id).layer)));
+  const strayLayers = layers.filter(isStray).map((id) => containerPaths(runtime.config, id).layer);
+  await removeTreeByAgent(runtime.agent, strayLayers);
   await Promise.all(
     runtime.images
       .leases()
