@@ -23,6 +23,7 @@ export const recover = async (runtime: Runtime): Promise<void> => {
   await each(runtime, runtime.containers.values(), recoverContainer);
   await Promise.all([each(runtime, halfMade, undoSandbox), each(runtime, whole, recoverSandbox)]);
   await removeStrays(runtime, new Set(sandboxes.map(({ id }) => id)));
+  await runtime.images.collect();
   const milliseconds = Math.round(performance.now() - started);
   runtime.log.info(
     { sandboxes: whole.length, undone: halfMade.length, containers: containers.length, milliseconds },

@@ -3,7 +3,7 @@ import { messageOf, orMissing } from '../../base/errors.ts';
 import { removeTree } from '../../base/files.ts';
 import { type Runtime, sandboxPaths } from '../runtime.ts';
 import { setRecord } from '../sandbox/save.ts';
-import { releaseSandbox } from '../sandbox/stop.ts';
+import { releaseSandbox, stopSandbox } from '../sandbox/stop.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 
 /** A sandbox that was being made: nobody has its id, so it goes. What cannot be undone now is left for kubelet to remove. */
@@ -27,9 +27,7 @@ export const recoverSandbox = async (runtime: Runtime, sandbox: Sandbox): Promis
   const { state } = sandbox.record;
   if (state === 'stopped') return;
   if (state === 'ready' && (await isWhole(runtime, sandbox))) return;
-  if (state === 'ready') await setRecord(runtime, sandbox, { state: 'stopping' });
-  await releaseSandbox(runtime, sandbox);
-  await setRecord(runtime, sandbox, { state: 'stopped' });
+  await stopSandbox(runtime, sandbox);
 };
 
 const isWhole = async (runtime: Runtime, sandbox: Sandbox): Promise<boolean> => {
