@@ -1,6 +1,6 @@
 import test from 'ava';
 import { BerthError } from '../base/errors.ts';
-import { type BundleInput, compilePlan } from './compile.ts';
+import { type BundleInput, compilePlan, seccompMask } from './compile.ts';
 import { compileExec } from './compile-exec.ts';
 import type { KernelFeatures } from './features.ts';
 import type { OciMount, OciProcess, OciSpec } from './oci.ts';
@@ -278,4 +278,13 @@ test('an exec joins the container’s own namespaces, never pid or user', (t) =>
 test('an exec in a v2 cgroup is cloned into it', (t) => {
   const plan = compileExec(process, { namespaces: [], join: [], into: '/c/id' });
   t.is(text(one(t, plan, 'CLONE'), 1), '/c/id');
+});
+
+test('an exec loads its filter with the flags of the container’s', (t) => {
+  const flags = ['SECCOMP_FILTER_FLAG_LOG', 'SECCOMP_FILTER_FLAG_SPEC_ALLOW'];
+  const spec = specOf({}, { seccomp: { defaultAction: 'SCMP_ACT_ALLOW', flags, syscalls: [] } });
+  const bpf = Buffer.alloc(8);
+  const own = number(one(t, compile(spec, { bpf }), 'SECCOMP'), 0);
+  const plan = compileExec(process, { namespaces: [], join: [], bpf, seccompFlags: seccompMask(spec) });
+  t.deepEqual([own, number(one(t, plan, 'SECCOMP'), 0)], [6, 6]);
 });

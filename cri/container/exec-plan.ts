@@ -1,5 +1,6 @@
 import { BerthError } from '../../base/errors.ts';
 import { readJson } from '../../base/files.ts';
+import { seccompMask } from '../../shim/compile.ts';
 import { compileExec } from '../../shim/compile-exec.ts';
 import type { OciSpec } from '../../shim/oci.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
@@ -26,7 +27,7 @@ export const execPlan = async (runtime: Runtime, container: Container, command: 
       namespaces: spec.linux.namespaces,
       join: cgroup.join,
       ...(cgroup.into === undefined ? {} : { into: cgroup.into }),
-      ...(bpf === undefined ? {} : { bpf }),
+      ...(bpf === undefined ? {} : { bpf, seccompFlags: seccompMask(spec) }),
     },
   );
 };

@@ -112,6 +112,34 @@ static int show_terminal(void) {
   return 0;
 }
 
+// Prints the terminal's size when it has changed.
+static int show_resize(void) {
+  sigset_t set;
+  int signal;
+  sigemptyset(&set);
+  sigaddset(&set, SIGWINCH);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  dprintf(1, "ready\n");
+  return sigwait(&set, &signal) == 0 ? show_terminal() : 1;
+}
+
+// Leaves a daemon: no child of ours any more, in a session of its own, with the streams open and half a line written.
+static int daemonise(void) {
+  int ends[2];
+  char byte;
+  if (pipe(ends) < 0) return 1;
+  if (fork() == 0) {
+    setsid();
+    if (fork() > 0) _exit(0);
+    dprintf(1, "half a line");
+    close(ends[1]);
+    for (;;) pause();
+  }
+  close(ends[1]);
+  wait(NULL);
+  return read(ends[0], &byte, 1) == 0 ? 3 : 1;
+}
+
 static int show_cwd(void) {
   char path[4096];
   printf("%s\n", getcwd(path, sizeof path) == NULL ? strerror(errno) : path);
@@ -139,6 +167,8 @@ int main(int argc, char **argv) {
   if (strcmp(word, "ids") == 0) return show_ids();
   if (strcmp(word, "type") == 0) return show_type(value);
   if (strcmp(word, "terminal") == 0) return show_terminal();
+  if (strcmp(word, "resize") == 0) return show_resize();
+  if (strcmp(word, "daemonise") == 0) return daemonise();
   if (strcmp(word, "cwd") == 0) return show_cwd();
   return dprintf(2, "guest: unknown word %s\n", word), 64;
 }

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { dir } from 'tmp-promise';
 import { newId } from '../../base/digest.ts';
 import { Agent, type StartReport, type SuperviseOptions } from '../../shim/agent.ts';
-import { compilePlan } from '../../shim/compile.ts';
+import { compilePlan, seccompMask } from '../../shim/compile.ts';
 import { compileExec } from '../../shim/compile-exec.ts';
 import { type ExecOptions, type ExecResult, execSync } from '../../shim/exec.ts';
 import type { FeatureName } from '../../shim/features.ts';
@@ -66,6 +66,7 @@ export interface ContainerOptions {
   readonly readonlyRoot?: boolean;
   readonly bpf?: Uint8Array;
   readonly stdin?: boolean;
+  readonly stdinOnce?: boolean;
   readonly wait?: boolean;
 }
 
@@ -124,7 +125,7 @@ export class Room implements AsyncDisposable {
       log: { path: join(bundle, 'logs/0.log'), directory: join(bundle, 'logs') },
       stdin: options.stdin ?? false,
       wait: options.wait ?? false,
-      stdinOnce: false,
+      stdinOnce: options.stdinOnce ?? false,
       cgroup: {
         make: directories.map((directory) => ({ directory, version: 1 })),
         writes: [
@@ -139,7 +140,7 @@ export class Room implements AsyncDisposable {
       features: this.agent.features,
     });
     await writeFile(join(bundle, 'plan'), plan);
-    const container = new Container(this, bundle, spec, directories);
+    const container = new Container(this, bundle, spec, directories, options.bpf);
     this.#containers.push(container);
     return container;
   }
@@ -213,14 +214,16 @@ export class Container {
   readonly cgroups: readonly string[];
   readonly #room: Room;
   readonly #spec: OciSpec;
+  readonly #bpf: Uint8Array | undefined;
   #report: StartReport | undefined;
 
-  constructor(room: Room, bundle: string, spec: OciSpec, cgroups: readonly string[]) {
+  constructor(room: Room, bundle: string, spec: OciSpec, cgroups: readonly string[], bpf?: Uint8Array) {
     this.#room = room;
     this.bundle = bundle;
     this.cgroups = cgroups;
     this.log = join(bundle, 'logs/0.log');
     this.#spec = spec;
+    this.#bpf = bpf;
   }
 
   async start(options: SuperviseOptions = {}): Promise<StartReport> {
@@ -257,9 +260,10 @@ export class Container {
   }
 
   execPlan(args: readonly string[], changes: Partial<OciProcess> = {}): Buffer {
-    return compileExec(processOf(args, changes), {
+    return compileExec(processOf(args, { ...this.#spec.process, terminal: false, ...changes, args }), {
       namespaces: this.#spec.linux.namespaces,
       join: this.cgroups.map((directory) => `${directory}/tasks`),
+      ...(this.#bpf === undefined ? {} : { bpf: this.#bpf, seccompFlags: seccompMask(this.#spec) }),
     });
   }
 

@@ -137,11 +137,36 @@ test('an exec gets a terminal of its container’s devpts, and it can be resized
   await using room = await Room.make();
   const container = await room.start(['guest', 'wait']);
   const client = await Client.open(container.bundle);
-  const plan = container.execPlan(['guest', 'terminal'], { terminal: true });
+  const plan = container.execPlan(['guest', 'resize'], { terminal: true });
   client.socket.sendFields(Frame.EXEC, 1, ExecFlag.TTY | all, plan);
+  await until('the exec waits for a new size', () => client.output() === 'ready\r\n');
+  client.socket.sendFields(Frame.RESIZE, 1, 40, 120);
   await client.came(Frame.EXIT);
-  t.is(client.output(), 'terminal 0 0 other\r\n');
+  t.is(client.output(), 'ready\r\nterminal 40 120 other\r\n');
   client.socket.close();
+});
+
+test('with stdin once the first client’s end is the end of stdin, else the next one goes on', async (t) => {
+  await using room = await Room.make();
+  for (const stdinOnce of [true, false]) {
+    const container = await room.start(['guest', 'cat'], { stdin: true, stdinOnce });
+    const client = await Client.open(container.bundle);
+    client.socket.sendFields(Frame.ATTACH, 1, all);
+    client.socket.send(Frame.STDIN, 1, Buffer.from('first\n'));
+    await until('the echo', () => client.output() === 'first\n');
+    client.socket.close();
+    if (stdinOnce) {
+      t.is((await container.ended()).code, 0);
+      t.deepEqual(await container.lines(), ['stdout F first']);
+      continue;
+    }
+    const next = await Client.open(container.bundle);
+    next.socket.sendFields(Frame.ATTACH, 1, all);
+    next.socket.send(Frame.STDIN, 1, Buffer.from('second\n'));
+    await until('the echo', () => next.output() === 'second\n');
+    next.socket.close();
+    t.is((await container.with((supervisor) => supervisor.state())).state, 'running');
+  }
 });
 
 test('a container with a terminal has it as its console', async (t) => {
