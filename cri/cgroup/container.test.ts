@@ -162,7 +162,7 @@ test('a parent is absolute, clean and not the root, and not systemd’s', (t) =>
 });
 
 test('a path that does not end in a container id is refused', async (t) => {
-  await t.throwsAsync(containerCgroup(v2, '/berth/../x', nothing), { code: 'invalid-argument' });
-  const { into } = await containerCgroup(v2, `/berth//${'a'.repeat(64)}`, nothing);
+  t.throws(() => containerCgroup(v2, '/berth/../x', nothing), { code: 'invalid-argument' });
+  const { into } = containerCgroup(v2, `/berth//${'a'.repeat(64)}`, nothing);
   t.is(into, `/cg/berth/${'a'.repeat(64)}`);
 });

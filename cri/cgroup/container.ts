@@ -59,13 +59,9 @@ const onV2 = (
 };
 
 /** The same for `path` as it is in the OCI spec's `cgroupsPath`, checked; reads what v1's cpusets have today. */
-export const containerCgroup = async (
-  mode: CgroupMode,
-  path: string,
-  resources: OciResources,
-): Promise<ContainerCgroup> => {
+export const containerCgroup = (mode: CgroupMode, path: string, resources: OciResources): ContainerCgroup => {
   const id = basename(path);
   if (!isId(id)) throw invalid(`cgroup: ${JSON.stringify(id.slice(0, 80))} is not a container id`);
   const parent = cgroupParent(dirname(path), '');
-  return cgroupFor(mode, `${parent}/${id}`, resources, await readCpusets(mode, parent));
+  return cgroupFor(mode, `${parent}/${id}`, resources, readCpusets(mode, parent));
 };

@@ -42,7 +42,7 @@ test('this machine’s kernel takes every write in the order given, and a proces
     cpuset_cpus: '0',
   };
   const resources = containerResources(request, rules, { pids: 77 });
-  const cgroup = await containerCgroup(mode, `/berth-test-${newId().slice(0, 12)}/${newId()}`, resources);
+  const cgroup = containerCgroup(mode, `/berth-test-${newId().slice(0, 12)}/${newId()}`, resources);
   t.teardown(() => remove(cgroup));
   apply(cgroup);
   const places = (await joined(cgroup)).split('\n').filter((line) => line.includes('/berth-test-'));

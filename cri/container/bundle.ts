@@ -31,7 +31,7 @@ interface Input {
 
 /** The container's directories, its config.json and its compiled plan; the image's layers are held for it. */
 export const makeBundle = async (runtime: Runtime, input: Input, rollback: Rollback): Promise<Bundle> => {
-  const container = withProfile(await specOf(runtime, input));
+  const container = await withProfile(runtime, await specOf(runtime, input));
   for (const notice of container.notices) runtime.log.warn({ container: input.id }, notice);
   const paths = containerPaths(runtime.config, input.id);
   const bpf = await filterOf(runtime, container.spec);
@@ -40,11 +40,7 @@ export const makeBundle = async (runtime: Runtime, input: Input, rollback: Rollb
   rollback.add('layer', () => removeTreeByAgent(runtime.agent, [paths.layer]));
   rollback.add('bundle', () => removeTree(paths.bundle));
   await Promise.all([makeOwnedDirectory(paths.upper, root), makeDirectory(paths.work), makeDirectory(paths.bundle)]);
-  const cgroup = await containerCgroup(
-    runtime.cgroups,
-    container.spec.linux.cgroupsPath,
-    container.spec.linux.resources,
-  );
+  const cgroup = containerCgroup(runtime.cgroups, container.spec.linux.cgroupsPath, container.spec.linux.resources);
   const plan = compilePlan({
     spec: container.spec,
     root: { lowers, upper: paths.upper, work: paths.work, volatile: true },

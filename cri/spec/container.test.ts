@@ -127,7 +127,7 @@ for (const [name, config] of [
 ] as const)
   test(`the compiler of shim/ understands the spec of a ${name} container`, async (t) => {
     const { spec } = make(config);
-    const cgroup = await containerCgroup(await detect(), spec.linux.cgroupsPath, spec.linux.resources);
+    const cgroup = containerCgroup(await detect(), spec.linux.cgroupsPath, spec.linux.resources);
     const root = { lowers: ['/l'], upper: '/u', work: '/w', volatile: true };
     const plan = compilePlan({ spec, root, cgroup, stdin: false, stdinOnce: false, features: featuresOf(0) });
     t.is(plan.toString('latin1', 0, 4), 'BPLN');
