@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import type { Input, LinuxContainerSecurityContext } from '../api/generated/types.ts';
@@ -135,6 +135,31 @@ test('the runtime default seccomp profile refuses what is dangerous, and answers
 test('a missing seccomp message means unconfined, and so does Unconfined', async (t) => {
   t.is(fields(await output(status)).Seccomp, '0');
   t.is(fields(await output(status, { seccomp: { profile_type: 'Unconfined' } })).Seccomp, '0');
+});
+
+const localhost = (localhost_ref: string): Security => ({ seccomp: { profile_type: 'Localhost', localhost_ref } });
+
+test('a localhost profile holds in the container and in its execs', async (t) => {
+  const path = daemon().world.path('logs', 'no-chmod.json');
+  const syscalls = [{ names: ['chmod', 'fchmod', 'fchmodat', 'fchmodat2'], action: 'SCMP_ACT_ERRNO', errnoRet: 13 }];
+  await writeFile(path, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls }));
+  const script = `chmod 700 /tmp 2>&1; grep Seccomp: /proc/self/status`;
+  const container = await (await runPod(daemon())).run(`${script}; ${idle}`, {
+    linux: { security_context: localhost(path) },
+  });
+  const { stdout } = await container.exec(script);
+  t.regex(stdout, /Permission denied\nSeccomp:\t2\n$/);
+  t.is(await container.text(), stdout);
+});
+
+test('a localhost profile that is not there or not one is refused, and names its path', async (t) => {
+  const path = daemon().world.path('logs', 'broken.json');
+  await writeFile(path, '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["chmod"],"action":"SCMP_ACT_NONE"}]}');
+  const pod = await runPod(daemon());
+  const create = (ref: string) => pod.create('true', { linux: { security_context: localhost(ref) } });
+  await fails(t, create('/does/not/exist.json'), 'invalid-argument', /\/does\/not\/exist\.json: there is no such file/);
+  await fails(t, create(path), 'invalid-argument', /SCMP_ACT_NONE/);
+  await fails(t, create('relative.json'), 'invalid-argument', /relative\.json/);
 });
 
 test('the default profile lets a container with the capability do what it is for', async (t) => {

@@ -1,24 +1,25 @@
 import { dirname, join } from 'node:path';
-import { BerthError, within } from '../../base/errors.ts';
+import { within } from '../../base/errors.ts';
 import type { OciSeccomp, OciSpec } from '../../shim/oci.ts';
 import { shimProgram } from '../../shim/program.ts';
 import type { Runtime } from '../runtime.ts';
 import { compileSeccomp } from '../security/seccomp.ts';
 import { defaultSeccomp } from '../security/seccomp-default.ts';
+import { readSeccompProfile } from '../security/seccomp-profile.ts';
 import type { ContainerSpec } from '../spec/container.ts';
 
 /** The spec with the profile that the request chose: whoever reads config.json sees what holds. */
-export const withProfile = (container: ContainerSpec): ContainerSpec => {
-  const profile = profileOf(container);
+export const withProfile = async (runtime: Runtime, container: ContainerSpec): Promise<ContainerSpec> => {
+  const profile = await profileOf(runtime, container);
   if (profile === undefined) return container;
   const { spec } = container;
   return { ...container, spec: { ...spec, linux: { ...spec.linux, seccomp: profile } } };
 };
 
-const profileOf = ({ seccomp, spec }: ContainerSpec): OciSeccomp | undefined => {
+const profileOf = async ({ config }: Runtime, { seccomp, spec }: ContainerSpec): Promise<OciSeccomp | undefined> => {
   if (seccomp.kind === 'unconfined') return undefined;
-  if (seccomp.kind === 'localhost')
-    throw new BerthError('unimplemented', `seccomp: localhost profile ${seccomp.path}: not served by this version`);
+  if (seccomp.kind === 'localhost') return readSeccompProfile(seccomp.path);
+  if (config.seccomp.default !== 'builtin') return readSeccompProfile(config.seccomp.default);
   return runtimeDefault(spec.process.capabilities.bounding);
 };
 
