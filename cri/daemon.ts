@@ -103,7 +103,11 @@ const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log):
     helper: agent,
     program: SELF,
     registry: { plainHttp: registry.plain_http, stallSeconds: registry.stall_seconds },
-    images: { keepBlobs: images.keep_blobs, parallelLayers: images.parallel_layers },
+    images: {
+      keepBlobs: images.keep_blobs,
+      parallelLayers: images.parallel_layers,
+      layerLimit: { bytes: images.max_layer_size, expansion: images.max_layer_expansion },
+    },
     log,
   });
 

@@ -74,7 +74,16 @@ export class Images implements AsyncDisposable {
     const cpuinfo = (await readLimited('/proc/cpuinfo', cpuinfoLimit))?.toString('latin1') ?? '';
     const limit = new Limit(images.parallelLayers);
     const layerFlights = new SharedFlights<void, Progress>();
-    const tools = { helper, program, gate, store, keepBlobs: images.keepBlobs, limit, layerFlights };
+    const tools = {
+      helper,
+      program,
+      gate,
+      store,
+      keepBlobs: images.keepBlobs,
+      layerLimit: images.layerLimit,
+      limit,
+      layerFlights,
+    };
     return new Images(options, tools, hostPlatforms(cpuinfo));
   }
 

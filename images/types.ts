@@ -51,6 +51,13 @@ export interface ImageSettings {
   readonly keepBlobs: boolean;
   /** How many layers are fetched and unpacked at once, over all pulls. */
   readonly parallelLayers: number;
+  readonly layerLimit: LayerLimit;
+}
+
+/** What a layer may unpack to: `bytes` at most, and `expansion` times its compressed size beyond the first GiB. */
+export interface LayerLimit {
+  readonly bytes: number;
+  readonly expansion: number;
 }
 
 export interface Platform {

@@ -38,7 +38,12 @@ const expected: Config = {
     embedded_bridge: 'berth0',
   },
   registry: { plain_http: [], stall_seconds: 60 },
-  images: { keep_blobs: true, parallel_layers: 8 },
+  images: {
+    keep_blobs: true,
+    parallel_layers: 8,
+    max_layer_size: 68_719_476_736,
+    max_layer_expansion: 200,
+  },
   limits: { nofile_soft: 1024, nofile_hard: 524_288, pids: 0 },
   seccomp: { default: 'builtin' },
   exec: { output_limit: 16 << 20 },

@@ -17,7 +17,13 @@ export interface Config {
     readonly embedded_bridge: string;
   };
   readonly registry: { readonly plain_http: readonly string[]; readonly stall_seconds: number };
-  readonly images: { readonly keep_blobs: boolean; readonly parallel_layers: number };
+  readonly images: {
+    readonly keep_blobs: boolean;
+    readonly parallel_layers: number;
+    /** Bytes. */
+    readonly max_layer_size: number;
+    readonly max_layer_expansion: number;
+  };
   /** `pids` 0 means no limit. */
   readonly limits: { readonly nofile_soft: number; readonly nofile_hard: number; readonly pids: number };
   /** "builtin" or an absolute path. */

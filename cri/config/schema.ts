@@ -143,6 +143,28 @@ export const keys: readonly Key[] = [
     comment: ['Layers that are fetched and unpacked at the same time, over all pulls.'],
   },
   {
+    name: 'images.max_layer_size',
+    type: 'size',
+    default: 68_719_476_736,
+    least: 1_048_576,
+    most: 8_796_093_022_208,
+    comment: [
+      'A layer that unpacks to more is refused, so that no image fills the disk. Bytes, or text such as "64GiB".',
+    ],
+  },
+  {
+    name: 'images.max_layer_expansion',
+    type: 'integer',
+    unit: 'times',
+    default: 200,
+    least: 1,
+    most: 1_000_000,
+    comment: [
+      'A layer that unpacks to more than so many times its compressed size, and to more than 1 GiB, is refused as a',
+      'decompression bomb. Usual layers expand two to five times.',
+    ],
+  },
+  {
     name: 'limits.nofile_soft',
     type: 'integer',
     unit: 'open files',

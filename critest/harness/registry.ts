@@ -7,12 +7,22 @@ import type { World } from './world.ts';
 /** htpasswd's line for the user `berth` with the password `secret`. */
 const account = 'berth:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a';
 
-const configuration = (storage: string, address: string, passwords: string | undefined): string => `version: 0.1
+interface Certificate {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+const configuration = (
+  storage: string,
+  address: string,
+  passwords: string | undefined,
+  tls: Certificate | undefined,
+): string => `version: 0.1
 log: { level: warn }
 storage:
   filesystem: { rootdirectory: ${storage} }
   maintenance: { readonly: { enabled: true } }
-http: { addr: ${address} }
+http: { addr: ${address}${tls === undefined ? '' : `, tls: { certificate: ${tls.certificate}, key: ${tls.key} }`} }
 ${passwords === undefined ? '' : `auth: { htpasswd: { realm: test, path: ${passwords} } }\n`}`;
 
 const listens = async (world: World, address: string): Promise<boolean> => {
@@ -23,11 +33,17 @@ const listens = async (world: World, address: string): Promise<boolean> => {
 
 /**
  * Debian's docker-registry in the world, on its loopback, with the images of images.ts. `password`: only user `berth`
- * with the password `secret` may pull. `storage`: serves what `writeRegistry` made there instead.
+ * with the password `secret` may pull. `storage`: serves what `writeRegistry` made there instead. `tls`: paths of a
+ * certificate chain and its key.
  */
 export const startRegistry = async (
   world: World,
-  options: { readonly address?: string; readonly password?: boolean; readonly storage?: string } = {},
+  options: {
+    readonly address?: string;
+    readonly password?: boolean;
+    readonly storage?: string;
+    readonly tls?: Certificate;
+  } = {},
 ): Promise<void> => {
   const { address = registryHost, password = false } = options;
   const storage = options.storage ?? join(await testImages(), 'registry');
@@ -35,7 +51,7 @@ export const startRegistry = async (
   const passwords = world.path(`registry-${name}.htpasswd`);
   const file = world.path(`registry-${name}.yml`);
   if (password) await writeFile(passwords, `${account}\n`);
-  await writeFile(file, configuration(storage, address, password ? passwords : undefined));
+  await writeFile(file, configuration(storage, address, password ? passwords : undefined, options.tls));
   const child = world.spawn('docker-registry', ['serve', file], { stdio: 'ignore' });
   await until(`the registry at ${address} listens`, () => {
     if (child.exitCode !== null) throw new Error(`docker-registry ended with status ${child.exitCode}`);

@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http';
-import { gzipSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 import { type Digest, sha256 } from '../../base/digest.ts';
-import { BerthError, type ErrorCode } from '../../base/errors.ts';
+import { BerthError, codeOf, type ErrorCode } from '../../base/errors.ts';
 import { type Image, image, type Layer, layer, mediaTypes } from '../harness/image.ts';
+import { tar } from '../harness/tar.ts';
 import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from './registry.ts';
-import { openWorld } from './world.ts';
+import { openWorld, testSettings } from './world.ts';
 
 const content = Buffer.alloc(300_000, 'some text that compresses, and a number: ');
 for (let i = 0; i < content.length; i += 97) content[i] = (i * 31) % 251;
@@ -15,6 +16,7 @@ const small = layer([
 ]);
 const good = image([small], { Cmd: ['sh'] });
 
+const never = new AbortController().signal;
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
 /** Pulls `app:1` and expects an error, a store with nothing new, and no wait without bounds. */
@@ -325,3 +327,24 @@ test('a layer of 100,000 entries is unpacked within half a minute', async (t) =>
   t.true(performance.now() - begun < 30_000);
   t.is(world.images.resolve(id)?.layers.length, 1);
 });
+
+for (const [name, compress] of [
+  ['gzip', gzipSync],
+  ['zstd', zstdCompressSync],
+] as const)
+  test(`a ${name} bomb: the layer is refused before it fills the disk`, async (t) => {
+    await using registry = await startTestRegistry();
+    await using world = await openWorld({
+      images: { ...testSettings, layerLimit: { bytes: 1 << 20, expansion: 200 } },
+    });
+    const plain = tar([{ name: 'zeros', data: Buffer.alloc(64 << 20) }]);
+    const blob = compress(plain);
+    registry.add('1', image([{ diffId: sha256(plain), digest: sha256(blob), blob }], {}));
+    const error = await t.throwsAsync(world.images.pull(`${registry.host}/app:1`, undefined, { signal: never }), {
+      message: /unpacks to more than 1048576 bytes; .*max_layer_size/,
+    });
+    t.is(codeOf(error), 'resource-exhausted');
+    t.deepEqual(await world.content(), []);
+    registry.add('2', good);
+    t.is(await world.images.pull(`${registry.host}/app:2`, undefined, { signal: never }), good.id);
+  });

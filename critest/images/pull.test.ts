@@ -9,7 +9,7 @@ import type { BerthError, ErrorCode } from '../../base/errors.ts';
 import { image, layer, mediaTypes } from '../harness/image.ts';
 import { tar } from '../harness/tar.ts';
 import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from './registry.ts';
-import { type ImageWorld, openWorld } from './world.ts';
+import { type ImageWorld, openWorld, testSettings } from './world.ts';
 
 const content = createHash('shake256', { outputLength: 200_000 }).update('seed').digest();
 const base = layer([
@@ -348,7 +348,7 @@ test('the best platform of an index is chosen, attestations and nested indexes p
 
 test('with keep_blobs off no compressed layer stays', async (t) => {
   await using registry = await startTestRegistry();
-  await using world = await openWorld({ images: { keepBlobs: false, parallelLayers: 2 } });
+  await using world = await openWorld({ images: { ...testSettings, keepBlobs: false } });
   registry.add('1', one);
   await pull(world, registry);
   const blobs = (await world.content()).filter((path) => path.startsWith('blobs/'));

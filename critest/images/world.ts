@@ -3,7 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { dir } from 'tmp-promise';
 import { Images, type ImagesOptions } from '../../images/index.ts';
-import type { Helper, HelperRequest, HelperResult, Log } from '../../images/types.ts';
+import type { Helper, HelperRequest, HelperResult, ImageSettings, Log } from '../../images/types.ts';
 import { sourceTree } from '../harness/tree.ts';
 
 /** The helper as the agent would run it, without the agent: the images room knows no other way to start it. */
@@ -42,6 +42,12 @@ export interface ImageWorld extends AsyncDisposable {
 
 const areas = ['blobs/sha256', 'blobs/sha512', 'layers', 'fixups', 'images', 'names', 'leases', 'tmp'];
 
+export const testSettings: ImageSettings = {
+  keepBlobs: true,
+  parallelLayers: 4,
+  layerLimit: { bytes: 2 ** 33, expansion: 200 },
+};
+
 export const openWorld = async (options: Partial<ImagesOptions> = {}): Promise<ImageWorld> => {
   const { path } = await dir({ prefix: 'bt-images-', unsafeCleanup: true });
   try {
@@ -61,7 +67,7 @@ const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<Im
     helper,
     program: join(sourceTree, 'build/shim/native/berth-shim'),
     registry: { plainHttp: ['127.0.0.1'], stallSeconds: 0.3 },
-    images: { keepBlobs: true, parallelLayers: 4 },
+    images: testSettings,
     retries: { tries: 3, pauseMs: 5, longestMs: 1500 },
     log,
     ...options,

@@ -3,17 +3,20 @@ import { codeOf, errnoOf } from '../../base/errors.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import { hashed, verified } from '../blobs/verify.ts';
 import type { BlobWriter } from '../blobs/writer.ts';
+import { bounded } from '../layers/bound.ts';
 import { decompressed } from '../layers/decompress.ts';
 import { treeSize } from '../layers/size.ts';
 import type { Trees } from '../layers/trees.ts';
 import { type UnpackTools, unpack } from '../layers/unpack.ts';
 import type { Descriptor } from '../manifest.ts';
 import type { Source } from '../source.ts';
+import type { LayerLimit } from '../types.ts';
 
 export interface LayerTools extends UnpackTools {
   readonly blobs: BlobStore;
   readonly layers: Trees;
   readonly keepBlobs: boolean;
+  readonly layerLimit: LayerLimit;
 }
 
 export interface LayerJob {
@@ -59,7 +62,8 @@ const unpackFrom = async (
   const { descriptor, diffId, signal } = job;
   const what = `layer ${descriptor.digest}`;
   const checked = verified(observed(chunks, job, writer), descriptor, what);
-  const tar = hashed(decompressed(checked, what), diffId, `${what} decompressed`);
+  const plain = bounded(decompressed(checked, what), descriptor.size, tools.layerLimit, what);
+  const tar = hashed(plain, diffId, `${what} decompressed`);
   await using scratch = await tools.layers.scratch('layer');
   const name = `unpack ${what}`;
   const { records, root, isOpaque } = await unpack(tools, { directory: scratch.path, tar, name, signal });

@@ -13,7 +13,7 @@ import type { StoredImage } from '../records/stored.ts';
 import { nameOf, type Reference } from '../reference.ts';
 import type { Document, Source } from '../source.ts';
 import type { ImageStore } from '../store.ts';
-import type { ImageLayer, Platform, Progress } from '../types.ts';
+import type { ImageLayer, LayerLimit, Platform, Progress } from '../types.ts';
 import { type Choice, chooseImage } from './choose.ts';
 import { fetchDocument, fetchManifest } from './fetch.ts';
 import { obtainLayer } from './layer.ts';
@@ -21,6 +21,7 @@ import { obtainLayer } from './layer.ts';
 export interface PullTools extends UnpackTools {
   readonly store: ImageStore;
   readonly keepBlobs: boolean;
+  readonly layerLimit: LayerLimit;
   readonly limit: Limit;
   readonly layerFlights: SharedFlights<void, Progress>;
 }

@@ -3,6 +3,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { BerthError, errnoOf, messageOf } from '../../base/errors.ts';
 import type { RegistrySettings } from '../types.ts';
 import { temporary } from './temporary.ts';
+import { Trust } from './trust.ts';
 
 export interface Message {
   readonly method?: 'GET' | 'POST';
@@ -27,6 +28,7 @@ export class Transport implements Disposable {
   readonly #settings: RegistrySettings;
   readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 32, maxFreeSockets: 8 });
   readonly #https = new HttpsAgent({ keepAlive: true, maxSockets: 32, maxFreeSockets: 8 });
+  readonly #trust = new Trust();
 
   #isClosed = false;
 
@@ -61,19 +63,22 @@ export class Transport implements Disposable {
     };
   }
 
-  #exchange(url: URL, message: Message): Promise<IncomingMessage> {
+  async #exchange(url: URL, message: Message): Promise<IncomingMessage> {
+    const secureContext = url.protocol === 'https:' ? await this.#trust.context() : undefined;
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const { method = 'GET', headers, signal, body } = message;
-    const isSecure = url.protocol === 'https:';
-    const send = isSecure ? httpsRequest : httpRequest;
-    const request = send(url, { method, headers, signal, agent: isSecure ? this.#https : this.#http });
+    const secure = { method, headers, signal, agent: this.#https, secureContext };
+    const request =
+      secureContext === undefined
+        ? httpRequest(url, { method, headers, signal, agent: this.#http })
+        : httpsRequest(url, secure);
     const seconds = this.#settings.stallSeconds;
     const timer = setTimeout(() => request.destroy(stalled(url.host, seconds)), seconds * 1000);
     request.once('response', resolve);
     // Stays on: a late error of the connection is the body's, and without a listener it would end the daemon.
-    request.on('error', (error) => reject(connectionError(url.host, error, signal)));
+    request.on('error', (error) => reject(connectionError(url.host, error, signal, this.#trust.isEmpty)));
     request.end(body);
-    return promise.finally(() => clearTimeout(timer));
+    return await promise.finally(() => clearTimeout(timer));
   }
 
   [Symbol.dispose](): void {
@@ -123,13 +128,22 @@ async function* readBody(
 
 const notTls = ['EPROTO', 'ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG'];
 
-const connectionError = (host: string, error: unknown, signal: AbortSignal): BerthError => {
+/** Node's names for what OpenSSL finds wrong with a certificate, and its own for a name that does not match. */
+const isUntrusted = (code: string): boolean => /^ERR_TLS_CERT|CERT|_SIGNATURE|^UNABLE_TO_|^CRL_/.test(code);
+const trustHint = 'if it is to be trusted, add its CA to those of the system';
+const noTrustHint = 'the system has no CA certificates; install the package ca-certificates';
+
+const connectionError = (host: string, error: unknown, signal: AbortSignal, noTrust = false): BerthError => {
   if (error instanceof BerthError) return error;
   if (signal.aborted)
     return new BerthError('cancelled', `transfer from ${host} is cancelled`, { cause: signal.reason });
   const code = errnoOf(error) ?? '';
   if (notTls.includes(code))
     return new BerthError('unavailable', `${host} does not speak TLS: ${plainHint(host)}`, { cause: error });
+  if (isUntrusted(code)) {
+    const message = `${host}: its certificate is refused: ${messageOf(error)}: ${noTrust ? noTrustHint : trustHint}`;
+    return new BerthError('failed-precondition', message, { cause: error });
+  }
   const failure = new BerthError('unavailable', `${host} cannot be reached: ${causeOf(error)}`, { cause: error });
   // A name that does not exist or a certificate that is wrong will be so in a second as well.
   return /^(?:E(?:CONN|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|AI_AGAIN)|HPE_|ERR_STREAM_PREMATURE)/.test(code)

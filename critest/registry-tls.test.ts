@@ -1,0 +1,61 @@
+import test from 'ava';
+import { TestDaemon } from './harness/daemon.ts';
+import { names, registryHost } from './harness/images.ts';
+import { startRegistry } from './harness/registry.ts';
+import { fails } from './harness/suite.ts';
+
+const trusted = '127.0.0.1:5443';
+const misnamed = '127.0.0.1:5444';
+const bundle = '/etc/ssl/certs/ca-certificates.crt';
+const auth = { username: 'berth', password: 'secret' };
+
+let daemon: TestDaemon;
+const at = (host: string) => ({ image: { image: names.busybox.replace(registryHost, host) } });
+
+/** A CA and two certificates of it: one for 127.0.0.1, one for another name. */
+const makeCertificates = (directory: string): string => `
+  set -e; mkdir ${directory}; cd ${directory}
+  new() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "$@" 2>/dev/null; }
+  new -x509 -days 2 -subj '/CN=a test CA' -keyout ca.key -out ca.pem
+  for one in right=IP:127.0.0.1 other=DNS:registry.example; do
+    name=\${one%%=*}
+    new -subj "/CN=$name" -keyout $name.key -out $name.csr
+    echo "subjectAltName=\${one#*=}" >$name.ext
+    openssl x509 -req -days 2 -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile $name.ext -out $name.pem 2>/dev/null
+  done
+  cat ${bundle} ca.pem >bundle.pem`;
+
+test.before('two registries with TLS', async () => {
+  daemon = await TestDaemon.start({ images: [], network: 'none' });
+  const { world } = daemon;
+  await world.sh(makeCertificates(world.path('tls')));
+  const tls = (name: string) => ({ certificate: world.path(`tls/${name}.pem`), key: world.path(`tls/${name}.key`) });
+  await startRegistry(world, { address: trusted, tls: tls('right'), password: true });
+  await startRegistry(world, { address: misnamed, tls: tls('other') });
+});
+
+test.after.always(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+});
+
+test('a registry whose CA the system does not know is refused, and the error names it', async (t) => {
+  const message = new RegExp(`${trusted}: its certificate is refused: .*add its CA to those of the system`);
+  await fails(t, daemon.client.PullImage(at(trusted)), 'failed-precondition', message);
+});
+
+test('a CA that is added to the system counts at once, and a password goes over TLS', async (t) => {
+  await daemon.world.sh(`mount --bind ${daemon.world.path('tls/bundle.pem')} ${bundle}`);
+  await fails(t, daemon.client.PullImage(at(trusted)), 'unauthenticated', /asks for credentials/);
+  const { image_ref } = await daemon.client.PullImage({ ...at(trusted), auth });
+  t.regex(image_ref, /^sha256:[0-9a-f]{64}$/);
+});
+
+test('a certificate for another name is refused, and the error tells both', async (t) => {
+  const message = new RegExp(`${misnamed}: its certificate is refused: .*127\\.0\\.0\\.1.*`);
+  await fails(t, daemon.client.PullImage(at(misnamed)), 'failed-precondition', message);
+});
+
+test('on a system without CAs no registry is trusted, and the error says what to install', async (t) => {
+  await daemon.world.sh(`touch ${daemon.world.path('none')}; mount --bind ${daemon.world.path('none')} ${bundle}`);
+  await fails(t, daemon.client.PullImage(at(misnamed)), 'failed-precondition', /install the package ca-certificates/);
+});
