@@ -1,4 +1,4 @@
-import { chmodSync, constants, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, constants, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import {
   chmod,
   chown,
@@ -133,6 +133,21 @@ export const makeOwnedDirectory = (
 /** Removes a file or a whole tree; no error when it is not there. Never follows links. */
 export const removeTree = (path: string): Promise<void> =>
   step(`remove ${stepName(path)}`, () => rm(path, { recursive: true, force: true }));
+
+/**
+ * Removes each directory that is empty, in this order; one that is not there, in use or not empty is no error. Nothing
+ * else happens in the daemon between the asking for the paths and the removal.
+ */
+export const removeEmptyDirectories = (name: string, paths: () => readonly string[]): Promise<void> =>
+  step(`remove ${name}`, async () => paths().forEach(removeEmpty));
+
+const removeEmpty = (path: string): void => {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!['ENOENT', 'ENOTEMPTY', 'EBUSY'].includes(errnoOf(error) ?? '')) throw error;
+  }
+};
 
 /** Renames over what is there; `durable` syncs the target's directory. */
 export const moveInto = (from: string, to: string, options: { readonly durable?: boolean } = {}): Promise<void> =>

@@ -19,6 +19,7 @@ const sandbox = (letter: string): Sandbox => ({
     state: 'ready',
     netns: '',
     ips: [],
+    cgroupParents: [],
   } as unknown as Sandbox['record'],
 });
 

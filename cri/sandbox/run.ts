@@ -9,8 +9,9 @@ import { Rollback } from '../../base/rollback.ts';
 import { now, type Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
 import { type SandboxSpec, sandboxSpec } from '../spec/sandbox.ts';
-import { type Sandbox, sandboxKey } from '../state/sandbox.ts';
+import { type Sandbox, type SandboxRecord, sandboxKey } from '../state/sandbox.ts';
 import { buildSandbox } from './build.ts';
+import { parentsToMake } from './cgroup-parents.ts';
 import { setRecord } from './save.ts';
 
 /**
@@ -48,7 +49,8 @@ const make = async (
   spec: SandboxSpec,
   handler: string,
 ): Promise<string> => {
-  const sandbox = newSandbox(runtime, config, spec, handler);
+  const cgroupParents = await parentsToMake(runtime, config.linux?.cgroup_parent);
+  const sandbox = newSandbox(runtime, config, spec, { runtimeHandler: handler, cgroupParents });
   for (const notice of spec.notices) runtime.log.warn({ sandbox: sandbox.id }, notice);
   await using rollback = new Rollback((name, error) =>
     runtime.log.error({ sandbox: sandbox.id, step: name, error: messageOf(error) }, 'undo of a pod sandbox failed'),
@@ -64,7 +66,12 @@ const make = async (
   return sandbox.id;
 };
 
-const newSandbox = (runtime: Runtime, config: PodSandboxConfig, spec: SandboxSpec, handler: string): Sandbox => {
+const newSandbox = (
+  runtime: Runtime,
+  config: PodSandboxConfig,
+  spec: SandboxSpec,
+  known: Pick<SandboxRecord, 'runtimeHandler' | 'cgroupParents'>,
+): Sandbox => {
   const id = newId();
   const netns = spec.namespaces.network === 'node' ? '' : join(runtime.config.network.netns_dir, `cni-${randomUUID()}`);
   return {
@@ -76,10 +83,10 @@ const newSandbox = (runtime: Runtime, config: PodSandboxConfig, spec: SandboxSpe
       id,
       createdAt: String(now()),
       config: toJson('PodSandboxConfig', config),
-      runtimeHandler: handler,
       state: 'creating',
       netns,
       ips: [],
+      ...known,
     },
   };
 };

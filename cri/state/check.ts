@@ -40,6 +40,7 @@ const sandbox: Readonly<Record<string, Test>> = {
   state: oneOf('creating', 'ready', 'stopping', 'stopped'),
   netns: isText,
   ips: listOf(isText),
+  cgroupParents: listOf(isText),
 };
 
 const states: Readonly<Record<string, Test>> = {

@@ -19,6 +19,8 @@ export interface SandboxRecord extends Stored {
   readonly netns: string;
   /** As CNI answered, the first is the pod's own. */
   readonly ips: readonly string[];
+  /** Directories above its containers' cgroups that Berth makes and so removes, the outermost first. */
+  readonly cgroupParents: readonly string[];
 }
 
 /** A sandbox in memory. Only `setState` (sandbox/save.ts) replaces `record`. */

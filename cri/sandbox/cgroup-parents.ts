@@ -1,0 +1,48 @@
+import { stat } from 'node:fs/promises';
+import { messageOf, orMissing } from '../../base/errors.ts';
+import { removeEmptyDirectories } from '../../base/files.ts';
+import { ancestors, cgroupParent } from '../cgroup/parent.ts';
+import { cgroupDirectories } from '../container/cgroup.ts';
+import { type Runtime, sandboxPaths } from '../runtime.ts';
+import type { Sandbox } from '../state/sandbox.ts';
+
+/**
+ * The directories between the root of each hierarchy and a pod's containers that are Berth's to remove: those that are
+ * missing before the pod's first container makes them, and those that another pod has made before. The outermost first.
+ */
+export const parentsToMake = async (runtime: Runtime, requested: string | undefined): Promise<readonly string[]> => {
+  const parent = cgroupParent(requested, runtime.config.cgroup.parent);
+  const directories = [...ancestors(parent), parent].flatMap((path) => cgroupDirectories(runtime.cgroups, path));
+  const before = madeByPods(runtime);
+  const missing = await Promise.all(
+    directories.map(async (directory) => (await orMissing(stat(directory))) === undefined),
+  );
+  // Asked again: a pod may have come, and made one, while the disk was read.
+  const after = madeByPods(runtime);
+  return directories.filter((directory, index) => missing[index] || before.has(directory) || after.has(directory));
+};
+
+const madeByPods = (runtime: Runtime, but = ''): ReadonlySet<string> =>
+  new Set(
+    runtime.sandboxes
+      .values()
+      .filter(({ id }) => id !== but)
+      .flatMap(({ record }) => record.cgroupParents),
+  );
+
+/**
+ * Removes those that no other pod of Berth's uses, when they are empty. A pod that comes later finds them missing, so that what
+ * its containers write into new parents (v1's cpusets) is not read from old ones. After a restart of the machine nothing of what
+ * the record names is the pod's: then its state directory has gone as well.
+ */
+export const removeParents = async (runtime: Runtime, { id, record }: Sandbox): Promise<void> => {
+  const { directory } = sandboxPaths(runtime.config, id);
+  if (record.cgroupParents.length === 0 || (await orMissing(stat(directory))) === undefined) return;
+  const unused = (): readonly string[] => {
+    const used = madeByPods(runtime, id);
+    return record.cgroupParents.filter((path) => !used.has(path)).toReversed();
+  };
+  await removeEmptyDirectories('cgroup parents', unused).catch((error: unknown) =>
+    runtime.log.warn({ sandbox: id, error: messageOf(error) }, 'parents of a removed pod’s cgroups stay'),
+  );
+};

@@ -1,0 +1,56 @@
+import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
+import test from 'ava';
+import { TestDaemon } from './daemon.ts';
+import { idle, runPod } from './pods.ts';
+
+/** Who removes the directories above a container's cgroup; the same on cgroup v1 and v2. `roots`: every hierarchy. */
+export const parentTests = (roots: readonly string[]): void => {
+  const there = (path: string): number => roots.filter((root) => existsSync(root + path)).length;
+
+  test('a parent that a pod’s containers made goes with the last pod that uses it', async (t) => {
+    t.true(roots.length > 0);
+    await using daemon = await TestDaemon.start();
+    const own = `/${daemon.world.cgroup}`;
+    const deep = `${own}/kubepods/burstable`;
+    const first = await runPod(daemon);
+    const second = await runPod(daemon, { linux: { cgroup_parent: deep } });
+    await first.run(idle);
+    await second.run(idle);
+    t.is(there(deep), roots.length);
+    await daemon.killAndBoot();
+    await second.remove();
+    t.is(there(`${own}/kubepods`), 0, 'the parents of the second pod alone');
+    t.is(there(own), roots.length, 'the first pod is in it');
+    // A container that was created before the parent went is started in a new one.
+    const third = await runPod(daemon);
+    const created = await third.create(idle);
+    await first.remove();
+    await created.start();
+    t.is((await created.status()).state, 'CONTAINER_RUNNING');
+    await third.remove();
+    t.is(there(own), 0);
+  });
+
+  test('a parent that was there before stays, empty as it is', async (t) => {
+    await using daemon = await TestDaemon.start();
+    const given = `/${daemon.world.cgroup}/given`;
+    for (const root of roots) mkdirSync(`${root}${given}`, { recursive: true });
+    t.teardown(() => {
+      for (const root of roots) if (existsSync(root + given)) rmdirSync(root + given);
+    });
+    const pod = await runPod(daemon, { linux: { cgroup_parent: `${given}/pod` } });
+    await pod.output('true');
+    t.is(there(`${given}/pod`), roots.length);
+    await pod.remove();
+    t.is(there(`${given}/pod`), 0);
+    t.is(there(given), roots.length);
+  });
+
+  test('a pod whose container never ran leaves no parent and removes none', async (t) => {
+    await using daemon = await TestDaemon.start();
+    const pod = await runPod(daemon);
+    await pod.create('true');
+    await pod.remove();
+    t.is(there(`/${daemon.world.cgroup}`), 0);
+  });
+};
