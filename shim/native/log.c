@@ -1,6 +1,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +27,16 @@ bool scratch_release(void) {
   return true;
 }
 
-// The path relative to the directory, NULL when it is not below it.
-static const char *below(const char *path, const char *directory) {
+// Without slashes at its end: with one, O_NOFOLLOW would follow.
+static size_t length_of(const char *directory) {
   size_t length = strlen(directory);
   while (length > 1 && directory[length - 1] == '/') length--;
+  return length;
+}
+
+// The path relative to the directory, NULL when it is not below it.
+static const char *below(const char *path, const char *directory) {
+  size_t length = length_of(directory);
   if (strncmp(path, directory, length) != 0 || path[length] != '/') return NULL;
   while (path[length] == '/') length++;
   return path[length] == '\0' ? NULL : path + length;
@@ -38,7 +45,10 @@ static const char *below(const char *path, const char *directory) {
 static int open_file(const char *path, const char *directory, struct err *e) {
   const char *relative = below(path, directory);
   if (relative == NULL) return fail(e, EINVAL, "open log", path), -1;
-  AUTO_CLOSE int dir = openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  char name[PATH_MAX];
+  const int length = snprintf(name, sizeof name, "%.*s", (int)length_of(directory), directory);
+  if ((size_t)length >= sizeof name) return fail(e, ENAMETOOLONG, "open log directory", directory), -1;
+  AUTO_CLOSE int dir = openat(AT_FDCWD, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (dir < 0) return fail_errno(e, "open log directory", directory), -1;
   // O_NONBLOCK: a FIFO without a reader is an error, not a wait (CVE-2026-53489).
   const uint64_t flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
@@ -47,6 +57,8 @@ static int open_file(const char *path, const char *directory, struct err *e) {
   struct stat info;
   if (fstat(fd, &info) < 0) return fail_errno(e, "stat log", path), -1;
   if (!S_ISREG(info.st_mode)) return fail(e, EINVAL, "open log (not a regular file)", path), -1;
+  // Another name of it may be a file that matters to somebody else: a guest that has /var/log can link, but not write, there.
+  if (info.st_nlink > 1) return fail(e, EMLINK, "open log (a hard link)", path), -1;
   const int result = fd;
   fd = -1;
   return result;
