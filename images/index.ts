@@ -118,6 +118,8 @@ export class Images implements AsyncDisposable {
     try {
       return await run();
     } catch (error) {
+      // Layers that were finished have no image now.
+      await this.collect();
       throw within(action, signal.aborted ? cancelled(signal) : withDiskFull(error));
     }
   }

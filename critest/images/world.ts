@@ -7,7 +7,7 @@ import type { Helper, HelperRequest, HelperResult, ImageSettings, Log } from '..
 import { sourceTree } from '../harness/tree.ts';
 
 /** The helper as the agent would run it, without the agent: the images room knows no other way to start it. */
-const helper: Helper = {
+export const helperWith = (onChild: (pid: number, role: string) => void): Helper => ({
   run: ({ argv: [program = '', ...args], stdin, signal }: HelperRequest): Promise<HelperResult> => {
     const { promise, resolve, reject } = Promise.withResolvers<HelperResult>();
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(signal !== undefined && { signal }) });
@@ -18,6 +18,7 @@ const helper: Helper = {
     child.stdin.on('error', () => undefined);
     child.stdin.end(stdin);
     child.on('error', reject);
+    child.on('spawn', () => onChild(child.pid ?? 0, args[0] ?? ''));
     child.on('close', (code, name) =>
       resolve({
         code: code ?? 0,
@@ -28,7 +29,7 @@ const helper: Helper = {
     );
     return promise;
   },
-};
+});
 
 export interface ImageWorld extends AsyncDisposable {
   readonly images: Images;
@@ -64,7 +65,7 @@ const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<Im
   const log: Log = { debug: () => undefined, info: () => undefined, warn };
   const images = await Images.open({
     root,
-    helper,
+    helper: helperWith(() => undefined),
     program: join(sourceTree, 'build/shim/native/berth-shim'),
     registry: { plainHttp: ['127.0.0.1'], stallSeconds: 0.3 },
     images: testSettings,

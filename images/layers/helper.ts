@@ -1,14 +1,18 @@
 import { BerthError, type ErrorCode } from '../../base/errors.ts';
 import type { Helper, HelperRequest, HelperResult } from '../types.ts';
 
-/** The helper's error line says the errno at its end; what is not the machine's fault is the layer's. */
-const codeFor = (line: string): ErrorCode => {
-  if (/Function not implemented|Permission denied|Read-only file system/.test(line)) return 'internal';
-  if (/No space left|Disk quota/.test(line)) return 'resource-exhausted';
-  if (/Cannot allocate memory|Too many open files/.test(line)) return 'resource-exhausted';
-  if (/Input\/output error|Structure needs cleaning/.test(line)) return 'data-loss';
-  return 'invalid-argument';
-};
+/** By the errno's text at the end of the helper's line, as musl and glibc write it. */
+const codes: readonly (readonly [RegExp, ErrorCode])[] = [
+  [/was killed by signal|Function not implemented$|Permission denied$|Read-only file system$|No error information$/, 'internal''],
+  [/(?:No space left on device|[Qq]uota exceeded)$/, 'resource-exhausted'],
+  [/(?:Out of memory|Cannot allocate memory)$/, 'resource-exhausted'],
+  [/(?:No file descriptors available|Too many open files(?: in system)?)$/, 'resource-exhausted'],
+  [/(?:I\/O error|Input\/output error|Structure needs cleaning)$/, 'data-loss''],
+];
+
+/** What is not the machine's fault is the layer's. */
+export const codeFor = (line: string): ErrorCode =>
+  codes.find(([pattern]) => pattern.test(line))?.[1] ?? 'invalid-argument';
 
 /** Runs `berth-shim` and makes an error of any end but exit 0 (or one of `allowed`); `what` begins it. */
 export const runHelper = async (

@@ -33,7 +33,8 @@ export const unpack = async (
   const failures: unknown[] = [];
   const note = (error: unknown): void => {
     failures.push(error);
-    stop.abort(error);
+    // With its socket gone the helper ends by itself; killed before, it could not say why.
+    if (!isBrokenPipe(error)) stop.abort(error);
   };
   const feeding = feed(door, tar, all).catch(note);
   const result = await run

@@ -43,8 +43,10 @@ export class Authorizer {
     if (challenges.some(({ scheme }) => scheme === 'basic') && this.#credentials.kind === 'password')
       return basicHeader(this.#credentials.username, this.#credentials.password);
     const reason =
-      this.#credentials.kind === 'none' ? 'asks for credentials and none were given' : 'refuses the credentials';
-    throw new BerthError('unauthenticated', `${host} ${reason}`);
+      this.#credentials.kind === 'none'
+        ? 'asks for credentials (401) and none were given'
+        : 'refuses the credentials (401)';
+    throw new BerthError('unauthenticated', `${host} answers 401: ${reason}`);
   }
 
   async #fetchToken(challenge: Challenge, host: string, signal: AbortSignal): Promise<string> {
