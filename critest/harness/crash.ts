@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import type { RpcName } from '../../api/methods.ts';
@@ -64,13 +65,14 @@ export const crashAtEachStep = async <P>(
   const before = await settled(daemon, scenario);
   for (let step = 1; step < limit; step += 1) {
     const at = `kill -9 at step ${step} of ${rpc}`;
-    await daemon.killAndBoot({ BERTH_FAULT: `stop@${rpc}:${step}` });
     const prepared = await scenario.prepare(daemon);
+    await arm(daemon, `stop@${rpc}:${step}`);
     const outcome = await attempt(daemon, scenario, prepared);
     if (outcome !== 'died' && outcome !== 'answered')
       throw new Error(`${rpc} without a crash: ${JSON.stringify(outcome)}`);
     if (outcome === 'answered' && (await survivesTidying(daemon, scenario))) return told(t, scenario, step - 1);
-    await daemon.boot();
+    await arm(daemon, '');
+    await daemon.boot(faultFrom(daemon));
     if (outcome === 'died') await guarded(at, () => scenario.check(t, daemon, prepared));
     await guarded(at, () => tidy(daemon, scenario));
     await compare(t, daemon, before, at);
@@ -90,8 +92,8 @@ export const agentCrashAtStep = async <P>(
 ): Promise<void> => {
   const at = `kill -9 of the agent at step ${step} of ${scenario.rpc}`;
   const before = await settled(daemon, scenario);
-  await daemon.killAndBoot({ BERTH_FAULT: `pause@${scenario.rpc}:${step}` });
   const prepared = await scenario.prepare(daemon);
+  await arm(daemon, `pause@${scenario.rpc}:${step}`);
   const call = scenario.call(daemon, prepared).catch(() => {});
   const given = new AbortController();
   await Promise.race([call, daemon.paused(given.signal)]);
@@ -99,15 +101,24 @@ export const agentCrashAtStep = async <P>(
   for (const pid of await daemon.pidsOf('berth-agent')) await daemon.world.run('kill', ['-9', `${pid}`]);
   await daemon.signal('CONT');
   await call;
-  await daemon.killAndBoot();
+  await arm(daemon, '');
+  await daemon.killAndBoot(faultFrom(daemon)); // a step after the answer would still stop it
   await guarded(at, () => scenario.check(t, daemon, prepared));
   await guarded(at, () => tidy(daemon, scenario));
   await compare(t, daemon, before, at);
 };
 
+/** Says what shall happen in the calls that begin from now on. */
+const arm = (daemon: TestDaemon, fault: string): Promise<void> => writeFile(faultFile(daemon), fault);
+
+const faultFile = (daemon: TestDaemon): string => daemon.world.path('log.fault');
+
+const faultFrom = (daemon: TestDaemon): Record<string, string> => ({ BERTH_FAULT: faultFile(daemon) });
+
 const settled = async <P>(daemon: TestDaemon, scenario: Scenario<P>): Promise<Snapshot> => {
+  await arm(daemon, '');
   await daemon.ensure();
-  await daemon.killAndBoot(); // without the fault of an earlier round
+  await daemon.killAndBoot(faultFrom(daemon));
   await warmUp(daemon);
   await scenario.call(daemon, await scenario.prepare(daemon));
   await tidy(daemon, scenario);

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { access, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Image, type ImageSettings, image, layer, writeLayout, writeRegistry } from './image.ts';
+import { type Image, type ImageSettings, image, type Layer, layer, writeLayout, writeRegistry } from './image.ts';
 import type { TarEntry } from './tar.ts';
 import { sourceTree } from './tree.ts';
 
@@ -19,6 +19,8 @@ export const names = {
   busyboxToo: named('busybox:2'),
   /** Two layers: the upper one removes /removed, makes /opaque anew and adds /added. */
   layered: named('layered:1'),
+  /** 90 layers: each adds /layer-N and makes /top anew. */
+  deep: named('deep:1'),
   userUid: named('user-uid:1'),
   userName: named('user-name:1'),
   userUidGid: named('user-uid-gid:1'),
@@ -97,6 +99,14 @@ const baseEntries = async (): Promise<TarEntry[]> => {
 
 const env = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'];
 
+const manyLayers = (count: number): Layer[] =>
+  Array.from({ length: count }, (_, index) =>
+    layer([
+      { name: `layer-${index}`, data: '' },
+      { name: 'top', data: `${index}\n` },
+    ]),
+  );
+
 const make = async (): Promise<Map<string, Image>> => {
   const base = layer(await baseEntries());
   const below = layer([
@@ -123,6 +133,7 @@ const make = async (): Promise<Map<string, Image>> => {
     [names.busybox, shell({})],
     [names.busyboxToo, shell({})],
     [names.layered, image([base, below, above], { Env: env, Cmd: ['sh'] })],
+    [names.deep, image([base, ...manyLayers(89)], { Env: env, Cmd: ['sh'] })],
     [names.userUid, shell({ User: '1000' })],
     [names.userName, shell({ User: 'www-data' })],
     [names.userUidGid, shell({ User: '1003:1004' })],
@@ -153,7 +164,9 @@ const cacheKey = async (): Promise<string> => {
   const hash = createHash('sha256');
   const sources = join(sourceTree, 'critest/harness');
   const files = (await readdir(join(sources, 'programs'))).sort().map((name) => `programs/${name}`);
-  for (const name of ['image.ts', 'images.ts', 'tar.ts', ...files]) hash.update(await readFile(join(sources, name)));
+  // What runs, not its source: the two differ while somebody edits.
+  for (const name of ['image.js', 'images.js', 'tar.js']) hash.update(await readFile(join(import.meta.dirname, name)));
+  for (const name of files) hash.update(await readFile(join(sources, name)));
   return hash
     .update(await readFile('/bin/busybox'))
     .digest('hex')
