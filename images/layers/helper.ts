@@ -3,11 +3,14 @@ import type { Helper, HelperRequest, HelperResult } from '../types.ts';
 
 /** By the errno's text at the end of the helper's line, as musl and glibc write it. */
 const codes: readonly (readonly [RegExp, ErrorCode])[] = [
-  [/was killed by signal|Function not implemented$|Permission denied$|Read-only file system$|No error information$/, 'internal''],
+  [
+    /was killed by signal|Function not implemented$|Permission denied$|Read-only file system$|No error information$/,
+    'internal',
+  ],
   [/(?:No space left on device|[Qq]uota exceeded)$/, 'resource-exhausted'],
   [/(?:Out of memory|Cannot allocate memory)$/, 'resource-exhausted'],
   [/(?:No file descriptors available|Too many open files(?: in system)?)$/, 'resource-exhausted'],
-  [/(?:I\/O error|Input\/output error|Structure needs cleaning)$/, 'data-loss''],
+  [/(?:I\/O error|Input\/output error|Structure needs cleaning)$/, 'data-loss'],
 ];
 
 /** What is not the machine's fault is the layer's. */

@@ -43,9 +43,7 @@ export class Authorizer {
     if (challenges.some(({ scheme }) => scheme === 'basic') && this.#credentials.kind === 'password')
       return basicHeader(this.#credentials.username, this.#credentials.password);
     const reason =
-      this.#credentials.kind === 'none'
-        ? 'asks for credentials (401) and none were given'
-        : 'refuses the credentials (401)';
+      this.#credentials.kind === 'none' ? 'it asks for credentials and none were given' : 'it refuses the credentials';
     throw new BerthError('unauthenticated', `${host} answers 401: ${reason}`);
   }
 
