@@ -1,5 +1,4 @@
 import { mkdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import test from 'ava';
 import { logText, parseLog } from './harness/log-lines.ts';
 import { idle, runPod } from './harness/pods.ts';
@@ -139,8 +138,11 @@ test('RunPodSandbox makes the log directory, and a container whose log directory
 
 test('a log path in a directory below, as kubelet gives it', async (t) => {
   const pod = await runPod(daemon());
-  const container = await pod.create('echo hello', { log_path: 'name/0.log' });
-  await mkdir(dirname(container.logFile));
+  const directory = `${pod.config.log_directory}/name`;
+  const create = () => pod.create('echo hello', { log_path: 'name/0.log' });
+  await fails(t, create(), 'failed-precondition', new RegExp(`${directory}.*ENOENT`));
+  await mkdir(directory);
+  const container = await create();
   await container.start();
   await container.exited();
   t.is(await container.text(), 'hello\n');

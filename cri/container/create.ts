@@ -1,4 +1,5 @@
 import { lstat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { encode } from '../../api/codec.ts';
 import type {
   ContainerConfig,
@@ -84,7 +85,7 @@ const build = async (runtime: Runtime, wanted: Wanted, rollback: Rollback): Prom
   checkReady(sandbox);
   const image = findImage(runtime, config);
   const log = logPath(sandbox.config.log_directory, config.log_path) ?? '';
-  await Promise.all([checkSources(config), checkLogDirectory(sandbox, log)]);
+  await Promise.all([checkSources(config), checkLogDirectory(log)]);
   const bundle = await makeBundle(runtime, { id, sandbox, config, image, log }, rollback);
   return toContainer(wanted, image, log, bundle);
 };
@@ -110,13 +111,14 @@ const checkSources = async (config: ContainerConfig): Promise<void> => {
       });
 };
 
-const checkLogDirectory = async (sandbox: Sandbox, log: string): Promise<void> => {
+/** Directories below log_directory are the caller's, as the kubelet makes them; here none is made where a guest may have put a link. */
+const checkLogDirectory = async (log: string): Promise<void> => {
   if (log === '') return;
-  const directory = sandbox.config.log_directory;
+  const directory = dirname(log);
   const info = await lstat(directory).catch((error: unknown) => {
-    throw new BerthError('failed-precondition', `log_directory ${directory}: ${messageOf(error)}`);
+    throw new BerthError('failed-precondition', `log directory ${directory}: ${messageOf(error)}: make it first`);
   });
-  if (!info.isDirectory()) throw new BerthError('failed-precondition', `log_directory ${directory}: not a directory`);
+  if (!info.isDirectory()) throw new BerthError('failed-precondition', `log directory ${directory}: not a directory`);
 };
 
 const toContainer = ({ id, sandbox, config }: Wanted, image: ImageRecord, log: string, bundle: Bundle): Container => ({
