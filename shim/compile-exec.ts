@@ -23,7 +23,11 @@ export const compileExec = (process: OciProcess, options: ExecOptions): Buffer =
   plan.add('CLONE', 0, options.into ?? '');
   for (const file of options.join) plan.add('CGROUP_JOIN', file);
   if (process.oomScoreAdj !== undefined) plan.add('OOM_SCORE', String(process.oomScoreAdj));
-  plan.add('JOIN_CONTAINER', joined(options.namespaces));
+  // Its own cgroup namespace shows what the container's does, and is what the exec is known by when it has to be killed
+  // with all that it started.
+  const own = options.namespaces.filter(({ type, path }) => type === 'cgroup' && path === undefined);
+  plan.add('JOIN_CONTAINER', joined(options.namespaces.filter((namespace) => !own.includes(namespace))));
+  if (own.length > 0) plan.add('UNSHARE', CloneFlag.cgroup);
   if (process.terminal) plan.add('TERMINAL', options.size?.rows ?? 0, options.size?.columns ?? 0);
   addRlimits(plan, process);
   plan.add('CWD', cString(process.cwd, 'cwd'), 0);

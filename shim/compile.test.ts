@@ -265,14 +265,17 @@ test('a user namespace is refused, not ignored', (t) => {
   t.throws(() => compile(specOf({}, { namespaces: [{ type: 'user' }] })), { message: /user namespaces/ });
 });
 
-test('an exec joins the container’s own namespaces, never pid or user', (t) => {
+test('an exec joins the container’s own namespaces, never pid or user, and has a cgroup namespace of its own', (t) => {
   const namespaces = [{ type: 'pid' }, { type: 'mount' }, { type: 'ipc', path: '/i' }, { type: 'cgroup' }] as const;
   const plan = compileExec(process, { namespaces, join: ['/c/tasks'], bpf: Buffer.alloc(8) });
   const names = decode(plan).map(({ name }) => name);
   t.deepEqual(names, [
-    ...['CLONE', 'CGROUP_JOIN', 'JOIN_CONTAINER', 'CWD', 'NO_NEW_PRIVS', 'CREDENTIALS', 'SECCOMP', 'EXEC'],
+    ...['CLONE', 'CGROUP_JOIN', 'JOIN_CONTAINER', 'UNSHARE', 'CWD', 'NO_NEW_PRIVS', 'CREDENTIALS', 'SECCOMP', 'EXEC'],
   ]);
-  t.is(number(one(t, plan, 'JOIN_CONTAINER'), 0), 0x00020000 + 0x08000000 + 0x02000000);
+  t.is(number(one(t, plan, 'JOIN_CONTAINER'), 0), 0x00020000 + 0x08000000);
+  t.is(number(one(t, plan, 'UNSHARE'), 0), 0x02000000);
+  const privileged = compileExec(process, { namespaces: namespaces.slice(0, 3), join: [] });
+  t.deepEqual(named(privileged, 'UNSHARE'), [], 'who sees the host’s cgroups goes on to see them');
 });
 
 test('an exec in a v2 cgroup is cloned into it', (t) => {

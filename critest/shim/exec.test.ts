@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import type { BerthError } from '../../base/errors.ts';
 import { until } from '../harness/until.ts';
@@ -40,6 +41,21 @@ test('an exec that is late is killed with all that it started', async (t) => {
   t.is(error.code, 'deadline-exceeded');
   t.true(performance.now() - started < 1500);
   await until('only the main process is left', async () => (await processes(container)) === 1);
+});
+
+test('a daemon that an exec made is killed with it when it is late, others’ live on', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  await container.exec(['guest', 'background', '600']);
+  const other = container.exec(['guest', 'sleep', '600']);
+  await until('both others run', async () => (await processes(container)) === 3);
+  const error = await t.throwsAsync<BerthError>(container.exec(['guest', 'escape'], { timeoutMs: 500 }));
+  t.is(error.code, 'deadline-exceeded');
+  await until('what was before is left', async () => (await processes(container)) === 3);
+  await sleep(200);
+  t.is(await processes(container), 3);
+  await container.with((supervisor) => supervisor.kill(9, 'main'));
+  t.is((await other).exitCode, 137);
 });
 
 test('a background child that keeps the pipe open does not hold up an exec', async (t) => {

@@ -82,6 +82,19 @@ static _Noreturn int family(void) {
   for (;;) pause();
 }
 
+// A grandchild whose parent has gone, which only then makes a session of its own and closes its streams.
+static _Noreturn int escape(void) {
+  if (fork() == 0) {
+    if (fork() > 0) _exit(0);
+    usleep(50000);
+    setsid();
+    for (int fd = 0; fd < 3; fd++) close(fd);
+    for (;;) pause();
+  }
+  wait(NULL);
+  for (;;) pause();
+}
+
 static int show_ids(void) {
   gid_t groups[64];
   const int n = getgroups(64, groups);
@@ -161,6 +174,7 @@ int main(int argc, char **argv) {
   if (strcmp(word, "eat") == 0) return eat();
   if (strcmp(word, "background") == 0) return background(value);
   if (strcmp(word, "family") == 0) return family();
+  if (strcmp(word, "escape") == 0) return escape();
   if (strcmp(word, "cat") == 0) return argc > 2 ? cat(value) : copy(0, 1);
   if (strcmp(word, "list") == 0) return list(value);
   if (strcmp(word, "create") == 0) return create(value);

@@ -14,6 +14,9 @@ extern bool cgroup_kill_file;
 // Refuses what is not a cgroup or is the root of a hierarchy.
 bool cgroup_kill_all(const char *const *dirs, size_t n, struct err *e);
 
+// Calls `visit` for every process in the directory and below it, once each as they are listed.
+void cgroup_visit(const char *dir, void (*visit)(pid_t pid, void *argument), void *argument);
+
 // Removes the (empty) directories and the cgroups below them. Missing ones are fine; EBUSY is tried again for two seconds.
 bool cgroup_remove(const char *const *dirs, size_t n, struct err *e);
 

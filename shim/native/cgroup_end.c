@@ -71,26 +71,53 @@ static bool walk(int dir, int depth, bool (*visit)(int dir, void *), void *argum
   return visit(dir, argument) && good;
 }
 
-// At most BATCH numbers; the caller comes again until there are none.
-static size_t read_pids(int dir, pid_t pids[BATCH]) {
+struct visitor {
+  void (*visit)(pid_t pid, void *argument);
+  void *argument;
+};
+
+static bool visit_here(int dir, void *argument) {
+  const struct visitor *v = argument;
   AUTO_CLOSE int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
   FILE *file = fd < 0 ? NULL : fdopen(fd, "re");
-  if (file == NULL) return 0;
+  if (file == NULL) return true;
   fd = -1;
-  size_t count = 0;
   char line[32];
-  while (count < BATCH && fgets(line, sizeof line, file) != NULL) {
+  while (fgets(line, sizeof line, file) != NULL) {
     uint64_t pid;
     line[strcspn(line, "\n")] = '\0';
-    if (parse_number(line, INT32_MAX, &pid) && pid > 0) pids[count++] = (pid_t)pid;
+    if (parse_number(line, INT32_MAX, &pid) && pid > 0) v->visit((pid_t)pid, v->argument);
   }
   fclose(file);
-  return count;
+  return true;
 }
 
-static bool contains(const pid_t *pids, size_t n, pid_t pid) {
-  for (size_t i = 0; i < n; i++)
-    if (pids[i] == pid) return true;
+void cgroup_visit(const char *path, void (*visit)(pid_t pid, void *argument), void *argument) {
+  struct err ignored;
+  struct visitor v = {visit, argument};
+  AUTO_CLOSE int dir = open_cgroup(path, &ignored);
+  if (dir >= 0) walk(dir, 0, visit_here, &v);
+}
+
+struct batch {
+  pid_t pids[BATCH];
+  size_t count;
+};
+
+static void add_to_batch(pid_t pid, void *argument) {
+  struct batch *b = argument;
+  if (b->count < BATCH) b->pids[b->count++] = pid;
+}
+
+// At most BATCH numbers; the caller comes again until there are none.
+static void read_pids(int dir, struct batch *b) {
+  b->count = 0;
+  visit_here(dir, &(struct visitor){add_to_batch, b});
+}
+
+static bool contains(const struct batch *b, pid_t pid) {
+  for (size_t i = 0; i < b->count; i++)
+    if (b->pids[i] == pid) return true;
   return false;
 }
 
@@ -102,17 +129,17 @@ struct killing {
 // listed after that is it the cgroup's own.
 static bool kill_here(int dir, void *argument) {
   struct killing *k = argument;
-  pid_t first[BATCH], second[BATCH];
+  struct batch first, second;
   int pidfds[BATCH];
-  const size_t n = read_pids(dir, first);
-  for (size_t i = 0; i < n; i++) pidfds[i] = sys_pidfd_open(first[i]);
-  const size_t m = read_pids(dir, second);
-  for (size_t i = 0; i < n; i++) {
-    if (pidfds[i] >= 0 && contains(second, m, first[i]) && first[i] != getpid())
+  read_pids(dir, &first);
+  for (size_t i = 0; i < first.count; i++) pidfds[i] = sys_pidfd_open(first.pids[i]);
+  read_pids(dir, &second);
+  for (size_t i = 0; i < first.count; i++) {
+    if (pidfds[i] >= 0 && contains(&second, first.pids[i]) && first.pids[i] != getpid())
       sys_pidfd_send_signal(pidfds[i], SIGKILL);
     close_fd(&pidfds[i]);
   }
-  k->found += n;
+  k->found += first.count;
   return true;
 }
 

@@ -1,5 +1,6 @@
 // Execs: one frame, one fork. An exec belongs to its connection: when that is lost, it and all it started are killed.
 #include <errno.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
 
@@ -7,6 +8,14 @@
 
 #define QUIET_MS 250   // after its end, without new output: what still holds the pipe is a background child's
 #define DRAIN_MS 1000  // after its end, at most
+
+// Whether the plan gives it a cgroup namespace of its own.
+static bool unshares_cgroup(struct plan plan) {
+  struct operation op;
+  while (plan_next(&plan, &op))
+    if (op.code == OP_UNSHARE && (read_number(&op.in) & CLONE_NEWCGROUP) != 0) return true;
+  return false;
+}
 
 bool exec_start(struct client *c, uint32_t id, unsigned flags, const uint8_t *data, size_t length, struct err *e) {
   struct spawn s = {.cgroup = "", .stdio = flags, .container = shim.container.pidfd, .template = -1};
@@ -23,6 +32,7 @@ bool exec_start(struct client *c, uint32_t id, unsigned flags, const uint8_t *da
   process_init(p);
   p->client = c;
   p->id = id;
+  p->is_marked = unshares_cgroup(s.plan);
   if (!process_spawn(p, &s, e)) {
     pages_free(p, sizeof *p);
     return false;

@@ -8,14 +8,16 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "cgroup.h"
 #include "runner.h"
 #include "supervise.h"
 #include "sys.h"
 
 void process_init(struct process *p) {
-  *p = (struct process){.pidfd = -1, .status.fd = -1, .in.fd = -1, .out = {{.fd = -1}, {.fd = -1}}};
+  *p = (struct process){.pidfd = -1, .mark = -1, .status.fd = -1, .in.fd = -1, .out = {{.fd = -1}, {.fd = -1}}};
 }
 
 void process_close(struct process *p) {
@@ -27,6 +29,7 @@ void process_close(struct process *p) {
     p->rest[i] = (struct log_rest){0};
   }
   close_fd(&p->pidfd);
+  close_fd(&p->mark);
 }
 
 // Of a pipe's end or a terminal: neither has another flag that matters.
@@ -124,6 +127,13 @@ static bool read_status(struct process *p) {
   return true;
 }
 
+// Held open, so that its number is not given to another namespace.
+static void open_mark(struct process *p) {
+  char path[48];
+  snprintf(path, sizeof path, "/proc/%d/ns/cgroup", (int)p->pid);
+  if (p->is_marked) p->mark = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+}
+
 static void status_ready(void *owner, uint32_t events) {
   (void)events;
   struct process *p = owner;
@@ -133,6 +143,7 @@ static void status_ready(void *owner, uint32_t events) {
   p->started = p->error.number == 0;
   if (p->started) {
     p->started_at = now_ns();
+    open_mark(p);
     source_watch(&p->out[0], EPOLLIN);
     source_watch(&p->out[1], EPOLLIN);
   }
@@ -300,8 +311,41 @@ static void kill_tree(pid_t pid, int signal, int depth) {
   sys_pidfd_send_signal(pidfd, signal);
 }
 
+struct marked {
+  struct stat mark;
+  int signal;
+  size_t found;
+};
+
+static void kill_marked(pid_t pid, void *argument) {
+  struct marked *m = argument;
+  struct stat own;
+  char path[48];
+  // Opened before the look: another process that has the number by then is not what is killed.
+  AUTO_CLOSE int pidfd = sys_pidfd_open(pid);
+  snprintf(path, sizeof path, "/proc/%d/ns/cgroup", (int)pid);
+  if (pidfd < 0 || stat(path, &own) < 0 || own.st_ino != m->mark.st_ino || own.st_dev != m->mark.st_dev) return;
+  m->found++;
+  sys_pidfd_send_signal(pidfd, m->signal);
+}
+
+// Finds also what has no parent of the exec any more: who starts a process twice and lets the first one die loses its
+// ancestry, but stays in the namespace. What may unshare that one may leave the cgroup as well.
+static bool kill_all_marked(const struct process *p, int signal) {
+  struct marked m = {.signal = signal};
+  if (p->mark < 0 || shim.cgroup_count == 0 || fstat(p->mark, &m.mark) < 0) return false;
+  // Again for what was started meanwhile; what is killed but not gone yet is found as well, so there is an end.
+  for (int passes = 0; passes < (signal == SIGKILL ? 8 : 1); passes++) {
+    m.found = 0;
+    cgroup_visit(shim.cgroups[0], kill_marked, &m);
+    if (m.found == 0) break;
+  }
+  return true;
+}
+
 void process_kill_tree(struct process *p, int signal) {
   if (p->pid == 0 || p->ended) return;  // its number may be another's by now
+  if (kill_all_marked(p, signal) && signal != SIGKILL) return;
   kill_tree(p->pid, signal, 0);
   kill(-p->pid, signal);
 }

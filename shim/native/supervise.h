@@ -11,10 +11,11 @@ struct process {
   struct process *next;
   pid_t pid;    // 0: not made
   int pidfd;
+  int mark;     // of an exec: the cgroup namespace that it and all that comes from it are alone in; -1: none
   bool started;  // exec worked
   bool ready;    // it came as far as exec
   bool ended;    // reaped
-  bool tty, paused;
+  bool tty, paused, is_marked;
   int code, signal;
   uint64_t started_at, finished_at;      // ns since the epoch
   int64_t ended_ms, data_ms;             // monotonic: its end, its last output
