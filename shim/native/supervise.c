@@ -95,8 +95,8 @@ static bool do_clone(struct reader *in, struct plan *rest, struct err *e) {
   shim.waiting = plan_next_is(rest, OP_WAIT);
   shim.own_pid_ns = (s.flags & CLONE_NEWPID) != 0;
   if (!process_spawn(&shim.container, &s, e)) return false;
-  // Its execs are born in its pid namespace.
-  if (shim.own_pid_ns && syscall(SYS_setns, shim.container.pidfd, CLONE_NEWPID) < 0)
+  // Its execs are born in its pid namespace; ESRCH: it has ended by now, and has none.
+  if (shim.own_pid_ns && syscall(SYS_setns, shim.container.pidfd, CLONE_NEWPID) < 0 && errno != ESRCH)
     return fail_errno(e, "join namespace", "pid namespace of the container");
   return true;
 }
