@@ -71,54 +71,55 @@ static int overlay_by_fsopen(struct overlay *o, struct err *e) {
   return root;
 }
 
-// The length of the directory that all lowers share, with its slash.
-static size_t common_directory(struct reader lowers) {
-  const char *first = read_string(&lowers, NULL);
-  const char *slash = strrchr(first, '/');
-  size_t length = slash == NULL ? 0 : (size_t)(slash - first) + 1;
-  while (lowers.at < lowers.end) {
-    const char *other = read_string(&lowers, NULL);
-    size_t same = 0;
-    while (same < length && first[same] == other[same]) same++;
-    while (same > 0 && first[same - 1] != '/') same--;
-    length = same;
-  }
-  return length;
+// mount(2) takes one page of options. Names of descriptors, seen from /proc/self/fd, are short and need no escapes: the 500
+// layers that overlayfs takes at most have room.
+#define DIRECTORIES_MOST 502
+struct options {
+  char text[4096];
+  size_t length, count;
+  int fds[DIRECTORIES_MOST];
+};
+
+static bool add_option(struct options *o, const char *key, const char *path, struct err *e) {
+  if (o->count == DIRECTORIES_MOST) return fail(e, E2BIG, "mount overlay", "more than 500 layers");
+  const int fd = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return fail_errno(e, "mount overlay", path);
+  o->fds[o->count++] = fd;
+  o->length += (size_t)snprintf(o->text + o->length, sizeof o->text - o->length, "%s%d", key, fd);
+  return o->length < sizeof o->text ? true : fail(e, ENAMETOOLONG, "mount overlay", path);
 }
 
-static bool overlay_text(char *text, size_t size, struct overlay *o, size_t common, struct err *e) {
-  size_t n = (size_t)snprintf(text, size, "redirect_dir=nofollow,metacopy=off,index=off,xino=off%s,lowerdir=",
-                              o->is_volatile ? ",volatile" : "");
-  const char *separator = "";
-  while (o->lowers.at < o->lowers.end && n < size) {
-    char lower[PATH_MAX];
-    if (!escape(lower, sizeof lower, read_string(&o->lowers, NULL) + common, e)) return false;
-    n += (size_t)snprintf(text + n, size - n, "%s%s", separator, lower);
-    separator = ":";
-  }
-  char upper[PATH_MAX], work[PATH_MAX];
-  if (!escape(upper, sizeof upper, o->upper, e) || !escape(work, sizeof work, o->work, e)) return false;
-  if (o->upper[0] != '\0' && n < size) n += (size_t)snprintf(text + n, size - n, ",upperdir=%s,workdir=%s", upper, work);
-  return n < size ? true : fail(e, ENAMETOOLONG, "mount overlay (too many layers for this kernel)", o->upper);
+// In the namespace of the mount: overlayfs takes no directory of another one.
+static bool add_options(struct options *options, struct overlay *o, struct err *e) {
+  options->length = (size_t)snprintf(options->text, sizeof options->text, "redirect_dir=nofollow,metacopy=off,index=off,xino=off%s",
+                                     o->is_volatile ? ",volatile" : "");
+  for (const char *key = ",lowerdir="; o->lowers.at < o->lowers.end; key = ":")
+    if (!add_option(options, key, read_string(&o->lowers, NULL), e)) return false;
+  return o->upper[0] == '\0' ||
+         (add_option(options, ",upperdir=", o->upper, e) && add_option(options, ",workdir=", o->work, e));
 }
 
-// For kernels without lowerdir+: mount(2) takes one page of options, so the layers are named from their directory. The
-// mount is made over that directory in a passing mount namespace and taken off as a detached mount.
+// Over the topmost layer's directory, and taken off it as a detached mount.
+static int mount_over(const char *directory, struct overlay *o, struct err *e) {
+  struct options options = {.count = 0};
+  int root = -1;
+  if (mount(NULL, "/", NULL, 1ul << 14 | 1ul << 18, NULL) < 0) fail_errno(e, "make private", "/");  // MS_REC | MS_PRIVATE
+  else if (!add_options(&options, o, e)) root = -1;
+  else if (chdir("/proc/self/fd") < 0) fail_errno(e, "chdir", "/proc/self/fd");
+  else if (mount("overlay", directory, "overlay", 0, options.text) < 0) fail_errno(e, "mount overlay", directory);
+  else if ((root = sys_open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE)) < 0) fail_errno(e, "open_tree", directory);
+  while (options.count > 0) close(options.fds[--options.count]);
+  return root;
+}
+
+// For kernels without lowerdir+: mount(2) in a passing mount namespace.
 static int overlay_by_mount(struct overlay *o, struct err *e) {
-  const size_t common = common_directory(o->lowers);
-  char directory[PATH_MAX], options[4096];
-  snprintf(directory, sizeof directory, "%.*s", (int)common, read_string(&(struct reader){o->lowers.at, o->lowers.end, 0}, NULL));
-  if (common == 0 || common >= sizeof directory) return fail(e, EINVAL, "mount overlay", "layers share no directory"), -1;
-  if (!overlay_text(options, sizeof options, o, common, e)) return -1;
+  const char *directory = read_string(&(struct reader){o->lowers.at, o->lowers.end, 0}, NULL);
   AUTO_CLOSE int host = openat(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
   AUTO_CLOSE int cwd = openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (host < 0 || cwd < 0) return fail_errno(e, "mount overlay", "/proc/self/ns/mnt"), -1;
   if (syscall(SYS_unshare, CLONE_NEWNS) < 0) return fail_errno(e, "unshare", "mount namespace"), -1;
-  int root = -1;
-  if (mount(NULL, "/", NULL, 1ul << 14 | 1ul << 18, NULL) < 0) fail_errno(e, "make private", "/");  // MS_REC | MS_PRIVATE
-  else if (chdir(directory) < 0) fail_errno(e, "chdir", directory);
-  else if (mount("overlay", directory, "overlay", 0, options) < 0) fail_errno(e, "mount overlay", directory);
-  else if ((root = sys_open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE)) < 0) fail_errno(e, "open_tree", directory);
+  int root = mount_over(directory, o, e);
   if (syscall(SYS_setns, host, CLONE_NEWNS) < 0 || fchdir(cwd) < 0) {
     close_fd(&root);
     fail_errno(e, "join namespace", "the host's mount namespace");
