@@ -22,27 +22,27 @@ export const parentsToMake = async (runtime: Runtime, requested: string | undefi
   return directories.filter((directory, index) => missing[index] || before.has(directory) || after.has(directory));
 };
 
-const madeByPods = (runtime: Runtime, but = ''): ReadonlySet<string> =>
-  new Set(
-    runtime.sandboxes
-      .values()
-      .filter(({ id }) => id !== but)
-      .flatMap(({ record }) => record.cgroupParents),
-  );
+const madeByPods = (runtime: Runtime): ReadonlySet<string> =>
+  new Set(runtime.sandboxes.values().flatMap(({ record }) => record.cgroupParents));
 
 /**
  * Removes those that no other pod of Berth's uses, when they are empty. A pod that comes later finds them missing, so that what
  * its containers write into new parents (v1's cpusets) is not read from old ones. After a restart of the machine nothing of what
  * the record names is the pod's: then its state directory has gone as well.
  */
-export const removeParents = async (runtime: Runtime, { id, record }: Sandbox): Promise<void> => {
+export const removeParents = async (runtime: Runtime, sandbox: Sandbox): Promise<void> => {
+  const { id } = sandbox;
   const { directory } = sandboxPaths(runtime.config, id);
-  if (record.cgroupParents.length === 0 || (await orMissing(stat(directory))) === undefined) return;
-  const unused = (): readonly string[] => {
-    const used = madeByPods(runtime, id);
-    return record.cgroupParents.filter((path) => !used.has(path)).toReversed();
-  };
-  await removeEmptyDirectories('cgroup parents', unused).catch((error: unknown) =>
+  if (sandbox.record.cgroupParents.length === 0 || (await orMissing(stat(directory))) === undefined) return;
+  await removeEmptyDirectories('cgroup parents', () => giveUp(runtime, sandbox)).catch((error: unknown) =>
     runtime.log.warn({ sandbox: id, error: messageOf(error) }, 'parents of a removed pod’s cgroups stay'),
   );
+};
+
+/** In memory alone: of two pods that go at once the second must not wait for the first. The record on disk goes with the pod. */
+const giveUp = (runtime: Runtime, sandbox: Sandbox): readonly string[] => {
+  const { record } = sandbox;
+  sandbox.record = { ...record, cgroupParents: [] };
+  const used = madeByPods(runtime);
+  return record.cgroupParents.filter((path) => !used.has(path)).toReversed();
 };
