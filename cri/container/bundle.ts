@@ -70,7 +70,11 @@ const specOf = async (runtime: Runtime, input: Input): Promise<ContainerSpec> =>
     passwd,
     group,
     runtime: limitsOf(runtime),
-    host: { ...runtime.host, devices: await privilegedDevices(config) },
+    host: {
+      ...runtime.host,
+      recursiveReadOnly: runtime.agent.features.recursiveReadOnly,
+      devices: await privilegedDevices(config),
+    },
     devices: await devicesOf(config),
     cgroupsPath: `${parentOf(runtime, input)}/${id}`,
     ...(target === undefined ? {} : { targetPid: target }),

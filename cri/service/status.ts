@@ -2,13 +2,14 @@ import type { RuntimeCondition, StatusRequest, StatusResponse } from '../../api/
 import type { Runtime } from '../runtime.ts';
 import { handlers } from '../runtime-handlers.ts';
 
-const noFeatures = { recursive_read_only_mounts: false, user_namespaces: false };
-
 /** From memory alone. Features are told only when they are served. */
 export const statusOfRuntime = (runtime: Runtime, request: StatusRequest): StatusResponse => ({
   status: { conditions: [runtimeReady(runtime), networkReady(runtime)] },
   info: request.verbose ? verboseInfo(runtime) : {},
-  runtime_handlers: handlers.map((name) => ({ name, features: noFeatures })),
+  runtime_handlers: handlers.map((name) => ({
+    name,
+    features: { recursive_read_only_mounts: runtime.agent.features.recursiveReadOnly, user_namespaces: false },
+  })),
   features: { supplemental_groups_policy: true, user_namespaces_host_network: false, mount_options: false },
 });
 

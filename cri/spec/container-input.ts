@@ -26,6 +26,8 @@ export interface RuntimeSettings {
 export interface HostFacts {
   readonly appArmor: boolean;
   readonly selinux: boolean;
+  /** The kernel can make a whole tree of mounts read-only. */
+  readonly recursiveReadOnly: boolean;
   /** Mask of the capabilities that the daemon has in its bounding set. */
   readonly capabilities?: bigint;
   /** All devices below /dev, for privileged containers. */

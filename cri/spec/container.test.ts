@@ -28,6 +28,7 @@ const base: Omit<ContainerInput, 'config'> = {
   host: {
     appArmor: false,
     selinux: false,
+    recursiveReadOnly: true,
     devices: [{ path: '/dev/kmsg', type: 'c', major: 1, minor: 11, mode: 0o600, uid: 0, gid: 0 }],
   },
   cgroupsPath: `/berth/${'a'.repeat(64)}`,

@@ -91,7 +91,12 @@ export const containerSpec = (input: ContainerInput): ContainerSpec => {
   const privileged = isPrivileged(context, sandbox.config);
   const user = resolveUser(context, image.User ?? '', { passwd: input.passwd, group: input.group });
   const readonly = context.readonly_rootfs ?? false;
-  const mounts = containerMounts(config.mounts ?? [], { privileged, readonlyRoot: readonly, files: sandbox.files });
+  const mounts = containerMounts(config.mounts ?? [], {
+    privileged,
+    readonlyRoot: readonly,
+    files: sandbox.files,
+    recursiveReadOnly: input.host.recursiveReadOnly,
+  });
   const spec: OciSpec = {
     ociVersion: '1.2.0',
     root: { path: 'rootfs', readonly },

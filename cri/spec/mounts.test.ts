@@ -3,8 +3,11 @@ import { containerMounts, rootPropagation } from './mounts.ts';
 import type { Mount } from './types.ts';
 
 const files = { hostname: '/s/hostname', hosts: '/s/hosts', resolvConf: '/s/resolv.conf', shm: '/s/shm' };
-const make = (requested: readonly Mount[], options: { privileged?: boolean; readonlyRoot?: boolean } = {}) =>
-  containerMounts(requested, { privileged: false, readonlyRoot: false, files, ...options });
+const make = (
+  requested: readonly Mount[],
+  options: { privileged?: boolean; readonlyRoot?: boolean; recursiveReadOnly?: boolean } = {},
+) =>
+  containerMounts(requested, { privileged: false, readonlyRoot: false, recursiveReadOnly: false, files, ...options });
 const optionsAt = (mounts: ReturnType<typeof make>, destination: string) =>
   mounts.find((mount) => mount.destination === destination)?.options;
 
@@ -109,7 +112,7 @@ const refused: readonly (readonly [string, Mount, RegExp])[] = [
   [
     'recursive_read_only',
     { container_path: '/m', host_path: '/h', readonly: true, recursive_read_only: true },
-    /recursive_read_only: not served/,
+    /recursive_read_only: needs Linux 5\.12/,
   ],
   [
     'recursive_read_only on a writable mount',
@@ -132,3 +135,8 @@ for (const [name, mount, message] of refused)
   test(`a mount with ${name} is refused by name`, (t) => {
     t.throws(() => make([mount]), { name: 'BerthError', message });
   });
+
+test('a recursive read-only mount is one where the kernel can make it', (t) => {
+  const mount = { container_path: '/m', host_path: '/h', readonly: true, recursive_read_only: true };
+  t.deepEqual(optionsAt(make([mount], { recursiveReadOnly: true }), '/m'), ['rbind', 'rprivate', 'rro']);
+});

@@ -15,33 +15,38 @@ const unsupported = (mount: Mount, field: string, why: string): never => {
   throw new BerthError('unimplemented', `mount ${mount.container_path}: ${field}: ${why}`);
 };
 
-const checkRecursive = (mount: Mount): void => {
+const checkRecursive = (mount: Mount, served: boolean): void => {
   if (!mount.recursive_read_only) return;
   if (!mount.readonly) throw invalid(`mount ${mount.container_path}: recursive_read_only: the mount is not readonly`);
   if (enumName(mount.propagation, modes, 'propagation') !== 'PROPAGATION_PRIVATE')
     throw invalid(`mount ${mount.container_path}: recursive_read_only: needs private propagation`);
-  unsupported(mount, 'recursive_read_only', 'not served by this version');
+  if (!served) unsupported(mount, 'recursive_read_only', 'needs Linux 5.12 or newer (mount_setattr)');
 };
 
 // What is not served is refused by name: a mount that is quietly different from the one asked for is a hole.
-const checkServed = (mount: Mount): void => {
+const checkServed = (mount: Mount, { recursiveReadOnly }: MountOptions): void => {
   if (mount.image?.image) unsupported(mount, 'image', 'image volumes are not served by this version');
   if (mount.image_sub_path) throw invalid(`mount ${mount.container_path}: image_sub_path: the mount names no image`);
   if (mount.uidMappings?.length) unsupported(mount, 'uidMappings', 'idmapped mounts are not served by this version');
   if (mount.gidMappings?.length) unsupported(mount, 'gidMappings', 'idmapped mounts are not served by this version');
   if (mount.mount_options?.length) unsupported(mount, 'mount_options', 'not served by this version');
-  checkRecursive(mount);
+  checkRecursive(mount, recursiveReadOnly);
 };
 
-const bindMount = (mount: Mount): OciMount => {
+const access = (mount: Mount): string => {
+  if (!mount.readonly) return 'rw';
+  return mount.recursive_read_only ? 'rro' : 'ro';
+};
+
+const bindMount = (mount: Mount, options: MountOptions): OciMount => {
   if (!mount.container_path) throw invalid('mount: container_path is empty');
-  checkServed(mount);
+  checkServed(mount, options);
   const destination = cleanPath(mount.container_path, 'container_path');
   if (destination === '/') throw invalid('mount: container_path "/" would hide the image');
   if (!mount.host_path) throw invalid(`mount ${destination}: host_path is empty`);
   const source = absolutePath(mount.host_path, 'host_path');
   const propagation = propagations[enumName(mount.propagation, modes, 'propagation')];
-  return { destination, type: 'bind', source, options: ['rbind', propagation, mount.readonly ? 'ro' : 'rw'] };
+  return { destination, type: 'bind', source, options: ['rbind', propagation, access(mount)] };
 };
 
 const depth = ({ destination }: OciMount): number => destination.split('/').length;
@@ -83,11 +88,13 @@ const sandboxMounts = (files: SandboxFiles, readonly: boolean): readonly OciMoun
 export interface MountOptions extends DefaultMountOptions {
   readonly files: SandboxFiles;
   readonly readonlyRoot: boolean;
+  /** The kernel can make a whole tree of mounts read-only. */
+  readonly recursiveReadOnly: boolean;
 }
 
 /** All mounts in the order in which they are made. The request's replace Berth's own on the same place; a /dev of the request replaces all below it. */
 export const containerMounts = (requested: readonly Mount[], options: MountOptions): readonly OciMount[] => {
-  const asked = requested.map(bindMount);
+  const asked = requested.map((mount) => bindMount(mount, options));
   const taken = new Set(asked.map(({ destination }) => destination));
   const replaced = ({ destination }: OciMount): boolean =>
     taken.has(destination) || (taken.has('/dev') && isUnder('/dev', destination));
