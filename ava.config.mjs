@@ -4,7 +4,7 @@ const inMachine = process.env.BERTH_VM === '1';
 
 export default {
   files: inMachine
-    ? ['build/critest/vm/tests/**/*.test.js']
+    ? ['build/critest/vm/tests/**/*.test.js', 'build/cri/cgroup/kernel.test.js']
     : ['build/**/*.test.js', '!build/critest/vm/**', '!build/**/*.long.test.js'],
   cache: !inMachine,
   concurrency: 1,

@@ -34,12 +34,14 @@ const remove = ({ make }: ContainerCgroup): void => {
 test('this machine’s kernel takes every write in the order given, and a process joins', async (t) => {
   const mode = await detect();
   const { rules } = containerDevices([], { privileged: false, hostDevices: [], found: new Map() });
+  // User-mode Linux has none.
+  const hasCpuset = mode.unified?.controllers.includes('cpuset') ?? true;
   const request = {
     memory_limit_in_bytes: 64 << 20,
     cpu_shares: 512,
     cpu_quota: 50_000,
     cpu_period: 100_000,
-    cpuset_cpus: '0',
+    ...(hasCpuset ? { cpuset_cpus: '0' } : {}),
   };
   const resources = containerResources(request, rules, { pids: 77 });
   const cgroup = containerCgroup(mode, `/berth-test-${newId().slice(0, 12)}/${newId()}`, resources);
@@ -54,9 +56,13 @@ test('this machine’s kernel takes every write in the order given, and a proces
   const read = (controller: string, file: string): string =>
     readFileSync(`${directory(controller)}/${file}`, 'utf8').trim();
   t.is(read('pids', 'pids.max'), '77');
-  t.is(read('cpuset', 'cpuset.cpus'), '0');
+  if (hasCpuset) t.is(read('cpuset', 'cpuset.cpus'), '0');
   t.is(read('memory', mode.version === 2 ? 'memory.max' : 'memory.limit_in_bytes'), String(64 << 20));
-  if (mode.version === 2) return;
+  if (mode.version === 2) {
+    t.is(read('cpu', 'cpu.max'), '50000 100000');
+    t.is(read('cpu', 'cpu.weight'), '59');
+    return;
+  }
   t.is(read('memory', 'memory.memsw.limit_in_bytes'), String(64 << 20));
   t.is(read('cpu', 'cpu.cfs_quota_us'), '50000');
   t.not(read('cpuset', 'cpuset.mems'), '');

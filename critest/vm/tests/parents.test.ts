@@ -1,0 +1,3 @@
+import { parentTests } from '../../harness/cgroup-parents.ts';
+
+parentTests(['/sys/fs/cgroup']);
