@@ -29,6 +29,10 @@ export const parentTests = (roots: readonly string[]): void => {
     t.is((await created.status()).state, 'CONTAINER_RUNNING');
     await third.remove();
     t.is(there(own), 0);
+    const pair = await Promise.all([runPod(daemon), runPod(daemon)]);
+    for (const pod of pair) await pod.run(idle);
+    await Promise.all(pair.map((pod) => pod.remove()));
+    t.is(there(own), 0, 'two that went at once');
   });
 
   test('a parent that was there before stays, empty as it is', async (t) => {
