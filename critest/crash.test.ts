@@ -1,10 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { ContainerStatus } from '../api/generated/types.ts';
-import { agentCrashAtStep, crashAtEachStep, type Scenario } from './harness/crash.ts';
+import { agentCrashAtStep, crashAtEachStep, randomFrom, type Scenario } from './harness/crash.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { names } from './harness/images.ts';
 import { containerConfig, podConfig, runPod, type TestContainer, TestPod } from './harness/pods.ts';
 import { startRegistry } from './harness/registry.ts';
+import { removePods, reused, warmUp } from './harness/suite.ts';
 
 const alive = async (daemon: TestDaemon, words: string): Promise<number> => {
   const { stdout } = await daemon.world.run('ps', ['-e', '-o', 'args=']);
@@ -54,7 +56,7 @@ const podName = { metadata: { name: 'crashed', uid: 'crashed' } };
 
 const run: Scenario<TestPod['config']> = {
   rpc: 'RunPodSandbox',
-  steps: 8,
+  steps: 11,
   prepare: async (daemon) => podConfig(daemon, podName),
   call: (daemon, config) => daemon.client.RunPodSandbox({ config }),
   check: checkPods,
@@ -62,7 +64,7 @@ const run: Scenario<TestPod['config']> = {
 
 const create: Scenario<TestPod> = {
   rpc: 'CreateContainer',
-  steps: 7,
+  steps: 9,
   prepare: (daemon) => runPod(daemon),
   call: (daemon, pod) => {
     const config = containerConfig('echo whole', { metadata: { name: 'crashed' } });
@@ -80,7 +82,7 @@ const create: Scenario<TestPod> = {
 
 const start: Scenario<{ pod: TestPod; container: TestContainer }> = {
   rpc: 'StartContainer',
-  steps: 2,
+  steps: 3,
   prepare: sleeper,
   call: (_, { container }) => container.start(),
   check: async (t, daemon, { container }) => {
@@ -106,7 +108,7 @@ const stop: Scenario<{ pod: TestPod; container: TestContainer }> = {
 
 const stopPod: Scenario<{ pod: TestPod; container: TestContainer }> = {
   rpc: 'StopPodSandbox',
-  steps: 4,
+  steps: 7,
   prepare: running,
   call: (_, { pod }) => pod.stop(),
   check: async (t, daemon, { pod, container }) => {
@@ -120,7 +122,7 @@ const stopPod: Scenario<{ pod: TestPod; container: TestContainer }> = {
 
 const remove: Scenario<{ pod: TestPod; container: TestContainer }> = {
   rpc: 'RemoveContainer',
-  steps: 4,
+  steps: 5,
   prepare: running,
   call: (_, { container }) => container.remove(),
   check: async (t, daemon, { container }) => {
@@ -133,7 +135,7 @@ const remove: Scenario<{ pod: TestPod; container: TestContainer }> = {
 
 const removePod: Scenario<{ pod: TestPod; container: TestContainer }> = {
   rpc: 'RemovePodSandbox',
-  steps: 8,
+  steps: 13,
   prepare: running,
   call: (daemon, { pod }) => daemon.client.RemovePodSandbox({ pod_sandbox_id: pod.id }),
   check: async (t, daemon, { pod, container }) => {
@@ -153,7 +155,7 @@ const pulled = async (daemon: TestDaemon): Promise<string[]> => {
 
 const pull: Scenario<undefined> = {
   rpc: 'PullImage',
-  steps: 10,
+  steps: 29,
   prepare: async () => undefined,
   call: (daemon) => daemon.client.PullImage({ image: { image: names.layered } }),
   check: async (t, daemon) => {
@@ -188,3 +190,40 @@ crashing('StopPodSandbox: kill -9 at every step leaves a pod that is ready or no
 crashing('RemoveContainer: kill -9 at every step leaves a whole container or none', remove);
 crashing('RemovePodSandbox: kill -9 at every step leaves a whole pod or none', removePod);
 crashing('PullImage: kill -9 at every step leaves a whole image or none', pull);
+
+const rounds = 6;
+
+/** A pod's whole life, over and over, until the daemon is gone. */
+const live = async (daemon: TestDaemon): Promise<void> => {
+  for (;;) {
+    const pod = await runPod(daemon);
+    const container = await pod.run(['sleep', '4242']);
+    await container.exec('true');
+    await container.stop(0);
+    await pod.remove();
+  }
+};
+
+test('kill -9 of daemon and agent at random moments leaves what the processes say, and nothing after its removal', async (t) => {
+  t.timeout(180_000);
+  const seed = Date.now() % 100_000;
+  t.log(`seed ${seed}`);
+  const random = randomFrom(seed);
+  await using daemon = await TestDaemon.start();
+  await warmUp(daemon);
+  const before = await daemon.snapshot();
+  for (let round = 0; round < rounds; round += 1) {
+    const lives = [live(daemon), live(daemon)].map((one) => one.catch(() => {}));
+    await sleep(20 + random() * 400);
+    const agents = random() < 0.5 ? await daemon.pidsOf('berth-agent') : [];
+    await daemon.world.run('kill', ['-9', `${daemon.pid}`, ...agents.map(String)]);
+    await daemon.ended();
+    await Promise.all(lives);
+    await daemon.boot();
+    const { containers } = await daemon.client.ListContainers({});
+    const running = containers.filter(({ state }) => state === 'CONTAINER_RUNNING').length;
+    t.is(await alive(daemon, 'sleep 4242'), running, `round ${round} of seed ${seed}`);
+    await removePods(daemon);
+    t.deepEqual(await daemon.leftSince(before, reused), [], `round ${round} of seed ${seed}`);
+  }
+});

@@ -20,7 +20,7 @@ for (const without of [...features, features.join(',')])
     for (const name of without.split(',')) t.true(off.includes(name), `${name} is off: ${off}`);
     const pod = await runPod(daemon);
     const image = { image: names.layered };
-    const container = await pod.run('cat /added; setsid sleep 2345 & sleep 2345', { image });
+    const container = await pod.run('cat /added; echo; setsid sleep 2345 & sleep 2345', { image });
     await until('it has written', async () => (await container.text()) === 'added\n');
     t.is((await container.exec('ls /opaque; echo new >/written; cat /written')).stdout, 'above\nnew\n');
     await container.stop(0);

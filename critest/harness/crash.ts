@@ -5,7 +5,7 @@ import type { RpcName } from '../../api/methods.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { TestDaemon } from './daemon.ts';
 import type { Snapshot } from './snapshot.ts';
-import { removePods, warmUp } from './suite.ts';
+import { removePods, reused, warmUp } from './suite.ts';
 
 /** One RPC to crash in. */
 export interface Scenario<Prepared> {
@@ -49,8 +49,6 @@ const tidy = async <P>(daemon: TestDaemon, scenario: Scenario<P>): Promise<void>
 const compare = async (t: ExecutionContext, daemon: TestDaemon, before: Snapshot, at: string): Promise<void> => {
   t.deepEqual(await daemon.leftSince(before, reused), [], `left after ${at}`);
 };
-// host-local remembers the last address; compiled filters and layers are kept on purpose and found again by their digest.
-const reused = /files: . \.\/(root\/seccomp|ipam\/test\/last_reserved_ip)/;
 
 /**
  * kill -9 of the daemon before step 1, 2, 3 … of the call, until the call returns. After each restart every object is

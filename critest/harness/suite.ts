@@ -33,7 +33,7 @@ export const suiteDaemon = (options: DaemonOptions & { readonly ignore?: RegExp 
 };
 
 // What is kept on purpose for the next time, and found again by its key: compiled filters, host-local's last address.
-const reused = /files: . \.\/(root\/seccomp|ipam\/test\/last_reserved_ip)/;
+export const reused = /files: . \.\/(root\/seccomp|ipam\/test\/last_reserved_ip)/;
 
 /** The first pod makes what stays for all: the bridge, parent cgroups. */
 export const warmUp = async (daemon: TestDaemon): Promise<void> => {
