@@ -24,7 +24,7 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   ENOMEM: 'resource-exhausted',
 };
 
-/** What the container's own program or its path is the cause of. */
+/** What the container's own program, its path or its working directory is the cause of. */
 const execCodes: Readonly<Record<string, ErrorCode>> = {
   ...codes,
   ENOENT: 'invalid-argument',
@@ -41,7 +41,8 @@ export const nativeError = (payload: Buffer): BerthError => {
   const [operation, object] = [reader.text(), reader.text()];
   const cause = Object.assign(new Error(code), { code });
   const message = `${operation}${object === '' ? '' : ` ${object}`}: ${code}`;
-  return new BerthError((operation === 'exec' ? execCodes : codes)[code] ?? 'internal', message, { cause });
+  const ofGuest = operation === 'exec' || operation === 'chdir';
+  return new BerthError((ofGuest ? execCodes : codes)[code] ?? 'internal', message, { cause });
 };
 
 /** The error that a role of ours wrote to its stdout as a frame; undefined when it wrote none. */

@@ -1,12 +1,18 @@
+import { invalid } from '../base/errors.ts';
 import { encodeFields, type Field } from './frames.ts';
 import { Op, protocolVersion } from './protocol.ts';
+
+/** The count of fields is a u16. */
+const mostFields = 0xffff;
 
 /** A compiled plan as it grows; native/protocol.h tells each operation's fields. */
 export class Plan {
   readonly #operations: Buffer[] = [];
 
-  /** Numbers become u64, text UTF-8, bytes stay. */
+  /** Numbers become u64, text UTF-8, bytes stay. Errors: `invalid-argument` for more fields than an operation can have. */
   add(operation: keyof typeof Op, ...fields: readonly Field[]): void {
+    if (fields.length > mostFields)
+      throw invalid(`${operation.toLowerCase()}: ${fields.length} arguments and variables, at most ${mostFields}`);
     const head = Buffer.alloc(4);
     head.writeUInt16LE(Op[operation], 0);
     head.writeUInt16LE(fields.length, 2);

@@ -1,0 +1,114 @@
+import { stat } from 'node:fs/promises';
+import test from 'ava';
+import { idle, runPod } from './harness/pods.ts';
+import { suiteDaemon } from './harness/suite.ts';
+
+const daemon = suiteDaemon({ config: { limits: { pids: 200 } } });
+
+const seconds = async (action: () => Promise<unknown>): Promise<number> => {
+  const began = performance.now();
+  await action();
+  return (performance.now() - began) / 1000;
+};
+
+test('a fork bomb is held by the limit of pids, and its container is stopped and removed within seconds', async (t) => {
+  const { world } = daemon();
+  const pod = await runPod(daemon());
+  const bomb = await pod.run(
+    'trap "" TERM; for i in 1 2 3 4; do (while :; do sleep 1000 & (true | true) & done) 2>/dev/null & done; exec sleep 1000',
+  );
+  const other = await pod.run(idle);
+  await world.sh('sleep 0.5');
+  t.true(Number(await world.sh(`cat /sys/fs/cgroup/pids/${world.cgroup}/${bomb.id}/pids.current`)) <= 200);
+  t.is((await other.exec(['true'])).code, 0);
+  const took = await seconds(async () => {
+    await bomb.stop(1);
+    await bomb.remove();
+  });
+  t.true(took < 15, `${took} s`);
+});
+
+test('a container that kills all it can ends nothing but itself', async (t) => {
+  const pod = await runPod(daemon());
+  const other = await pod.run(idle);
+  const before = await daemon().pidsOf('berth-shim');
+  const linux = { security_context: { namespace_options: { pid: 'POD' } } } as const;
+  const shared = await runPod(daemon(), { linux });
+  await shared.run(idle, { linux });
+  for (const one of [pod, shared]) {
+    const killer = await one.run('for s in 9 15 2 19 6 11; do kill -$s -1; kill -$s 1; done; exit 0', {
+      linux: one === pod ? {} : linux,
+    });
+    await killer.stop(1);
+  }
+  t.is((await other.exec(['true'])).code, 0);
+  const after = await daemon().pidsOf('berth-shim');
+  t.deepEqual(
+    before.filter((pid) => !after.includes(pid)),
+    [],
+  );
+});
+
+test('a container that fills /dev/shm gets ENOSPC at 64 MiB', async (t) => {
+  const pod = await runPod(daemon());
+  const { stdout } = await pod.output(
+    'dd if=/dev/zero of=/dev/shm/fill bs=1M count=100 2>/dev/null; stat -c %s /dev/shm/fill; rm /dev/shm/fill',
+  );
+  t.is(stdout, `${64 << 20}\n`);
+});
+
+test('a container that writes as fast as it can is stopped in time, and its supervisor stays small', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run('yes 0123456789012345678901234567890123456789012345678901234567890');
+  const { world } = daemon();
+  await world.sh('sleep 1');
+  const { size } = await stat(container.logFile);
+  t.true(size > 1 << 20, `${size}`);
+  const [supervisor] = await daemon().pidsOf('berth-shim');
+  t.true(Number(await world.sh(`awk '/VmRSS/ {print $2}' /proc/${supervisor}/status`)) < 2048);
+  t.true((await seconds(() => container.stop(1))) < 5);
+});
+
+test('two hundred execs at once, in a container with too few pids for them, all get an answer', async (t) => {
+  const container = await (await runPod(daemon())).run(idle);
+  const answers = await Promise.allSettled(
+    Array.from({ length: 200 }, () =>
+      daemon().client.ExecSync({ container_id: container.id, cmd: ['sleep', '0.5'], timeout: 20 }),
+    ),
+  );
+  t.true(answers.some(({ status }) => status === 'fulfilled'));
+  t.is((await container.exec(['true'])).code, 0);
+});
+
+test('what the kernel offers to the host alone is not to be written: sysrq, sysctls, /sys, cgroup files', async (t) => {
+  const pod = await runPod(daemon());
+  const files = [
+    '/proc/sysrq-trigger',
+    '/proc/sys/kernel/core_pattern',
+    '/proc/sys/kernel/hostname',
+    '/proc/sys/vm/drop_caches',
+    '/proc/irq/default_smp_affinity',
+    '/sys/kernel/uevent_helper',
+    '/sys/power/state',
+    '/sys/fs/cgroup/memory/memory.limit_in_bytes',
+    '/sys/fs/cgroup/memory/release_agent',
+    '/sys/fs/cgroup/devices/devices.allow',
+  ];
+  const readonly_paths = ['/proc/asound', '/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+  // Opened for writing, never written: a hole would harm the machine.
+  const script = `for f in ${files.join(' ')}; do [ -e $f ] && (exec 3>>$f) 2>/dev/null && echo open $f; done; true`;
+  const { stdout } = await pod.output(script, { linux: { security_context: { readonly_paths } } });
+  t.is(stdout, '');
+});
+
+test('each container and each exec has no controlling terminal to push input into', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run(
+    `(exec 3<>/dev/tty) 2>/dev/null && echo terminal; cut -d" " -f6,7 /proc/self/stat; ${idle}`,
+  );
+  const inExec = (
+    await container.exec('(exec 3<>/dev/tty) 2>/dev/null && echo terminal; cut -d" " -f7 /proc/self/stat')
+  ).stdout;
+  t.is(inExec, '0\n');
+  t.notRegex(await container.text(), /terminal/);
+});
