@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "lock.h"
 #include "notify.h"
@@ -54,12 +53,6 @@ struct agent {
   bool broken;
 };
 
-static uint64_t monotonic_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 // ---- to the daemon
 
 static size_t queued(const struct agent *a) { return a->output.length - a->output_sent; }
@@ -95,9 +88,7 @@ static void put_fields(struct agent *a, uint16_t type, uint32_t id, struct build
 
 static void put_error(struct agent *a, uint32_t id, const struct err *e) {
   struct builder b = {0};
-  add_number(&b, (uint64_t)e->number);
-  add_string(&b, e->what, strlen(e->what));
-  add_string(&b, e->object, strlen(e->object));
+  add_error(&b, e);
   put_fields(a, FRAME_ERROR, id, &b);
 }
 

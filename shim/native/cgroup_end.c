@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 
 #include "cgroup.h"
 #include "sys.h"
@@ -18,12 +17,6 @@
 #define BATCH 256
 
 bool cgroup_kill_file = true;
-
-static uint64_t monotonic_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static bool is_hierarchy_root(int fd) {
   struct stat own, parent;
@@ -47,20 +40,14 @@ static int open_cgroup(const char *path, struct err *e) {
     fail(e, EINVAL, is_cgroup ? "end cgroup (the root of a hierarchy)" : "end cgroup (not a cgroup)", path);
     return -1;
   }
-  const int kept = fd;
-  fd = -1;
-  return kept;
+  return keep_fd(&fd);
 }
 
 // Calls `visit` for every cgroup below `dir`, the deepest first, and for `dir` itself.
 static bool walk(int dir, int depth, bool (*visit)(int dir, void *), void *argument) {
   if (depth > DEPTH) return false;
-  const int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *entries = again < 0 ? NULL : fdopendir(again);
-  if (entries == NULL) {
-    if (again >= 0) close(again);
-    return errno == ENOENT;
-  }
+  DIR *entries = open_entries(dir);
+  if (entries == NULL) return errno == ENOENT;
   bool good = true;
   for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
     if (entry->d_type != DT_DIR || entry->d_name[0] == '.') continue;
@@ -207,13 +194,9 @@ bool cgroup_kill_all(const char *const *dirs, size_t n, struct err *e) {
 
 // The directory itself cannot be removed by its descriptor: each removes its children.
 static bool remove_children(int dir, void *argument) {
-  const int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *entries = again < 0 ? NULL : fdopendir(again);
+  DIR *entries = open_entries(dir);
   (void)argument;
-  if (entries == NULL) {
-    if (again >= 0) close(again);
-    return errno == ENOENT;
-  }
+  if (entries == NULL) return errno == ENOENT;
   bool good = true;
   for (struct dirent *entry; (entry = readdir(entries)) != NULL;)
     if (entry->d_type == DT_DIR && entry->d_name[0] != '.')

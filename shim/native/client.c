@@ -107,9 +107,7 @@ void client_numbers(struct client *c, uint16_t type, uint32_t id, size_t count, 
 
 void client_error(struct client *c, uint32_t id, const struct err *e) {
   struct builder b = {0};
-  add_number(&b, (uint64_t)e->number);
-  add_string(&b, e->what, strlen(e->what));
-  add_string(&b, e->object, strlen(e->object));
+  add_error(&b, e);
   if (b.bad) drop(c);
   else client_send(c, FRAME_ERROR, id, b.data, b.length);
   builder_free(&b);

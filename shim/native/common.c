@@ -35,6 +35,12 @@ void close_fd(int *fd) {
   errno = kept;
 }
 
+int keep_fd(int *fd) {
+  const int kept = *fd;
+  *fd = -1;
+  return kept;
+}
+
 void free_pointer(void *pointer) {
   void **at = pointer;
   free(*at);
@@ -130,6 +136,12 @@ void add_number(struct builder *b, uint64_t value) {
   add_string(b, bytes, sizeof bytes);
 }
 
+void add_error(struct builder *b, const struct err *e) {
+  add_number(b, (uint64_t)e->number);
+  add_string(b, e->what, strlen(e->what));
+  add_string(b, e->object, strlen(e->object));
+}
+
 void builder_free(struct builder *b) {
   free(b->data);
   *b = (struct builder){0};
@@ -171,9 +183,7 @@ bool write_frame(int fd, uint16_t type, uint32_t id, const void *payload, size_t
 
 bool write_error(int fd, uint32_t id, const struct err *e) {
   struct builder b = {0};
-  add_number(&b, (uint64_t)e->number);
-  add_string(&b, e->what, strlen(e->what));
-  add_string(&b, e->object, strlen(e->object));
+  add_error(&b, e);
   const bool written = !b.bad && write_frame(fd, FRAME_ERROR, id, b.data, b.length);
   builder_free(&b);
   return written;
@@ -224,6 +234,19 @@ uint64_t now_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t monotonic_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+DIR *open_entries(int dir) {
+  AUTO_CLOSE int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *entries = again < 0 ? NULL : fdopendir(again);
+  if (entries != NULL) again = -1;
+  return entries;
 }
 
 void set_undumpable(void) { prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }

@@ -1,5 +1,6 @@
 // What every role of berth-shim uses: errors, fields, frames, small system helpers.
 #pragma once
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@ bool fail_errno(struct err *e, const char *what, const char *object);        // 
 
 // Cleanup attributes.
 void close_fd(int *fd);
+int keep_fd(int *fd);  // gives it away: what is left is not closed
 void free_pointer(void *pointer);
 #define AUTO_CLOSE __attribute__((cleanup(close_fd)))
 #define AUTO_FREE __attribute__((cleanup(free_pointer)))
@@ -39,6 +41,7 @@ struct builder {
 };
 void add_number(struct builder *b, uint64_t value);
 void add_string(struct builder *b, const void *bytes, size_t length);
+void add_error(struct builder *b, const struct err *e);
 void builder_free(struct builder *b);
 
 // Frames on a blocking descriptor.
@@ -61,7 +64,9 @@ bool parse_number(const char *text, uint64_t limit, uint64_t *out);
 // Files.
 bool write_file_at(int dir, const char *path, const char *value, size_t length, struct err *e);
 bool read_file_at(int dir, const char *path, char *buffer, size_t size, size_t *length, struct err *e);  // NUL-terminated
-uint64_t now_ns(void);  // CLOCK_REALTIME
+DIR *open_entries(int dir);  // a walk of its own over the directory; the descriptor stays the caller's
+uint64_t now_ns(void);        // CLOCK_REALTIME
+uint64_t monotonic_ms(void);
 
 // Processes: one fixed state for everything that is started (house.md, "Guests and hosts").
 void reset_signals(void);        // none has a handler or is ignored; a new program inherits that

@@ -8,18 +8,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "sys.h"
 
 #define KILL_MS 5000
 #define STEP_MS 5
-
-static uint64_t monotonic_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static int open_lock(const char *path, int flags, struct err *e) {
   AUTO_CLOSE int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
@@ -32,9 +25,7 @@ static int open_lock(const char *path, int flags, struct err *e) {
     fail(e, EINVAL, "open lock (not a regular file)", path);
     return -1;
   }
-  const int kept = fd;
-  fd = -1;
-  return kept;
+  return keep_fd(&fd);
 }
 
 int take_lock(const char *path, struct err *e) {
@@ -44,9 +35,7 @@ int take_lock(const char *path, struct err *e) {
     fail_errno(e, errno == EWOULDBLOCK ? "lock (another process holds it)" : "lock", path);
     return -1;
   }
-  const int kept = fd;
-  fd = -1;
-  return kept;
+  return keep_fd(&fd);
 }
 
 static uint64_t recorded_group(int fd) {

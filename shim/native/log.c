@@ -59,9 +59,7 @@ static int open_file(const char *path, const char *directory, struct err *e) {
   if (!S_ISREG(info.st_mode)) return fail(e, EINVAL, "open log (not a regular file)", path), -1;
   // Another name of it may be a file that matters to somebody else: a guest that has /var/log can link, but not write, there.
   if (info.st_nlink > 1) return fail(e, EMLINK, "open log (a hard link)", path), -1;
-  const int result = fd;
-  fd = -1;
-  return result;
+  return keep_fd(&fd);
 }
 
 bool log_open(struct log *log, const char *path, const char *directory, struct err *e) {

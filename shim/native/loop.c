@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -48,11 +47,7 @@ void loop_turn(int timeout_ms) {
   s->ready(s->owner, event.events);
 }
 
-int64_t now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+int64_t now_ms(void) { return (int64_t)monotonic_ms(); }
 
 bool buffer_add(struct buffer *b, const void *bytes, size_t length) {
   if (b->start > 0 && b->end + length > b->capacity) {

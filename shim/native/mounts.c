@@ -23,10 +23,8 @@ static bool right_kind(int fd, enum target_kind kind, const char *path, struct e
 
 static bool make_part(int dir, const char *name, bool directory) {
   if (directory) return mkdirat(dir, name, 0755) == 0;
-  const int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-  if (fd < 0) return false;
-  close(fd);
-  return true;
+  AUTO_CLOSE int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  return fd >= 0;
 }
 
 // A dangling link stands at the end of `path[0..parent)` + name: puts where it points to in place of it.
@@ -94,9 +92,7 @@ int open_target(int root, const char *path, enum target_kind kind, int flags, st
     AUTO_CLOSE int fd = sys_openat2(root, work, O_PATH | directory_only, 0, resolve);
     if (fd >= 0) {
       if (!right_kind(fd, kind, path, e)) return -1;
-      const int result = fd;
-      fd = -1;
-      return result;
+      return keep_fd(&fd);
     }
     if (errno != ENOENT || (flags & TARGET_MAKE) == 0) return fail_errno(e, "open target", path), -1;
     const bool directory = kind == TARGET_DIRECTORY;
@@ -272,9 +268,7 @@ static int private_proc(struct err *e) {
   struct statfs info;
   if (proc < 0 || fstatfs(proc, &info) < 0) return fail_errno(e, "mount", "private procfs"), -1;
   if (info.f_type != PROC_SUPER_MAGIC) return fail(e, EINVAL, "mount", "private procfs"), -1;
-  const int result = proc;
-  proc = -1;
-  return result;
+  return keep_fd(&proc);
 }
 
 bool op_sysctl(struct runner *r, struct reader *in, struct err *e) {

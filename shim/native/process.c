@@ -192,9 +192,7 @@ static bool make_ends(struct process *p, unsigned stdio, struct ends *ends) {
 
 static void tell_error(int status, const struct err *e) {
   struct builder b = {0};
-  add_number(&b, (uint64_t)e->number);
-  add_string(&b, e->what, strlen(e->what));
-  add_string(&b, e->object, strlen(e->object));
+  add_error(&b, e);
   char message[512] = "E";
   if (!b.bad && b.length < sizeof message) {
     memcpy(message + 1, b.data, b.length);

@@ -160,9 +160,7 @@ static int open_proc(struct err *e) {
     fail(e, ENODEV, "open (not the root of a procfs)", "/proc");
     return -1;
   }
-  const int kept = proc;
-  proc = -1;
-  return kept;
+  return keep_fd(&proc);
 }
 
 static bool write_sysctl(int proc, const char *name, const char *value, int namespaces, struct err *e) {

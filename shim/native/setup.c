@@ -79,8 +79,7 @@ static bool template_mount(int *out, struct err *e) {
   // All containers' namespaces share this file system: nobody may write to it.
   const struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
   if (sys_mount_setattr(made, 0, &read_only) < 0) return fail_errno(e, "mount_setattr", "mount template");
-  *out = made;
-  made = -1;
+  *out = keep_fd(&made);
   return true;
 }
 
@@ -95,8 +94,7 @@ static bool enter_template(struct template *t) {
   if (fchdir(made) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
     return fail_errno(t->e, "pivot_root", "the template's root");
   if (umount2(".", MNT_DETACH) < 0) return fail_errno(t->e, "umount", "the host's root in the template");
-  t->namespace = namespace;
-  namespace = -1;
+  t->namespace = keep_fd(&namespace);
   return true;
 }
 

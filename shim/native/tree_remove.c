@@ -81,12 +81,8 @@ static bool remove_entry(struct removal *r, int dir, const struct dirent *entry)
 
 // One walk over the names; -1 on an error, else how many there were.
 static int64_t empty(struct removal *r, int dir) {
-  const int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *entries = again < 0 ? NULL : fdopendir(again);
-  if (entries == NULL) {
-    if (again >= 0) close(again);
-    return fail_errno(r->e, "read", "directory"), -1;
-  }
+  DIR *entries = open_entries(dir);
+  if (entries == NULL) return fail_errno(r->e, "read", "directory"), -1;
   int64_t count = 0;
   for (struct dirent *entry; count >= 0 && (errno = 0, entry = readdir(entries)) != NULL;) {
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
