@@ -35,17 +35,16 @@
 #include "sys.h"
 #include "unpack.h"
 
-#define RECORDS_LIMIT (256u << 20)
 #define STRICT (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
 
 struct invented {
-  const char *path;
+  char *path;
   char *place;  // W(path)
   bool linked;  // the lowers have a link at the place where it would be
 };
 
 struct linked {  // a hard link without its target
-  const char *path, *target;
+  char *path, *target;
   size_t order;
   char *place;  // once it is made
 };
@@ -72,19 +71,10 @@ static int by_path(const void *a, const void *b) {
   return strcmp(((const struct invented *)a)->path, ((const struct invented *)b)->path);
 }
 
+static int compare_path(const void *key, const void *item) { return strcmp(key, ((const struct invented *)item)->path); }
+
 static struct invented *find_invented(const struct fix *f, const char *path) {
-  const struct invented key = {.path = path};
-  return f->parent_count == 0 ? NULL : bsearch(&key, f->parents, f->parent_count, sizeof key, by_path);
-}
-
-static void drop_last(char *path) {
-  char *slash = strrchr(path, '/');
-  *(slash == NULL ? path : slash) = 0;
-}
-
-static const char *last_name(const char *path) {
-  const char *slash = strrchr(path, '/');
-  return slash == NULL ? path : slash + 1;
+  return f->parent_count == 0 ? NULL : bsearch(path, f->parents, f->parent_count, sizeof *f->parents, compare_path);
 }
 
 // W(path).
@@ -428,78 +418,65 @@ static bool fix_links(struct fix *f, struct err *e) {
 
 // --- records in, report out ---
 
-static bool read_records(const char *path, char **out, size_t *length, struct err *e) {
-  AUTO_CLOSE int opened = path == NULL ? -1 : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  if (path != NULL && opened < 0) return fail_errno(e, "open records", path);
-  const int fd = path == NULL ? STDIN_FILENO : opened;
-  size_t capacity = 65536, used = 0;
-  char *data = malloc(capacity);
-  for (ssize_t count = 1; data != NULL && count > 0;) {
-    if (used == capacity) {
-      capacity *= 2;
-      char *more = capacity > RECORDS_LIMIT ? NULL : realloc(data, capacity);
-      if (more == NULL) break;
-      data = more;
-    }
-    count = read(fd, data + used, capacity - used);
-    if (count < 0) {
-      free(data);
-      return fail_errno(e, "read", "records");
-    }
-    used += (size_t)count;
-  }
-  *out = data;
-  *length = used;
-  return (data != NULL && used < capacity) || fail(e, E2BIG, "read", "records");
-}
-
-static const char *next_field(const char **at, const char *end) {
-  const char *field = *at, *stop = memchr(field, 0, (size_t)(end - field));
-  if (stop == NULL) return NULL;
-  *at = stop + 1;
-  return field;
-}
-
 // A record must hold a cleaned path: the report may have been on disk for long.
 static bool is_clean(const char *path) {
   char clean[TAR_PATH_LIMIT];
   return path != NULL && *path != 0 && clean_path(path, clean) && strcmp(path, clean) == 0;
 }
 
-static bool add_record(struct fix *f, const char *kind, const char *path, const char *target, struct err *e) {
-  if (!is_clean(path) || (target != NULL && !is_clean(target))) return fail(e, EINVAL, "read records", kind);
-  if (target == NULL) {
-    struct invented *more = realloc(f->parents, (f->parent_count + 1) * sizeof *more);
-    if (more == NULL) return fail(e, ENOMEM, "read", "records");
-    f->parents = more;
-    f->parents[f->parent_count++] = (struct invented){.path = path};
-    return true;
-  }
-  struct linked *more = realloc(f->links, (f->link_count + 1) * sizeof *more);
-  if (more == NULL) return fail(e, ENOMEM, "read", "records");
-  f->links = more;
-  f->links[f->link_count] = (struct linked){.path = path, .target = target, .order = f->link_count};
-  f->link_count++;
-  return true;
+static char *clean_field(struct fields *in, const char *kind, struct err *e) {
+  const char *field = next_field(in);
+  char *copy = is_clean(field) ? strdup(field) : NULL;
+  if (copy == NULL) fail(e, is_clean(field) ? ENOMEM : EINVAL, "read records", kind);
+  return copy;
 }
 
-static bool parse_records(struct fix *f, const char *at, size_t length, struct err *e) {
-  static const struct {
-    const char *kind;
-    int fields;
-  } known[] = {{"parent", 1}, {"hardlink", 2}, {"entries", 1}, {"bytes", 1}, {"root", 3}, {"opaque-root", 0}};
-  const char *end = at + length;
-  for (const char *kind; (kind = next_field(&at, end)) != NULL;) {
-    const char *fields[3] = {NULL, NULL, NULL};
-    size_t k = 0;
-    if (strcmp(kind, "end") == 0) return at == end || fail(e, EINVAL, "read records", "more after the end");
-    while (k < 6 && strcmp(kind, known[k].kind) != 0) k++;
-    if (k == 6) return fail(e, EINVAL, "read records", kind);
-    for (int i = 0; i < known[k].fields; i++)
-      if ((fields[i] = next_field(&at, end)) == NULL) return fail(e, EINVAL, "read records", "cut record");
-    if (k < 2 && !add_record(f, kind, fields[0], fields[1], e)) return false;
+static bool add_parent(struct fix *f, struct fields *in, struct err *e) {
+  struct invented *more = realloc(f->parents, (f->parent_count + 1) * sizeof *more);
+  if (more == NULL) return fail(e, ENOMEM, "read records", "parent");
+  f->parents = more;
+  more[f->parent_count] = (struct invented){.path = clean_field(in, "parent", e)};
+  return more[f->parent_count++].path != NULL;
+}
+
+static bool add_link(struct fix *f, struct fields *in, struct err *e) {
+  struct linked *more = realloc(f->links, (f->link_count + 1) * sizeof *more);
+  if (more == NULL) return fail(e, ENOMEM, "read records", "hardlink");
+  f->links = more;
+  struct linked *link = &more[f->link_count];
+  *link = (struct linked){.order = f->link_count};
+  f->link_count++;
+  link->path = clean_field(in, "hardlink", e);
+  link->target = link->path == NULL ? NULL : clean_field(in, "hardlink", e);
+  return link->target != NULL;
+}
+
+static bool take_records(struct fix *f, struct fields *in, struct err *e) {
+  for (const char *kind; (kind = next_field(in)) != NULL;) {
+    if (strcmp(kind, "end") == 0)
+      return (next_field(in) == NULL && feof(in->in)) || fail(e, EINVAL, "read records", "more after the end");
+    const int count = fields_of(kind);
+    bool good = count >= 0 || fail(e, EINVAL, "read records", kind);
+    if (good && strcmp(kind, "parent") == 0) good = add_parent(f, in, e);
+    else if (good && strcmp(kind, "hardlink") == 0) good = add_link(f, in, e);
+    else
+      for (int i = 0; good && i < count; i++) good = next_field(in) != NULL || fail(e, EINVAL, "read records", "cut record");
+    if (!good) return false;
   }
   return fail(e, EINVAL, "read records", "no end");
+}
+
+static bool read_records(struct fix *f, const char *path, struct err *e) {
+  int fd = path == NULL ? STDIN_FILENO : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  struct fields in = {.in = fd < 0 ? NULL : fdopen(fd, "r")};
+  if (in.in == NULL) {
+    close_fd(&fd);
+    return fail_errno(e, "open records", path == NULL ? "stdin" : path);
+  }
+  const bool good = take_records(f, &in, e);
+  fclose(in.in);
+  free(in.text);
+  return good;
 }
 
 static bool set_times(const struct fix *f, struct err *e) {
@@ -547,11 +524,8 @@ static bool read_fix_options(int argc, char **argv, struct fix_options *o) {
 
 static bool run_fix(const struct fix_options *o, struct err *e) {
   struct fix f = {.layer = -1, .to = -1};
-  AUTO_FREE char *records = NULL;
-  size_t length = 0;
   raise_descriptors();
-  bool good = view_open(&f.lowers, o->lowers, o->lower_count, e) && read_records(o->records, &records, &length, e) &&
-              parse_records(&f, records, length, e);
+  bool good = view_open(&f.lowers, o->lowers, o->lower_count, e) && read_records(&f, o->records, e);
   if (good) {
     f.layer = open(o->layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f.layer < 0) good = fail_errno(e, "open layer", o->layer);
@@ -561,8 +535,15 @@ static bool run_fix(const struct fix_options *o, struct err *e) {
   if (good && o->sync && syncfs(f.to) < 0) good = fail_errno(e, "sync", o->to);
   if (good && dprintf(STDOUT_FILENO, "entries%c%" PRIu64 "%cend%c", 0, f.entries, 0, 0) < 0)
     good = fail_errno(e, "write", "report");
-  for (size_t i = 0; i < f.parent_count; i++) free(f.parents[i].place);
-  for (size_t i = 0; i < f.link_count; i++) free(f.links[i].place);
+  for (size_t i = 0; i < f.parent_count; i++) {
+    free(f.parents[i].path);
+    free(f.parents[i].place);
+  }
+  for (size_t i = 0; i < f.link_count; i++) {
+    free(f.links[i].path);
+    free(f.links[i].target);
+    free(f.links[i].place);
+  }
   for (struct made *m = f.made, *next; m != NULL; m = next) {
     next = m->next;
     free(m);

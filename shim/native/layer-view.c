@@ -24,6 +24,16 @@ bool join_path(char out[TAR_PATH_LIMIT], const char *parent, const char *name) {
   return length >= 0 && (size_t)length < TAR_PATH_LIMIT;
 }
 
+void drop_last(char *path) {
+  char *slash = strrchr(path, '/');
+  *(slash == NULL ? path : slash) = 0;
+}
+
+const char *last_name(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash == NULL ? path : slash + 1;
+}
+
 void raise_descriptors(void) {
   struct rlimit now;
   if (getrlimit(RLIMIT_NOFILE, &now) < 0) return;
@@ -114,7 +124,7 @@ static bool go_to(struct view *v, const char *path, size_t length, struct err *e
 
 bool view_look(struct view *v, const char *path, struct seen *seen, struct err *e) {
   const char *slash = strrchr(path, '/');
-  *seen = (struct seen){.name = *path == 0 ? "." : slash == NULL ? path : slash + 1, .dir = -1};
+  *seen = (struct seen){.name = *path == 0 ? "." : last_name(path), .dir = -1};
   if (!go_to(v, path, slash == NULL ? 0 : (size_t)(slash - path), e)) return false;
   for (size_t i = 0; i < v->dir_count; i++) {
     if (fstatat(v->dirs[i], seen->name, &seen->info, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -126,11 +136,6 @@ bool view_look(struct view *v, const char *path, struct seen *seen, struct err *
     return true;
   }
   return true;
-}
-
-static void drop_last(char *path) {
-  char *slash = strrchr(path, '/');
-  *(slash == NULL ? path : slash) = 0;
 }
 
 bool view_resolve(struct view *v, const char *path, bool last, char out[TAR_PATH_LIMIT], struct err *e) {

@@ -75,37 +75,15 @@ int open_empty(const char *path, struct err *e) {
   return -1;
 }
 
-// A long path does not fit a socket's address: then by way of its directory.
-static bool socket_address(const char *path, int *directory, struct sockaddr_un *address) {
-  const char *slash = strrchr(path, '/');
-  *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-  if (strlen(path) < sizeof address->sun_path) {
-    memcpy(address->sun_path, path, strlen(path) + 1);
-    return true;
-  }
-  if (slash == NULL) return false;
-  AUTO_FREE char *parent = strndup(path, (size_t)(slash - path));
-  *directory = parent == NULL ? -1 : open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  const int length = snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d%s", *directory, slash);
-  return *directory >= 0 && length > 0 && (size_t)length < sizeof address->sun_path;
-}
-
 static int connect_to(const struct options *o, struct err *e) {
-  struct sockaddr_un address;
-  AUTO_CLOSE int directory = -1;
-  if (!socket_address(o->from, &directory, &address)) {
-    fail(e, ENAMETOOLONG, "connect", o->from);
-    return -1;
-  }
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(o->from) >= sizeof address.sun_path) return fail(e, ENAMETOOLONG, "connect", o->from), -1;
+  memcpy(address.sun_path, o->from, strlen(o->from));
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
-    fail_errno(e, "connect", o->from);
-    close_fd(&fd);
-    return -1;
-  }
-  if (o->token == NULL || (write_all(fd, o->token, strlen(o->token)) && write_all(fd, "\n", 1))) return fd;
-  fail_errno(e, "write token", o->from);
-  close(fd);
+  if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) fail_errno(e, "connect", o->from);
+  else if (o->token != NULL && dprintf(fd, "%s\n", o->token) < 0) fail_errno(e, "write token", o->from);
+  else return fd;
+  close_fd(&fd);
   return -1;
 }
 
@@ -127,17 +105,20 @@ static int child(int dir, int from, int to) {
   return 1;
 }
 
-// What the child says is layer bytes: read strictly, nothing in it is more than data.
-struct fields {
-  FILE *in;
-  char *text;
-  size_t capacity;
-};
-
-static const char *next_text(struct fields *f) {
+const char *next_field(struct fields *f) {
   const ssize_t length = getdelim(&f->text, &f->capacity, 0, f->in);
   if (length <= 0 || f->text[length - 1] != 0 || length > (ssize_t)TAR_PATH_LIMIT) return NULL;
   return f->text;
+}
+
+int fields_of(const char *kind) {
+  static const struct {
+    const char *kind;
+    int fields;
+  } known[] = {{"entries", 1}, {"bytes", 1}, {"root", 3}, {"opaque-root", 0}, {"parent", 1}, {"hardlink", 2}};
+  for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+    if (strcmp(kind, known[k].kind) == 0) return known[k].fields;
+  return -1;
 }
 
 static bool mark_opaque(int dir, const char *path, struct err *e) {
@@ -149,17 +130,17 @@ static bool mark_opaque(int dir, const char *path, struct err *e) {
 
 static bool child_error(struct fields *f, struct err *e) {
   uint64_t number = 0;
-  const char *text = next_text(f);
+  const char *text = next_field(f);
   if (text == NULL || !parse_number(text, 4095, &number)) return fail(e, EPROTO, "unpack", "error record");
-  AUTO_FREE char *what = (text = next_text(f)) == NULL ? NULL : strdup(text);
-  text = next_text(f);
+  AUTO_FREE char *what = (text = next_field(f)) == NULL ? NULL : strdup(text);
+  text = next_field(f);
   return fail(e, (int)number, what == NULL ? "unpack" : what, text == NULL ? "layer" : text);
 }
 
 static bool pass_record(struct fields *f, const char *kind, int count, FILE *report, struct err *e) {
   bool good = fputs(kind, report) >= 0 && fputc(0, report) == 0;
   for (int i = 0; i < count; i++) {
-    const char *text = next_text(f);
+    const char *text = next_field(f);
     if (text == NULL) return fail(e, EPROTO, "unpack", "cut record");
     good = good && fputs(text, report) >= 0 && fputc(0, report) == 0;
   }
@@ -167,17 +148,12 @@ static bool pass_record(struct fields *f, const char *kind, int count, FILE *rep
 }
 
 static bool pass_records(int dir, struct fields *f, FILE *report, struct err *e) {
-  static const struct {
-    const char *kind;
-    int fields;
-  } known[] = {{"entries", 1}, {"bytes", 1}, {"root", 3}, {"opaque-root", 0}, {"parent", 1}, {"hardlink", 2}};
-  for (const char *kind; (kind = next_text(f)) != NULL;) {
-    size_t k = 0;
-    while (k < 6 && strcmp(kind, known[k].kind) != 0) k++;
-    if (k < 6) {
-      if (!pass_record(f, known[k].kind, known[k].fields, report, e)) return false;
+  for (const char *kind; (kind = next_field(f)) != NULL;) {
+    const int count = fields_of(kind);
+    if (count >= 0) {
+      if (!pass_record(f, kind, count, report, e)) return false;
     } else if (strcmp(kind, "opaque") == 0) {
-      const char *path = next_text(f);
+      const char *path = next_field(f);
       if (path == NULL) return fail(e, EPROTO, "unpack", "cut record");
       if (!mark_opaque(dir, path, e)) return false;
     } else if (strcmp(kind, "error") == 0) {

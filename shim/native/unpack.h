@@ -1,5 +1,7 @@
 // The inside of the layer unpacker: what runs confined, and what runs beside it.
 #pragma once
+#include <stdio.h>
+
 #include "tar.h"
 
 // The child's way: DIR becomes the only file system there is, rights and system calls shrink to what unpacking takes.
@@ -19,3 +21,12 @@ int open_empty(const char *path, struct err *e);
 
 // "what: object: text", on one line whatever bytes are in it.
 void print_error(const struct err *e);
+
+// Records are fields with a NUL behind each. They tell of layer bytes: read strictly, nothing in them is more than data.
+struct fields {
+  FILE *in;
+  char *text;
+  size_t capacity;
+};
+const char *next_field(struct fields *f);  // holds until the next call; NULL at the end and for a cut or too long one
+int fields_of(const char *kind);           // how many follow it; -1: it is no kind of the report
