@@ -18,6 +18,8 @@ export interface DaemonOptions {
   /** For example BERTH_FAULT, BERTH_WITHOUT. */
   readonly env?: Readonly<Record<string, string>>;
   readonly network?: TestNetwork;
+  /** In the machine's own network namespace: the test must leave that as it was. */
+  readonly hostNetwork?: boolean;
   /** Test images to import at the first start; busybox unless told. */
   readonly images?: readonly string[];
 }
@@ -57,7 +59,7 @@ export class TestDaemon implements AsyncDisposable {
   /** Everything but the daemon itself. */
   static async prepare(options: DaemonOptions = {}): Promise<TestDaemon> {
     const { network = 'bridge', config = {} } = options;
-    const world = await World.make();
+    const world = await World.make(options.hostNetwork);
     const daemon = new TestDaemon(world);
     await writeNetwork(world, network);
     await mkdir(world.path('logs'));

@@ -33,14 +33,19 @@ export class World implements AsyncDisposable {
     this.#init = init;
   }
 
-  static async make(): Promise<World> {
+  /** `hostNetwork`: the machine's own network namespace instead; whoever asks for that puts it back as it was. */
+  static async make(hostNetwork = false): Promise<World> {
     const { path } = await dir({ prefix: 'bt', mode: 0o755 });
     const cgroup = path.replaceAll('/', '-').slice(1);
-    const holder = spawn(join(sourceTree, 'critest/harness/holder'), [path, cgroup], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-      env: systemEnvironment,
-      detached: true,
-    });
+    const holder = spawn(
+      join(sourceTree, 'critest/harness/holder'),
+      [path, cgroup, ...(hostNetwork ? ['--host-network'] : [])],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+        env: systemEnvironment,
+        detached: true,
+      },
+    );
     const init = await readyPid(holder);
     return new World(path, cgroup, holder, init);
   }
