@@ -1,11 +1,19 @@
 import { mkdir } from 'node:fs/promises';
 import test from 'ava';
-import { featureLabel, featureNames } from '../shim/features.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { names } from './harness/images.ts';
 import { idle, runPod, type TestPod } from './harness/pods.ts';
 import { fails, removePods } from './harness/suite.ts';
 import { until } from './harness/until.ts';
+
+const switches =
+  'lowerdir-plus overlay-new-api cgroup-kill clone-into-cgroup recursive-read-only idmapped-overlay-lower memfd-exec';
+
+test('every feature that the daemon tells of has a test here', async (t) => {
+  await using daemon = await TestDaemon.start({ images: [] });
+  const { features } = await daemon.client.Info({});
+  t.deepEqual(features.map(({ name }) => name).sort(), switches.split(' ').sort());
+});
 
 /** An image of 90 layers, whose names are more than mount(2) takes; its topmost layer wins, and it can be written. */
 const manyLayers = async (pod: TestPod): Promise<string> => {
@@ -23,7 +31,7 @@ const killed = async (daemon: TestDaemon): Promise<string> => {
   return sleepers();
 };
 
-for (const label of featureNames.map(featureLabel))
+for (const label of switches.split(' '))
   test(`without ${label}: an image of 90 layers runs, and all of a container on the host’s pids is killed`, async (t) => {
     await using daemon = await TestDaemon.start({
       env: { BERTH_WITHOUT: label },
