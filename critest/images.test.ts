@@ -1,23 +1,28 @@
 import test from 'ava';
+import type { TestDaemon } from './harness/daemon.ts';
 import { names, registryHost } from './harness/images.ts';
 import { idle, runPod } from './harness/pods.ts';
 import { startRegistry } from './harness/registry.ts';
-import { fails, suiteDaemon } from './harness/suite.ts';
+import { fails, suiteDaemon, warmUp } from './harness/suite.ts';
 
 // The images of this file come from the registry, so what a test pulls is taken away again by the test.
-const daemon = suiteDaemon({ images: [] });
+const daemon = suiteDaemon({
+  images: [],
+  setUp: async (started) => {
+    await startRegistry(started.world);
+    await startRegistry(started.world, { address: '127.0.0.1:5001', password: true });
+    await started.client.PullImage({ image: { image: names.busybox } });
+    await warmUp(started);
+    await removeImages(started);
+  },
+  tidy: (running) => removeImages(running),
+});
+const removeImages = async ({ client }: TestDaemon): Promise<void> => {
+  for (const { id } of (await client.ListImages({})).images) await client.RemoveImage({ image: { image: id } });
+};
 const client = (): ReturnType<typeof daemon>['client'] => daemon().client;
 const pull = async (name: string): Promise<string> => (await client().PullImage({ image: { image: name } })).image_ref;
 const remove = (name: string): Promise<unknown> => client().RemoveImage({ image: { image: name } });
-
-test.before('the registries listen', async () => {
-  await startRegistry(daemon().world);
-  await startRegistry(daemon().world, { address: '127.0.0.1:5001', password: true });
-});
-
-test.afterEach.always(async () => {
-  for (const { id } of (await client().ListImages({})).images) await remove(id);
-});
 
 test('PullImage answers with the image id, and ImageStatus finds it by tag, digest and id', async (t) => {
   const id = await pull(names.busybox);
@@ -112,6 +117,7 @@ test('after the last image is removed no layer and no blob is left', async (t) =
 });
 
 test('ImageFsInfo names a mount point of the images and a time, and no other file system for containers', async (t) => {
+  await pull(names.busybox);
   const { image_filesystems, container_filesystems } = await client().ImageFsInfo({});
   t.true((image_filesystems[0]?.fs_id?.mountpoint ?? '').startsWith('/'));
   t.true((image_filesystems[0]?.timestamp ?? 0n) > 0n);

@@ -4,11 +4,20 @@ import { type DaemonOptions, TestDaemon } from './daemon.ts';
 import { runPod } from './pods.ts';
 import type { Snapshot } from './snapshot.ts';
 
+export interface SuiteOptions extends DaemonOptions {
+  /** Differences that are no leak. */
+  readonly ignore?: RegExp;
+  /** Before the first test. */
+  setUp?(daemon: TestDaemon): Promise<void>;
+  /** After each test, when its pods are gone. */
+  tidy?(daemon: TestDaemon): Promise<void>;
+}
+
 /**
  * One daemon for the tests of a file. After each test every pod is removed, and what is then on the machine must be what
  * was there before: mounts, links, addresses, rules, namespaces, cgroups, processes, files.
  */
-export const suiteDaemon = (options: DaemonOptions & { readonly ignore?: RegExp } = {}): (() => TestDaemon) => {
+export const suiteDaemon = (options: SuiteOptions = {}): (() => TestDaemon) => {
   let daemon: TestDaemon | undefined;
   let before: Snapshot = new Map();
   const current = (): TestDaemon => {
@@ -17,13 +26,14 @@ export const suiteDaemon = (options: DaemonOptions & { readonly ignore?: RegExp 
   };
   test.before('berthd starts', async () => {
     daemon = await TestDaemon.start(options);
-    if (options.images?.length !== 0) await warmUp(daemon);
+    await (options.setUp ?? warmUp)(daemon);
     before = await daemon.snapshot();
   });
   test.afterEach.always('nothing is left', async (t) => {
     const ignored = new RegExp(`${reused.source}|${(options.ignore ?? /^$/).source}`);
     await current().ensure();
     await removePods(current());
+    await options.tidy?.(current());
     t.deepEqual(await current().leftSince(before, ignored), []);
   });
   test.after.always('berthd is taken down', async () => {
