@@ -105,6 +105,16 @@ const stepName = (path: string): string =>
 export const makeDirectory = (path: string, mode = 0o700): Promise<void> =>
   step(`mkdir ${stepName(path)}`, async () => void (await mkdir(path, { recursive: true, mode })));
 
+/** Makes the directory in a parent that must be there; one that is there already is fine. */
+export const makeLastDirectory = (path: string, mode: number): Promise<void> =>
+  step(`mkdir ${stepName(path)}`, async () => {
+    try {
+      await mkdir(path, { mode });
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+    }
+  });
+
 /**
  * A directory that nobody but its owner may enter, checked at every start (CVE-2021-41103, CVE-2024-25621): made, or
  * its mode put right; something else in its place is refused.

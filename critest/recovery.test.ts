@@ -195,7 +195,9 @@ test('A6: after a reboot pods are not ready, containers have ended, and their ad
     `for m in $(cut -d' ' -f5 /proc/self/mountinfo | grep -E '^${world.directory}/(netns|state)/'); do umount $m; done`,
   );
   await world.sh(`rm -rf ${world.path('state')} ${world.path('netns')}`);
-  await world.sh(`find /sys/fs/cgroup -depth -type d -name '${container.id}' -exec rmdir {} ';' 2>/dev/null || true`);
+  await world.sh(
+    `find /sys/fs/cgroup -depth -type d -path '*/${world.cgroup}*' -exec rmdir {} ';' 2>/dev/null || true`,
+  );
   await daemon().boot();
   const { status } = await daemon().client.PodSandboxStatus({ pod_sandbox_id: pod.id });
   t.is(status?.state, 'SANDBOX_NOTREADY');

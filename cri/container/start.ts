@@ -1,9 +1,11 @@
 import type { StartContainerRequest } from '../../api/generated/types.ts';
-import { BerthError, messageOf, within } from '../../base/errors.ts';
+import { BerthError, codeOf, messageOf, within } from '../../base/errors.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { follow } from './exit.ts';
 import { setState } from './save.ts';
+import { takeOver } from './take-over.ts';
+import { checkTarget } from './target.ts';
 
 /** Starts a created container. One that could not start has ended with 128 and the reason StartError. */
 export const startContainer = async (runtime: Runtime, request: StartContainerRequest): Promise<object> => {
@@ -14,11 +16,21 @@ export const startContainer = async (runtime: Runtime, request: StartContainerRe
 
 const start = async (runtime: Runtime, container: Container): Promise<void> => {
   checkStartable(runtime, container);
+  await checkTarget(runtime, container);
+  const { bundle } = containerPaths(runtime.config, container.id);
   const report = await runtime.agent
-    .supervise(containerPaths(runtime.config, container.id).bundle, { cgroupProcs: runtime.supervisorsCgroup })
-    .catch((error: unknown) => failed(runtime, container, error));
+    .supervise(bundle, { cgroupProcs: runtime.supervisorsCgroup })
+    .catch((error: unknown) => afterFailure(runtime, container, error));
+  if (report === undefined) return;
   await setState(runtime, container, { kind: 'running', pid: report.pid, startedAt: String(report.startedAt) });
   await follow(runtime, container);
+};
+
+/** Undefined when the container runs all the same: a lost agent proves nothing about a supervisor that outlives it. */
+const afterFailure = async (runtime: Runtime, container: Container, error: unknown): Promise<undefined> => {
+  const isLost = ['unavailable', 'deadline-exceeded'].includes(codeOf(error));
+  if (isLost && (await takeOver(runtime, container))) return undefined;
+  return failed(runtime, container, error);
 };
 
 const checkStartable = (runtime: Runtime, container: Container): void => {

@@ -1,5 +1,9 @@
 import type { ContainerConfig } from '../../api/generated/types.ts';
-import type { Runtime } from '../runtime.ts';
+import { BerthError } from '../../base/errors.ts';
+import { readJson } from '../../base/files.ts';
+import type { OciSpec } from '../../shim/oci.ts';
+import { containerPaths, type Runtime } from '../runtime.ts';
+import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 
 /** The pid namespace of the running container of this pod that `namespace_options.target_id` names, if it is one. */
@@ -9,4 +13,17 @@ export const targetPid = (runtime: Runtime, sandbox: Sandbox, config: ContainerC
   const target = runtime.containers.find(options.target_id);
   if (target?.record.sandboxId !== sandbox.id || target.record.state.kind !== 'running') return undefined;
   return `/proc/${target.record.state.pid}/ns/pid`;
+};
+
+/** The path names a pid: it must still be the target's, or the container would join whatever has that pid now. */
+export const checkTarget = async (runtime: Runtime, container: Container): Promise<void> => {
+  if (container.config.linux?.security_context?.namespace_options?.pid !== 'TARGET') return;
+  const spec = (await readJson(containerPaths(runtime.config, container.id).spec)) as OciSpec | undefined;
+  const made = spec?.linux.namespaces.find(({ type }) => type === 'pid')?.path;
+  const now = targetPid(runtime, runtime.sandboxes.get(container.record.sandboxId), container.config);
+  if (made === undefined || made !== now)
+    throw new BerthError(
+      'failed-precondition',
+      `start container ${container.id}: the container that namespace_options.target_id names does not run any more`,
+    );
 };

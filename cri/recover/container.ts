@@ -1,11 +1,10 @@
 import { stat } from 'node:fs/promises';
-import { setTimeout } from 'node:timers/promises';
 import { orMissing } from '../../base/errors.ts';
 import { endCgroup } from '../../shim/cgroup.ts';
-import { connectSupervisor, readExit } from '../../shim/supervisor.ts';
-import { follow, recordExit, recordLoss } from '../container/exit.ts';
+import { recordLoss } from '../container/exit.ts';
 import { removeOne } from '../container/remove.ts';
 import { setState, stateOnDisk } from '../container/save.ts';
+import { takeOver } from '../container/take-over.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 
@@ -18,44 +17,9 @@ export const recoverContainer = async (runtime: Runtime, container: Container): 
 const settle = async (runtime: Runtime, container: Container): Promise<void> => {
   container.record = { ...container.record, state: await stateOnDisk(runtime, container) };
   if (container.record.state.kind === 'exited') return;
-  const { bundle, lock } = containerPaths(runtime.config, container.id);
-  const held = async (): Promise<boolean> => !(await runtime.agent.tryLock(lock)).free;
-  if ((await held()) && (await adopt(runtime, container, held))) return;
-  const exit = await readExit(bundle);
-  if (exit !== undefined) return recordExit(runtime, container, exit);
+  if (await takeOver(runtime, container)) return;
   if (container.record.state.kind === 'running') return recordLoss(runtime, container);
   await settleCreated(runtime, container);
-};
-
-const attempts = 100;
-const retryMs = 100;
-
-/** Asks the living supervisor, which may still be starting its container. False when it died meanwhile. */
-const adopt = async (runtime: Runtime, container: Container, held: () => Promise<boolean>): Promise<boolean> => {
-  for (let attempt = 0; attempt < attempts; attempt += 1) {
-    if (await ask(runtime, container)) return true;
-    if (!(await held())) return false;
-    await setTimeout(retryMs);
-  }
-  runtime.log.warn(
-    { container: container.id },
-    'its supervisor lives and does not answer: asked again in the background',
-  );
-  void follow(runtime, container);
-  return true;
-};
-
-const ask = async (runtime: Runtime, container: Container): Promise<boolean> => {
-  try {
-    const supervisor = await connectSupervisor(containerPaths(runtime.config, container.id).bundle);
-    const { pid, startedAt } = await supervisor.state();
-    supervisor.close();
-    await setState(runtime, container, { kind: 'running', pid, startedAt: String(startedAt) });
-  } catch {
-    return false;
-  }
-  await follow(runtime, container);
-  return true;
 };
 
 /** A created container stays one, unless its start had begun: its writable layer has been mounted then. */

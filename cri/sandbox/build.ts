@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { makeDirectory, removeTree, writeVolatile } from '../../base/files.ts';
+import { BerthError, messageOf } from '../../base/errors.ts';
+import { makeDirectory, makeLastDirectory, removeTree, writeVolatile } from '../../base/files.ts';
 import type { Rollback } from '../../base/rollback.ts';
 import { makeNamespaces, removeNamespaces } from '../../shim/sandbox.ts';
 import { type Runtime, sandboxPaths } from '../runtime.ts';
@@ -28,12 +29,18 @@ export const buildSandbox = async (
       cgroupProcs: runtime.supervisorsCgroup,
     }),
     writeNames(runtime, sandbox, spec),
-    spec.logDirectory === undefined ? undefined : makeDirectory(spec.logDirectory, 0o755),
+    spec.logDirectory === undefined ? undefined : makeLogDirectory(spec.logDirectory),
   ]);
   const ips = await connect(runtime, sandbox, rollback);
   await writeHosts(runtime, sandbox, spec, ips);
   return ips;
 };
+
+/** kubelet makes it; for others its last part is made, never a whole path that may be a mistake. */
+const makeLogDirectory = (path: string): Promise<void> =>
+  makeLastDirectory(path, 0o755).catch((error: unknown) => {
+    throw new BerthError('failed-precondition', `log_directory ${path}: ${messageOf(error)}: make its parent first`);
+  });
 
 /** Where each namespace of the pod is pinned; missing where it is the host's. */
 export const namespacePins = (runtime: Runtime, sandbox: Sandbox, spec: SandboxSpec) => {

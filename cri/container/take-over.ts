@@ -1,0 +1,51 @@
+import { setTimeout } from 'node:timers/promises';
+import { connectSupervisor, readExit } from '../../shim/supervisor.ts';
+import { containerPaths, type Runtime } from '../runtime.ts';
+import type { Container } from '../state/container.ts';
+import { follow, recordExit } from './exit.ts';
+import { setState } from './save.ts';
+
+/**
+ * Takes over a container whose supervisor somebody else started: it is running and followed, or its end is recorded.
+ * False: its supervisor is dead, which only a free lock proves (lesson A4), and has left no exit record.
+ */
+export const takeOver = async (runtime: Runtime, container: Container): Promise<boolean> => {
+  const { bundle, lock } = containerPaths(runtime.config, container.id);
+  const held = async (): Promise<boolean> => !(await runtime.agent.tryLock(lock)).free;
+  if ((await held()) && (await adopt(runtime, container, held))) return true;
+  const exit = await readExit(bundle);
+  if (exit === undefined) return false;
+  await recordExit(runtime, container, exit);
+  return true;
+};
+
+const attempts = 100;
+const retryMs = 100;
+
+/** Asks the living supervisor, which may still be starting its container. False when it died meanwhile. */
+const adopt = async (runtime: Runtime, container: Container, held: () => Promise<boolean>): Promise<boolean> => {
+  for (let attempt = 0; attempt < attempts; attempt += 1) {
+    if (await ask(runtime, container)) return true;
+    if (!(await held())) return false;
+    await setTimeout(retryMs);
+  }
+  runtime.log.warn(
+    { container: container.id },
+    'its supervisor lives and does not answer: asked again in the background',
+  );
+  void follow(runtime, container);
+  return true;
+};
+
+const ask = async (runtime: Runtime, container: Container): Promise<boolean> => {
+  try {
+    const supervisor = await connectSupervisor(containerPaths(runtime.config, container.id).bundle);
+    const { pid, startedAt } = await supervisor.state();
+    supervisor.close();
+    await setState(runtime, container, { kind: 'running', pid, startedAt: String(startedAt) });
+  } catch {
+    return false;
+  }
+  await follow(runtime, container);
+  return true;
+};
