@@ -32,12 +32,17 @@ const checkDirectory = async (directory: string, path: string): Promise<void> =>
     );
 };
 
-const clearStale = async (path: string): Promise<void> => {
+/** Errors: `failed-precondition` when somebody answers at the path, or it is no socket. True when a stale one is there. */
+export const refuseLive = async (path: string): Promise<boolean> => {
   const info = await orMissing(lstat(path));
-  if (info === undefined) return;
+  if (info === undefined) return false;
   if (!info.isSocket()) throw refused(path, 'there is something that is not a socket: remove it, or listen elsewhere');
   if (await answers(path)) throw refused(path, 'another process answers there: is berthd running already?');
-  await removeTree(path);
+  return true;
+};
+
+const clearStale = async (path: string): Promise<void> => {
+  if (await refuseLive(path)) await removeTree(path);
 };
 
 const answers = (path: string): Promise<boolean> =>

@@ -7,6 +7,7 @@ import { Agent, SELF } from '../shim/agent.ts';
 import { switchedOff } from '../shim/features.ts';
 import { detect } from './cgroup/mode.ts';
 import { divideService } from './cgroup/service.ts';
+import { claimRoot } from './claim.ts';
 import type { Config } from './config/index.ts';
 import { handlersOf } from './handlers.ts';
 import { readHost } from './host.ts';
@@ -56,6 +57,7 @@ const directories = ({ root, state }: Config): readonly string[] => [
 
 const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack): Promise<Runtime> => {
   for (const directory of directories(config)) await makePrivateDirectory(directory);
+  stack.use(await claimRoot(config));
   const cgroups = await detect();
   const supervisorsCgroup = await divideService(cgroups);
   const agent = stack.use(

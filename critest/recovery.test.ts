@@ -261,6 +261,17 @@ test('a stale socket is replaced, a live one is refused with its name', async (t
   t.is((await daemon().client.Version({})).runtime_name, 'berth');
 });
 
+test('a second daemon on the same root is refused before it touches anything, whatever it listens on', async (t) => {
+  const { world } = daemon();
+  const before = await daemon().snapshot();
+  const listen = `unix://${world.path('second.sock')}`;
+  const args = [join(buildTree, 'cri/main.js'), '--config', world.path('config.toml'), '--listen', listen];
+  const second = await world.run(process.execPath, args);
+  t.not(second.status, 0);
+  t.regex(second.stderr, /berthd\.sock: another process answers there/);
+  t.deepEqual(await daemon().leftSince(before), []);
+});
+
 test('what is at the socket path and is no socket is not removed', async (t) => {
   await using other = await TestDaemon.prepare();
   await writeFile(other.world.path('b.sock'), 'mine');
