@@ -92,7 +92,7 @@ const defaultLimit = 16 << 20;
  */
 export const execSync = (bundle: string, plan: Uint8Array, options: ExecOptions = {}): Promise<ExecResult> =>
   step('exec', async () => {
-    const socket = await ShimSocket.open(bundle);
+    const socket = ShimSocket.connect(bundle);
     try {
       return await new Exec(socket, options.limit ?? defaultLimit).run(plan, options);
     } catch (error) {

@@ -1,5 +1,4 @@
-import { constants } from 'node:fs';
-import { open, readlink } from 'node:fs/promises';
+import { closeSync, constants, openSync, readlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { BerthError, errnoOf, messageOf } from '../base/errors.ts';
@@ -37,26 +36,35 @@ export class ShimSocket {
     this.send(Frame.HELLO, 0, encodeFields([protocolVersion]));
   }
 
+  /** Resolves when the supervisor has greeted. */
   static async open(bundle: string): Promise<ShimSocket> {
+    const socket = ShimSocket.connect(bundle);
+    await socket.#greeting.promise;
+    return socket;
+  }
+
+  /** Does not wait for the greeting: what is sent meanwhile is read after it, and a refusal ends what listens. */
+  static connect(bundle: string): ShimSocket {
     const path = join(bundle, 'shim.sock');
-    if (Buffer.byteLength(path) <= longestPath) return ShimSocket.#greet(bundle, path);
-    // A longer path does not fit into a socket address: it is reached through a descriptor of its directory.
-    const directory = await open(bundle, constants.O_RDONLY | constants.O_DIRECTORY).catch((error: unknown) => {
-      throw unavailable(bundle, messageOf(error));
-    });
+    if (Buffer.byteLength(path) <= longestPath) return new ShimSocket(bundle, connect(path));
     try {
-      const short = `/proc/self/fd/${directory.fd}`;
-      if ((await readlink(short)) !== bundle) throw unavailable(bundle, 'the bundle was replaced');
-      return await ShimSocket.#greet(bundle, `${short}/shim.sock`);
-    } finally {
-      await directory.close();
+      return ShimSocket.#throughDirectory(bundle);
+    } catch (error) {
+      throw unavailable(bundle, messageOf(error));
     }
   }
 
-  static async #greet(bundle: string, path: string): Promise<ShimSocket> {
-    const socket = new ShimSocket(bundle, connect(path));
-    await socket.#greeting.promise;
-    return socket;
+  /** A longer path does not fit into a socket address: it is reached through a descriptor of its directory. */
+  static #throughDirectory(bundle: string): ShimSocket {
+    const directory = openSync(bundle, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      const short = `/proc/self/fd/${directory}`;
+      if (readlinkSync(short) !== bundle) throw unavailable(bundle, 'the bundle was replaced');
+      // node:net connects a path before it returns
+      return new ShimSocket(bundle, connect(`${short}/shim.sock`));
+    } finally {
+      closeSync(directory);
+    }
   }
 
   listen(listener: FrameListener): void {
