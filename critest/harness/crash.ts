@@ -148,12 +148,3 @@ const guarded = async (at: string, action: () => Promise<void>): Promise<void> =
     throw new Error(`after ${at}: ${messageOf(error)}`, { cause: error });
   }
 };
-
-/** A seeded generator of numbers in [0, 1): a failure names its seed. */
-export const randomFrom = (seed: number): (() => number) => {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-};

@@ -1,0 +1,29 @@
+import test from 'ava';
+import { agentCrashAtStep, type Scenario } from './harness/crash.ts';
+import { crashAtRandom } from './harness/crash-at-random.ts';
+import { TestDaemon } from './harness/daemon.ts';
+import { startRegistry } from './harness/registry.ts';
+import { create, pull, remove, removePod, run, start, stop, stopPod } from './harness/scenarios.ts';
+
+const agentCrashes = <P>(scenario: Scenario<P>): void => {
+  test(`${scenario.rpc}: kill -9 of the agent at every step leaves whole objects or none`, async (t) => {
+    t.timeout(900_000);
+    await using daemon = await TestDaemon.start();
+    await startRegistry(daemon.world);
+    for (let step = 1; step <= scenario.steps; step += 1) await agentCrashAtStep(t, daemon, scenario, step);
+  });
+};
+
+agentCrashes(run);
+agentCrashes(create);
+agentCrashes(start);
+agentCrashes(stop);
+agentCrashes(stopPod);
+agentCrashes(remove);
+agentCrashes(removePod);
+agentCrashes(pull);
+
+test('a hundred crashes at random moments', async (t) => {
+  t.timeout(900_000);
+  await crashAtRandom(t, 100);
+});

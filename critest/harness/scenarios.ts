@@ -1,0 +1,169 @@
+import type { ExecutionContext } from 'ava';
+import type { ContainerStatus } from '../../api/generated/types.ts';
+import type { Scenario } from './crash.ts';
+import type { TestDaemon } from './daemon.ts';
+import { names } from './images.ts';
+import { containerConfig, podConfig, runPod, type TestContainer, TestPod } from './pods.ts';
+
+/** How many processes have just this command line. */
+export const alive = async (daemon: TestDaemon, words: string): Promise<number> => {
+  const { stdout } = await daemon.world.run('ps', ['-e', '-o', 'args=']);
+  return stdout.split('\n').filter((line) => line.trim() === words).length;
+};
+
+/** A ready pod works; one that is not ready can only be removed. */
+const checkPods = async (t: ExecutionContext, daemon: TestDaemon, config: TestPod['config']): Promise<void> => {
+  const { items } = await daemon.client.ListPodSandbox({});
+  t.true(items.length <= 1);
+  const [item] = items;
+  if (item?.state !== 'SANDBOX_READY') return;
+  const { stdout } = await new TestPod(daemon, item.id, config).output('echo whole');
+  t.is(stdout, 'whole\n');
+};
+
+/** The state that is told is the state that the processes are in; the command never runs twice. */
+const checkContainer = async (
+  t: ExecutionContext,
+  daemon: TestDaemon,
+  container: TestContainer,
+): Promise<ContainerStatus> => {
+  const status = await container.status();
+  const running = await alive(daemon, 'sleep 4242');
+  t.is(running, status.state === 'CONTAINER_RUNNING' ? 1 : 0, status.state);
+  const { containers } = await daemon.client.ListContainers({});
+  t.deepEqual(
+    containers.map(({ id, state }) => [id, state]),
+    [[container.id, status.state]],
+  );
+  return status;
+};
+
+const sleeper = async (daemon: TestDaemon): Promise<{ pod: TestPod; container: TestContainer }> => {
+  const pod = await runPod(daemon);
+  return { pod, container: await pod.create(['sleep', '4242']) };
+};
+const running = async (daemon: TestDaemon): Promise<{ pod: TestPod; container: TestContainer }> => {
+  const made = await sleeper(daemon);
+  await made.container.start();
+  return made;
+};
+const maybe = <T>(promise: Promise<T>): Promise<T | undefined> => promise.catch(() => undefined);
+
+// The same name each time: a name that stays reserved after a crash would fail the next round (lesson A1).
+const podName = { metadata: { name: 'crashed', uid: 'crashed' } };
+
+export const run: Scenario<TestPod['config']> = {
+  rpc: 'RunPodSandbox',
+  steps: 11,
+  prepare: async (daemon) => podConfig(daemon, podName),
+  call: (daemon, config) => daemon.client.RunPodSandbox({ config }),
+  check: checkPods,
+};
+
+export const create: Scenario<TestPod> = {
+  rpc: 'CreateContainer',
+  steps: 9,
+  prepare: (daemon) => runPod(daemon),
+  call: (daemon, pod) => {
+    const config = containerConfig('echo whole', { metadata: { name: 'crashed' } });
+    return daemon.client.CreateContainer({ pod_sandbox_id: pod.id, config, sandbox_config: pod.config });
+  },
+  check: async (t, daemon) => {
+    const { containers } = await daemon.client.ListContainers({});
+    t.true(containers.length <= 1);
+    for (const { id, state } of containers) {
+      t.is(state, 'CONTAINER_CREATED');
+      await t.notThrowsAsync(daemon.client.StartContainer({ container_id: id }));
+    }
+  },
+};
+
+export const start: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'StartContainer',
+  steps: 3,
+  prepare: sleeper,
+  call: (_, { container }) => container.start(),
+  check: async (t, daemon, { container }) => {
+    const status = await checkContainer(t, daemon, container);
+    if (status.state === 'CONTAINER_CREATED') await t.notThrowsAsync(container.start());
+    else if (status.state === 'CONTAINER_RUNNING') t.is((await container.exec('echo whole')).stdout, 'whole\n');
+    else t.not(status.reason, '');
+  },
+};
+
+export const stop: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'StopContainer',
+  steps: 1,
+  prepare: running,
+  call: (_, { container }) => container.stop(0),
+  check: async (t, daemon, { container }) => {
+    const { state } = await checkContainer(t, daemon, container);
+    t.not(state, 'CONTAINER_CREATED');
+    await container.stop(0);
+    t.is((await checkContainer(t, daemon, container)).state, 'CONTAINER_EXITED');
+  },
+};
+
+export const stopPod: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'StopPodSandbox',
+  steps: 7,
+  prepare: running,
+  call: (_, { pod }) => pod.stop(),
+  check: async (t, daemon, { pod, container }) => {
+    const { status } = await daemon.client.PodSandboxStatus({ pod_sandbox_id: pod.id });
+    if (status?.state === 'SANDBOX_NOTREADY') t.is((await container.status()).state, 'CONTAINER_EXITED');
+    await checkContainer(t, daemon, container);
+    await pod.stop();
+    t.is((await checkContainer(t, daemon, container)).state, 'CONTAINER_EXITED');
+  },
+};
+
+export const remove: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'RemoveContainer',
+  steps: 5,
+  prepare: running,
+  call: (_, { container }) => container.remove(),
+  check: async (t, daemon, { container }) => {
+    if ((await maybe(container.status())) !== undefined) await checkContainer(t, daemon, container);
+    await container.remove();
+    t.is(await alive(daemon, 'sleep 4242'), 0);
+    t.deepEqual((await daemon.client.ListContainers({})).containers, []);
+  },
+};
+
+export const removePod: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'RemovePodSandbox',
+  steps: 13,
+  prepare: running,
+  call: (daemon, { pod }) => daemon.client.RemovePodSandbox({ pod_sandbox_id: pod.id }),
+  check: async (t, daemon, { pod, container }) => {
+    const { items } = await daemon.client.ListPodSandbox({});
+    if (items.length === 0) t.is(await maybe(container.status()), undefined);
+    if ((await maybe(container.status())) !== undefined) await checkContainer(t, daemon, container);
+    await daemon.client.RemovePodSandbox({ pod_sandbox_id: pod.id });
+    t.is(await alive(daemon, 'sleep 4242'), 0);
+  },
+};
+
+/** Ids of the images but for busybox, which the other scenarios use. */
+const pulled = async (daemon: TestDaemon): Promise<string[]> => {
+  const { images } = await daemon.client.ListImages({});
+  return images.filter(({ repo_tags }) => !repo_tags.includes(names.busybox)).map(({ id }) => id);
+};
+
+export const pull: Scenario<undefined> = {
+  rpc: 'PullImage',
+  steps: 29,
+  prepare: async () => undefined,
+  call: (daemon) => daemon.client.PullImage({ image: { image: names.layered } }),
+  check: async (t, daemon) => {
+    // It may have its digest as a name already, and not yet its tag.
+    for (const image of await pulled(daemon)) {
+      const pod = await runPod(daemon);
+      t.is((await pod.output('cat /added', { image: { image } })).stdout, 'added\n');
+    }
+  },
+  clean: async (daemon) => {
+    for (const image of await pulled(daemon)) await daemon.client.RemoveImage({ image: { image } });
+  },
+};
