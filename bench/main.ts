@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../base/errors.ts';
+import { execs } from './exec.ts';
 import { removePods, runPods } from './pods.ts';
 import { pulls } from './pull.ts';
 import { calls, emptySequence, runSequence, type Sequence } from './sequence.ts';
@@ -23,9 +24,13 @@ const { values } = parseArgs({
   },
 });
 
+/** Rounds that are not counted: both daemons get warm. */
+const warmUp = 10;
+
 const sequences = async (targets: readonly Target[], network: 'cni' | 'host', rounds: number): Promise<void> => {
   const samples = targets.map(emptySequence);
-  for (const [_index, target] of targets.entries()) await runSequence(target, network, emptySequence());
+  for (let round = 0; round < warmUp; round += 1)
+    for (const target of targets) await runSequence(target, network, emptySequence());
   for (let round = 0; round < rounds; round += 1)
     for (const [index, target] of targets.entries()) {
       const into = samples[index];
@@ -82,6 +87,7 @@ const main = async (): Promise<void> => {
     );
   }
   for (const network of ['host', 'cni'] as const) await sequences(targets, network, Number(values.rounds));
+  await execs(targets, 7);
   for (const target of targets) await crowd(target, 'cni', Number(values.pods));
   await pulls(targets, Number(values.pulls));
 };
