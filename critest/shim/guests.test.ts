@@ -72,11 +72,14 @@ test('with the host’s pid namespace all of the cgroup is killed, and nothing b
   t.is((await processes(two)).length, 1);
 });
 
-/** getcwd fails with EPERM, all else is allowed. */
-const filter = (): Buffer => {
+/** Numbers of calls here and on arm64. */
+const calls = { clone: [56, 220], getcwd: [79, 17], setsid: [112, 157] } as const;
+
+/** One call fails with EPERM, all else is allowed. */
+const filter = (refused: keyof typeof calls = 'getcwd'): Buffer => {
   const words = [
     [0x20, 0, 0, 0], // the call's number
-    [0x15, 0, 1, arch() === 'arm64' ? 17 : 79],
+    [0x15, 0, 1, calls[refused][arch() === 'arm64' ? 1 : 0]],
     [0x06, 0, 0, 0x0005_0001],
     [0x06, 0, 0, 0x7fff_0000],
   ] as const;
@@ -109,4 +112,47 @@ test('a filter holds for the container and for its execs, with and without no_ne
         t.is(effective & ((1n << 21n) | (1n << 8n)), 0n);
       }
     }
+});
+
+test('a filter that refuses what a birth takes holds, and its container starts, has execs and can be shared', async (t) => {
+  await using room = await Room.make();
+  const pid = join(room.directory, 'pid');
+  await makeNamespaces(room.agent, { pid });
+  try {
+    for (const refused of ['clone', 'setsid'] as const)
+      for (const noNewPrivileges of [true, false])
+        for (const namespaces of [
+          [...others, { type: 'pid' } as const],
+          [...others, { type: 'pid', path: pid } as const],
+        ]) {
+          const seccomp = { defaultAction: 'SCMP_ACT_ALLOW', flags: [], syscalls: [] };
+          const options = { process: { noNewPrivileges }, bpf: filter(refused), linux: { seccomp, namespaces } };
+          const container = await room.start(['guest', 'wait'], options);
+          const own = (await container.exec(['guest', 'cat', '/proc/self/status'])).stdout.toString();
+          for (const text of [own, await readFile(`/proc/${container.report().pid}/status`, 'utf8')]) {
+            t.regex(text, /^Seccomp:\t2$/m);
+            t.is(BigInt(`0x${/^CapEff:\t(\S+)$/m.exec(text)?.[1] ?? 'ff'}`) & (1n << 21n), 0n);
+          }
+          await container.end();
+        }
+  } finally {
+    await removeNamespaces(room.agent, { pid });
+  }
+});
+
+test('who is born in a pid namespace of others leads a session of its own, and is the supervisor’s child', async (t) => {
+  await using room = await Room.make();
+  const pid = join(room.directory, 'pid');
+  await makeNamespaces(room.agent, { pid });
+  try {
+    const linux = { namespaces: [...others, { type: 'pid', path: pid }] as const };
+    const container = await room.start(['guest', 'wait'], { linux });
+    const report = container.report();
+    const stat = (await readFile(`/proc/${report.pid}/stat`, 'utf8')).split(' ');
+    t.deepEqual(stat.slice(3, 6).map(Number), [report.supervisorPid, report.pid, report.pid]);
+    const own = (await container.exec(['guest', 'cat', '/proc/self/stat'])).stdout.toString().split(' ');
+    t.deepEqual(own.slice(3, 6), ['0', own[0], own[0]]);
+  } finally {
+    await removeNamespaces(room.agent, { pid });
+  }
 });

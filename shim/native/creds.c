@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "runner.h"
+#include "birth.h"
 #include "sys.h"
 
 static bool set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable) {
@@ -102,10 +102,14 @@ bool op_seccomp(struct runner *r, struct reader *in, struct err *e) {
   if (filter == NULL) return fail(e, ENOMEM, "load seccomp", "filter");
   memcpy(filter, bytes, length);
   const struct sock_fprog program = {.len = (unsigned short)count, .filter = filter};
-  if (!say_ready(r, e)) return false;
+  if (!birth_prepare(r, e) || !say_ready(r, e)) return false;
+  // A guest that takes hold of the second process must not find it without the filter.
+  const bool before_birth = r->born != NULL && birth_is_allowed(filter, count);
+  if (!before_birth && !birth(r, e)) return false;
   if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)flags, &program) < 0)
     return fail_errno(e, "load seccomp", "filter");
-  return !r->caps_pending || last_capabilities(r, e);
+  if (r->caps_pending && !last_capabilities(r, e)) return false;
+  return !before_birth || birth(r, e);
 }
 
 // What execvpe does, without a shell for files of unknown format: that is an error here.
@@ -144,7 +148,7 @@ bool op_exec(struct runner *r, struct reader *in, struct err *e) {
   }
   if (in->bad) return fail(e, EINVAL, "exec", "arguments");
   if (r->caps_pending && !last_capabilities(r, e)) return false;
-  if (!r->ready && !say_ready(r, e)) return false;
+  if (!r->ready && (!birth_prepare(r, e) || !say_ready(r, e) || !birth(r, e))) return false;
   if (strchr(words[0], '/') != NULL) {
     execve(words[0], words, environment);
     return fail_errno(e, "exec", words[0]);

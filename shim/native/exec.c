@@ -19,6 +19,7 @@ static bool unshares_cgroup(struct plan plan) {
 
 bool exec_start(struct client *c, uint32_t id, unsigned flags, const uint8_t *data, size_t length, struct err *e) {
   struct spawn s = {.cgroup = "", .stdio = flags, .container = shim.container.pidfd, .template = -1};
+  s.twice = shim.own_pid_ns || shim.shares_pid_ns;
   if (!shim.container.started || shim.container.ended) return fail(e, ESRCH, "exec", "the container does not run");
   if (!plan_open(&s.plan, data, length, e)) return false;
   if (plan_next_is(&s.plan, OP_CLONE)) {

@@ -10,7 +10,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
-#include "runner.h"
+#include "birth.h"
 #include "sys.h"
 
 // Of a directory the kernel has seen to it (O_DIRECTORY), and a link is never what is opened.
@@ -144,11 +144,14 @@ static bool configure(int fs, const char *source, struct reader *options) {
 bool op_mount_fs(struct runner *r, struct reader *in, struct err *e) {
   const char *type = read_string(in, NULL), *source = read_string(in, NULL), *path = read_string(in, NULL);
   const uint64_t attributes = read_number(in);
-  AUTO_CLOSE int fs = sys_fsopen(type);
+  const bool is_handed = r->born != NULL && strcmp(type, "proc") == 0;
+  AUTO_CLOSE int fs = is_handed ? birth_proc() : sys_fsopen(type);
   if (fs < 0) return fail_errno(e, "mount", path);
   if (!configure(fs, source, in)) return fail_errno(e, "mount", path);
   AUTO_CLOSE int made = sys_fsmount(fs, (unsigned)attributes);
-  if (made < 0) return fail_errno(e, "mount", path);
+  struct statfs info;
+  if (made < 0 || (is_handed && fstatfs(made, &info) < 0)) return fail_errno(e, "mount", path);
+  if (is_handed && info.f_type != PROC_SUPER_MAGIC) return fail(e, EINVAL, "mount", path);
   const bool plain = strcmp(type, "tmpfs") == 0 && !is_ours(path);
   return attach(r, made, path, TARGET_DIRECTORY, plain ? 0 : TARGET_NO_LINKS, e);
 }

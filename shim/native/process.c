@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "birth.h"
 #include "cgroup.h"
-#include "runner.h"
 #include "supervise.h"
 #include "sys.h"
 
@@ -30,6 +31,24 @@ void process_close(struct process *p) {
   }
   close_fd(&p->pidfd);
   close_fd(&p->mark);
+  pages_free(p->born, sizeof *p->born);
+  p->born = NULL;
+}
+
+// From the first process to the second one, if it is born. Nobody has waited for that one, so the number is its own.
+static void adopt(struct process *p) {
+  const pid_t pid = p->born == NULL ? 0 : __atomic_load_n(p->born, __ATOMIC_ACQUIRE);
+  if (pid == 0) return;
+  pages_free(p->born, sizeof *p->born);
+  p->born = NULL;
+  close_fd(&p->pidfd);
+  p->pid = pid;
+  p->pidfd = sys_pidfd_open(pid);
+  if (p->pidfd < 0) {
+    fail_errno(&p->error, "open", "pidfd");
+    kill(pid, SIGKILL);
+  }
+  if (p->early_signal != 0) process_kill_tree(p, p->early_signal);
 }
 
 // Of a pipe's end or a terminal: neither has another flag that matters.
@@ -99,8 +118,9 @@ static void take_terminal(struct process *p, int master) {
   source_init(&p->in, fcntl(master, F_DUPFD_CLOEXEC, 3), process_input_ready, p);
 }
 
-// One message of the process. False at its end: exec worked, or it died.
-static bool read_status(struct process *p) {
+// One message of the process. At the end exec worked, or it died. It does not block: a guest may hold the socket.
+enum heard { HEARD_SOMETHING, HEARD_NOTHING, HEARD_END };
+static enum heard read_status(struct process *p) {
   char bytes[512];
   union {
     struct cmsghdr align;
@@ -108,14 +128,15 @@ static bool read_status(struct process *p) {
   } control;
   struct iovec data = {.iov_base = bytes, .iov_len = sizeof bytes};
   struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  const ssize_t n = recvmsg(p->status.fd, &message, MSG_CMSG_CLOEXEC);
-  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return true;
-  if (n <= 0) return false;
+  const ssize_t n = recvmsg(p->status.fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return errno == EINTR ? HEARD_SOMETHING : HEARD_NOTHING;
+  if (n <= 0) return HEARD_END;
   const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
   if (bytes[0] == TERMINAL_BYTE && header != NULL && header->cmsg_type == SCM_RIGHTS) {
     int master;
     memcpy(&master, CMSG_DATA(header), sizeof master);
-    take_terminal(p, master);
+    if (p->out[0].fd < 0) take_terminal(p, master);
+    else close(master);
   } else if (bytes[0] == READY_BYTE) {
     p->ready = true;
   } else {
@@ -124,7 +145,7 @@ static bool read_status(struct process *p) {
     const char *what = read_string(&r, NULL), *object = read_string(&r, NULL);
     fail(&p->error, number != 0 ? number : EIO, what, object);
   }
-  return true;
+  return HEARD_SOMETHING;
 }
 
 // Held open, so that its number is not given to another namespace.
@@ -134,12 +155,10 @@ static void open_mark(struct process *p) {
   if (p->is_marked) p->mark = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
 }
 
-static void status_ready(void *owner, uint32_t events) {
-  (void)events;
-  struct process *p = owner;
-  if (read_status(p)) return;
+static void status_end(struct process *p) {
   source_close(&p->status);
-  if (!p->ready && p->error.number == 0) fail(&p->error, ESRCH, "start", "the process was killed before exec");
+  adopt(p);
+  if ((!p->ready || p->born != NULL) && p->error.number == 0) fail(&p->error, ESRCH, "start", "the process was killed before exec");
   p->started = p->error.number == 0;
   if (p->started) {
     p->started_at = now_ns();
@@ -149,6 +168,11 @@ static void status_ready(void *owner, uint32_t events) {
   }
   if (is_container(p)) start_result();
   else exec_started(p);
+}
+
+static void status_ready(void *owner, uint32_t events) {
+  (void)events;
+  if (read_status(owner) == HEARD_END) status_end(owner);
 }
 
 struct ends {
@@ -201,16 +225,17 @@ static void tell_error(int status, const struct err *e) {
   builder_free(&b);
 }
 
-_Noreturn static void child(const struct spawn *s, const struct ends *ends) {
+_Noreturn static void child(const struct spawn *s, const struct ends *ends, pid_t *born) {
   struct runner r = {.plan = s->plan, .status = ends->status[1], .container = s->container, .template = s->template,
-                     .root = -1, .parent = -1, .null_mount = -1, .empty_mount = -1, .umask = 0022};
+                     .born = born, .root = -1, .parent = -1, .null_mount = -1, .empty_mount = -1, .umask = 0022};
   struct err e = {0};
   close(shim.lock);  // a child must not hold the lock that tells that the supervisor lives
   restore_signals();
   bool ok = true;
   for (int i = 0; i < 3 && ok; i++) ok = dup2(ends->child[i], i) == i;
-  if (ok) runner_run(&r, &e);
-  else fail_errno(&e, "duplicate", "standard streams");
+  if (!ok) fail_errno(&e, "duplicate", "standard streams");
+  // Here already: who asks for the procfs is a copy of this one, and is seen.
+  else if (s->pid_ns == NULL || (birth_keep(r.status, r.template, &e) && birth_join(s->pid_ns, &e))) runner_run(&r, &e);
   tell_error(ends->status[1], &e);
   _exit(127);
 }
@@ -224,9 +249,14 @@ static bool clone_process(struct process *p, const struct spawn *s, struct ends 
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = (unsigned)cgroup;
   }
+  if (s->twice) {
+    void *page = mmap(NULL, sizeof *p->born, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) return fail_errno(e, "map", "page of the pid");
+    p->born = page;
+  }
   const long pid = syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return fail_errno(e, "clone", cgroup >= 0 ? s->cgroup : "process");
-  if (pid == 0) child(s, ends);
+  if (pid == 0) child(s, ends, p->born);
   p->pid = (pid_t)pid;
   p->started_at = now_ns();
   return true;
@@ -248,6 +278,8 @@ bool process_spawn(struct process *p, const struct spawn *s, struct err *e) {
 // End.
 
 static struct process *process_of(pid_t pid) {
+  adopt(&shim.container);
+  for (struct process *p = shim.execs; p != NULL; p = p->next) adopt(p);
   if (shim.container.pid == pid && !shim.container.ended) return &shim.container;
   for (struct process *p = shim.execs; p != NULL; p = p->next)
     if (p->pid == pid && !p->ended) return p;
@@ -256,7 +288,10 @@ static struct process *process_of(pid_t pid) {
 
 static void ended(struct process *p, const siginfo_t *info) {
   // What it said before it died comes first: the order of the events is not the order of the causes.
-  while (p->status.fd >= 0) status_ready(p, 0);
+  if (p->status.fd >= 0) {
+    while (read_status(p) == HEARD_SOMETHING) continue;
+    status_end(p);
+  }
   const bool exited = info->si_code == CLD_EXITED;
   p->ended = true;
   p->signal = exited ? 0 : info->si_status;
@@ -270,8 +305,10 @@ static void ended(struct process *p, const siginfo_t *info) {
 void process_reap(void) {
   for (;;) {
     siginfo_t info = {0};
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0) return;
+    // Looked at first: a number that is still to be adopted must not be another's by then.
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0) return;
     struct process *p = process_of(info.si_pid);
+    waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
     if (p != NULL) ended(p, &info);
   }
 }
@@ -343,6 +380,12 @@ static bool kill_all_marked(const struct process *p, int signal) {
 
 void process_kill_tree(struct process *p, int signal) {
   if (p->pid == 0 || p->ended) return;  // its number may be another's by now
+  adopt(p);
+  if (p->born != NULL) {
+    p->early_signal = signal;
+    if (signal == SIGKILL) sys_pidfd_send_signal(p->pidfd, signal);
+    return;
+  }
   if (kill_all_marked(p, signal) && signal != SIGKILL) return;
   kill_tree(p->pid, signal, 0);
   kill(-p->pid, signal);

@@ -35,7 +35,7 @@ static bool op_unshare(struct runner *r, struct reader *in, struct err *e) {
 }
 
 static bool op_join_container(struct runner *r, struct reader *in, struct err *e) {
-  const uint64_t kinds = read_number(in);
+  const uint64_t kinds = read_number(in) | (r->born != NULL ? CLONE_NEWPID : 0);
   if (r->container < 0) return fail(e, EINVAL, "join container", "not an exec");
   if (syscall(SYS_setns, r->container, (int)kinds) < 0) return fail_errno(e, "join container", "its namespaces");
   close_fd(&r->root);
@@ -106,10 +106,11 @@ static bool run_one(struct runner *r, struct operation *op, struct err *e) {
 }
 
 // The state that every process starts from (house.md, "Guests and hosts").
-static bool fixed_state(struct err *e) {
+static bool fixed_state(const struct runner *r, struct err *e) {
   set_undumpable();
   umask(0);  // what is made gets its mode whole; the process's own comes before exec
-  if (setsid() < 0) return fail_errno(e, "setsid", "session");
+  // Who is born twice has his session then.
+  if (r->born == NULL && setsid() < 0) return fail_errno(e, "setsid", "session");
   personality(PER_LINUX);
   // Refused only where the kernel has no keyrings.
   if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM)
@@ -120,7 +121,7 @@ static bool fixed_state(struct err *e) {
 void runner_run(struct runner *r, struct err *e) {
   struct operation op;
   prctl(PR_SET_NAME, "berth-init", 0, 0, 0);
-  if (!fixed_state(e)) return;
+  if (!fixed_state(r, e)) return;
   while (plan_next(&r->plan, &op))
     if (!run_one(r, &op, e)) return;
   fail(e, EINVAL, "run plan", "it ends without exec");

@@ -13,6 +13,8 @@ struct runner {
   int parent;      // the directory that something was made in last, and its path; -1: none
   char parent_path[PATH_MAX];
   int null_mount, empty_mount;  // what masks a file and a directory; made at the first use
+  pid_t *born;     // of who is born twice (birth.c), until then: where the pid is told to the supervisor
+  bool tty;
   int *slots;
   size_t slot_count;
   mode_t umask;    // of the program

@@ -82,23 +82,12 @@ static bool do_cgroup_devices(struct reader *in, struct err *e) {
   return cgroup_set_devices(directory, program, length, e);
 }
 
-static bool do_set_pid_ns(struct reader *in, struct err *e) {
-  const char *path = read_string(in, NULL);
-  AUTO_CLOSE int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return fail_errno(e, "open namespace", path);
-  return syscall(SYS_setns, fd, CLONE_NEWPID) == 0 ? true : fail_errno(e, "join namespace", path);
-}
-
 static bool do_clone(struct reader *in, struct plan *rest, struct err *e) {
   struct spawn s = {.flags = read_number(in), .cgroup = read_string(in, NULL), .stdio = shim.stdio, .plan = *rest,
-                    .container = -1, .template = shim.template};
+                    .container = -1, .template = shim.template, .twice = shim.shares_pid_ns, .pid_ns = shim.pid_ns};
   shim.waiting = plan_next_is(rest, OP_WAIT);
   shim.own_pid_ns = (s.flags & CLONE_NEWPID) != 0;
-  if (!process_spawn(&shim.container, &s, e)) return false;
-  // Its execs are born in its pid namespace; ESRCH: it has ended by now, and has none.
-  if (shim.own_pid_ns && syscall(SYS_setns, shim.container.pidfd, CLONE_NEWPID) < 0 && errno != ESRCH)
-    return fail_errno(e, "join namespace", "pid namespace of the container");
-  return true;
+  return process_spawn(&shim.container, &s, e);
 }
 
 // Up to and with the clone.
@@ -120,7 +109,10 @@ static bool run_plan(struct plan *plan, struct err *e) {
         shim.stdio = (unsigned)read_number(&op.in);
         shim.stdin_once = read_number(&op.in) != 0;
         break;
-      case OP_SET_PID_NS: ok = do_set_pid_ns(&op.in, e); break;
+      case OP_SET_PID_NS:
+        shim.pid_ns = read_string(&op.in, NULL);
+        shim.shares_pid_ns = true;
+        break;
       case OP_CLONE: return do_clone(&op.in, plan, e);
       default: ok = fail(e, EINVAL, operation_name(op.code), "not an operation of the supervisor");
     }

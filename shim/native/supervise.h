@@ -11,6 +11,8 @@ struct process {
   struct process *next;
   pid_t pid;    // 0: not made
   int pidfd;
+  pid_t *born;  // of who is born twice (birth.c), until that is seen: where the kernel writes the second pid
+  int early_signal;  // what was to be sent before
   int mark;     // of an exec: the cgroup namespace that it and all that comes from it are alone in; -1: none
   bool started;  // exec worked
   bool ready;    // it came as far as exec
@@ -40,6 +42,8 @@ struct supervisor {
   size_t cgroup_count;
   unsigned stdio;
   bool stdin_once, waiting, ending, stopped;
+  const char *pid_ns;  // that the container joins; of use until its clone
+  bool shares_pid_ns;  // with others than the host
   bool own_pid_ns;  // the end of the main process ends all others
   uint32_t starter_id;
   int64_t end_deadline;
@@ -64,6 +68,8 @@ struct spawn {
   unsigned stdio;      // enum exec_flag
   struct plan plan;    // the rest of it
   int container, template;
+  bool twice;          // born twice
+  const char *pid_ns;  // to join for that, or NULL
 };
 void process_init(struct process *p);
 bool process_spawn(struct process *p, const struct spawn *s, struct err *e);

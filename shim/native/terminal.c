@@ -1,30 +1,11 @@
 // A terminal of the container's own devpts; its master goes to the supervisor.
 #include <errno.h>
 #include <linux/magic.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/vfs.h>
 
-#include "runner.h"
+#include "birth.h"
 #include "sys.h"
-
-static bool send_master(struct runner *r, int master, struct err *e) {
-  char byte = TERMINAL_BYTE;
-  struct iovec data = {.iov_base = &byte, .iov_len = 1};
-  union {
-    struct cmsghdr align;
-    char bytes[CMSG_SPACE(sizeof(int))];
-  } control = {0};
-  struct msghdr message = {
-      .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(header), &master, sizeof master);
-  return sendmsg(r->status, &message, MSG_NOSIGNAL) == 1 ? true : fail_errno(e, "send", "terminal");
-}
 
 // /dev/console is bound from the terminal's own descriptor: no name is looked up twice (runc CVE-2025-52565).
 static bool bind_console(struct runner *r, int slave, struct err *e) {
@@ -50,8 +31,10 @@ bool op_terminal(struct runner *r, struct reader *in, struct err *e) {
   if (size.ws_row > 0 && ioctl(slave, TIOCSWINSZ, &size) < 0) return fail_errno(e, "resize", "terminal");
   // An exec's terminal is not the container's console.
   if (r->container < 0 && !bind_console(r, slave, e)) return false;
-  if (ioctl(slave, TIOCSCTTY, 0) < 0) return fail_errno(e, "set controlling", "terminal");
+  r->tty = true;
+  // Who is born twice has no session yet.
+  if (r->born == NULL && ioctl(slave, TIOCSCTTY, 0) < 0) return fail_errno(e, "set controlling", "terminal");
   for (int fd = 0; fd < 3; fd++)
     if (dup2(slave, fd) < 0) return fail_errno(e, "duplicate", "terminal");
-  return send_master(r, master, e);
+  return send_descriptor(r->status, master, TERMINAL_BYTE) ? true : fail_errno(e, "send", "terminal");
 }
