@@ -1,6 +1,7 @@
 // spy MILLISECONDS MARK: tries to reach other processes through /proc, those that are just being born first, and prints
 // what it got: a root that has the path MARK, which only the host has; a directory with a supervisor's socket; and of what is
-// called berth anything at all ("part of it": with CAP_SYS_PTRACE that much is the kernel's to give).
+// called berth anything at all ("part of it": with CAP_SYS_PTRACE that much is the kernel's to give), and CAP_SYS_ADMIN
+// ("power": who takes hold of it has that).
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,12 +43,25 @@ static void try_directory(int pid, const char *name, const char *inside) {
   close(fd);
 }
 
+static void look_for_power(int pid) {
+  char text[4096];
+  int fd = open_of(pid, "status", O_RDONLY);
+  if (fd < 0) return;
+  ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[n > 0 ? n : 0] = '\0';
+  const char *at = strstr(text, "CapPrm:");
+  if (strncmp(text, "Name:\tberth", 11) == 0 && at != NULL && (strtoull(at + 7, NULL, 16) >> 21 & 1) != 0)
+    printf("power of pid %d\n", pid);
+}
+
 static void look_at(int pid) {
   static const char *const files[] = {"exe", "fd", "fd/0", "fd/1", "fd/3", "fd/4", "mem", "environ", "maps", "map_files"};
   try_directory(pid, "root", mark);
   try_directory(pid, "cwd", "shim.sock");
   if (!is_berth(pid)) return;
   looked++;
+  look_for_power(pid);
   for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
     char byte;
     int fd = open_of(pid, files[i], O_RDONLY);
