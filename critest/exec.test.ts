@@ -77,18 +77,10 @@ test('containerd 2022-31030: more output than 16 MiB is cut, read to its end, an
   const container = await idling();
   const size = 20 << 20;
   const request = { container_id: container.id, cmd: ['sh', '-c', `head -c ${size} /dev/zero; echo end >&2`] };
-  const answer = await daemon()
-    .client.ExecSync(request)
-    .then(
-      ({ stdout, stderr, exit_code }) => ({ size: stdout.length, stderr: Buffer.from(stderr).toString(), exit_code }),
-      (error: Error) => error.message,
-    );
-  // 16 MiB of output do not fit into a 16 MiB message with the rest of it, so either is a right answer; hanging is none.
-  if (typeof answer === 'string') t.regex(answer, /16777216|16 MiB|larger than max/);
-  else {
-    t.true(answer.size <= 16 << 20);
-    t.is(answer.stderr, 'end\n');
-  }
+  const answer = await daemon().client.ExecSync(request);
+  t.true(answer.stdout.length > 15 << 20 && answer.stdout.length <= 16 << 20, `${answer.stdout.length}`);
+  t.is(Buffer.from(answer.stderr).toString(), 'end\n');
+  t.is(answer.exit_code, 0);
   t.is((await container.exec('echo alive')).stdout, 'alive\n');
 });
 
