@@ -92,7 +92,7 @@ const baseEntries = async (): Promise<TarEntry[]> => {
     { name: 'etc/passwd', data: passwd },
     { name: 'etc/group', data: group },
     { name: 'bin/busybox', mode: 0o755, data: await readFile('/bin/busybox') },
-    ...applets.map((name): TarEntry => ({ name: `bin/${name}`, type: 'hardlink', link: 'bin/busybox' })),
+    ...applets.map((name): TarEntry => ({ name: `bin/${name}`, type: 'hardlink', link: 'bin/busybox', mode: 0o755 })),
     ...(await programs()),
   ];
 };
