@@ -44,7 +44,7 @@ export class QuickDaemon {
   async #answers(): Promise<void> {
     const deadline = Date.now() + readySeconds * 1000;
     while (Date.now() < deadline) {
-      if (this.#process.exitCode !== null) throw new Error(`berthd ended with status ${this.#process.exitCode}`);
+      if (this.#process.exitCode !== null) throw await this.#ended();
       try {
         await this.client.Version({}, { timeoutMs: 1000 });
         return;
@@ -54,6 +54,12 @@ export class QuickDaemon {
       }
     }
     throw new BerthError('deadline-exceeded', `berthd gives no answer for ${readySeconds} s`);
+  }
+
+  /** With the last line that it wrote: that is why. */
+  async #ended(): Promise<BerthError> {
+    const last = (await readFile(this.#log, 'utf8')).trim().split('\n').at(-1) ?? '';
+    return new BerthError('failed-precondition', `berthd ended with status ${this.#process.exitCode}: ${last}`);
   }
 
   get running(): boolean {
