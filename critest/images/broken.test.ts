@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { codeOf } from '../../base/errors.ts';
 import { image, layer } from '../harness/image.ts';
+import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { until } from '../harness/until.ts';
-import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from './registry.ts';
 import { helperWith, type ImageWorld, openWorld, testSettings } from './world.ts';
 
 const noise = (seed: string, length: number): Buffer =>

@@ -7,8 +7,8 @@ import test, { type ExecutionContext } from 'ava';
 import { sha256 } from '../../base/digest.ts';
 import type { BerthError, ErrorCode } from '../../base/errors.ts';
 import { image, layer, mediaTypes } from '../harness/image.ts';
+import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { tar } from '../harness/tar.ts';
-import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from './registry.ts';
 import { type ImageWorld, openWorld, testSettings } from './world.ts';
 
 const content = createHash('shake256', { outputLength: 200_000 }).update('seed').digest();

@@ -8,7 +8,7 @@ import { dir } from 'tmp-promise';
 import { digestParts } from '../../base/digest.ts';
 import type { BerthError } from '../../base/errors.ts';
 import { type Image, image, layer, writeLayout, writeRegistry } from '../harness/image.ts';
-import { startTestRegistry, type TestRegistry } from './registry.ts';
+import { startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { type ImageWorld, openWorld } from './world.ts';
 
 const base = layer([{ name: 'base', data: 'base' }]);

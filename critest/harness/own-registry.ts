@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Image } from '../harness/image.ts';
+import type { Image } from './image.ts';
 
 type Next = () => void;
 export type Behaviour = (request: IncomingMessage, response: ServerResponse, next: Next) => void;
@@ -17,8 +17,8 @@ export interface TestRegistry extends AsyncDisposable {
   behave(behaviour: Behaviour): void;
   /** `path` is that behind /v2/, as `app/manifests/1`. */
   put(path: string, type: string, body: Buffer): void;
-  /** An image with all its blobs in the repository `app`, under a tag. */
-  add(tag: string, image: Image): void;
+  /** An image with all its blobs under a tag, in the repository `app` unless told. */
+  add(tag: string, image: Image, repository?: string): void;
 }
 
 export const startTestRegistry = async (): Promise<TestRegistry> => {
@@ -41,10 +41,10 @@ export const startTestRegistry = async (): Promise<TestRegistry> => {
       behaviour = next;
     },
     put,
-    add: (tag, { manifest, blobs }) => {
-      for (const [digest, body] of blobs) put(`app/blobs/${digest}`, 'application/octet-stream', body);
+    add: (tag, { manifest, blobs }, repository = 'app') => {
+      for (const [digest, body] of blobs) put(`${repository}/blobs/${digest}`, 'application/octet-stream', body);
       const body = blobs.get(manifest.digest) ?? Buffer.alloc(0);
-      for (const name of [tag, manifest.digest]) put(`app/manifests/${name}`, manifest.mediaType, body);
+      for (const name of [tag, manifest.digest]) put(`${repository}/manifests/${name}`, manifest.mediaType, body);
     },
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
