@@ -2,14 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "sys.h"
+
+#define PROC_ROOT_INODE 1
 
 static void copy_text(char *out, size_t size, const char *text) {
   const size_t length = strnlen(text, size - 1);
@@ -228,6 +234,17 @@ bool read_file_at(int dir, const char *path, char *buffer, size_t size, size_t *
   buffer[have] = '\0';
   if (length != NULL) *length = have;
   return true;
+}
+
+int open_in_proc(int proc, const char *path, const char *what, struct err *e) {
+  struct statfs fs;
+  struct stat root;
+  if (proc < 0 || fstatfs(proc, &fs) < 0 || fstat(proc, &root) < 0) return fail_errno(e, "open", "/proc"), -1;
+  if (fs.f_type != PROC_SUPER_MAGIC || root.st_ino != PROC_ROOT_INODE)
+    return fail(e, ENODEV, "open (not the root of a procfs)", "/proc"), -1;
+  const int fd = sys_openat2(proc, path, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  if (fd < 0) fail_errno(e, what, path);
+  return fd;
 }
 
 uint64_t now_ns(void) {

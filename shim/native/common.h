@@ -64,6 +64,9 @@ bool parse_number(const char *text, uint64_t limit, uint64_t *out);
 // Files.
 bool write_file_at(int dir, const char *path, const char *value, size_t length, struct err *e);
 bool read_file_at(int dir, const char *path, char *buffer, size_t size, size_t *length, struct err *e);  // NUL-terminated
+// A file to write to, below what is seen to be the root of a procfs; what is mounted in it is not passed: no write is led
+// elsewhere (runc CVE-2025-52881). -1 with `what` and the path in `e`.
+int open_in_proc(int proc, const char *path, const char *what, struct err *e);
 DIR *open_entries(int dir);  // a walk of its own over the directory; the descriptor stays the caller's
 uint64_t now_ns(void);        // CLOCK_REALTIME
 uint64_t monotonic_ms(void);

@@ -263,27 +263,17 @@ bool op_mount_attributes(struct runner *r, struct reader *in, struct err *e) {
   return sys_mount_setattr(point, 0, &attributes) == 0 ? true : fail_errno(e, "set mount attributes", path);
 }
 
-// A procfs of our own: what the container made of its /proc does not matter (runc CVE-2025-52881).
-static int private_proc(struct err *e) {
-  AUTO_CLOSE int fs = sys_fsopen("proc");
-  if (fs < 0 || sys_fsconfig_create(fs) < 0) return fail_errno(e, "mount", "private procfs"), -1;
-  AUTO_CLOSE int proc = sys_fsmount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV);
-  struct statfs info;
-  if (proc < 0 || fstatfs(proc, &info) < 0) return fail_errno(e, "mount", "private procfs"), -1;
-  if (info.f_type != PROC_SUPER_MAGIC) return fail(e, EINVAL, "mount", "private procfs"), -1;
-  return keep_fd(&proc);
-}
-
 bool op_sysctl(struct runner *r, struct reader *in, struct err *e) {
   (void)r;
   const char *name = read_string(in, NULL), *value = read_string(in, NULL);
   char path[256];
   if ((size_t)snprintf(path, sizeof path, "sys/%s", name) >= sizeof path) return fail(e, ENAMETOOLONG, "write sysctl", name);
-  AUTO_CLOSE int proc = private_proc(e);
-  if (proc < 0) return false;
-  const uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-  AUTO_CLOSE int fd = sys_openat2(proc, path, O_WRONLY, 0, resolve);
-  if (fd < 0) return fail_errno(e, "open sysctl", name);
+  // A procfs of our own: what the container made of its /proc does not matter.
+  AUTO_CLOSE int fs = sys_fsopen("proc");
+  if (fs < 0 || sys_fsconfig_create(fs) < 0) return fail_errno(e, "mount", "private procfs");
+  AUTO_CLOSE int proc = sys_fsmount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV);
+  AUTO_CLOSE int fd = open_in_proc(proc, path, "open sysctl", e);
+  if (fd < 0) return false;
   return write(fd, value, strlen(value)) >= 0 ? true : fail_errno(e, "write sysctl", name);
 }
 

@@ -4,14 +4,12 @@
 #include <limits.h>
 #include <linux/sched.h>
 #include <linux/keyctl.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "sys.h"
 
@@ -46,13 +44,10 @@ static bool op_join_container(struct runner *r, struct reader *in, struct err *e
 // Runs in the host's mount namespace, before any of the container's is entered.
 static bool op_oom_score(struct runner *r, struct reader *in, struct err *e) {
   (void)r;
-  const char *value = read_string(in, NULL), *name = "self/oom_score_adj";
+  const char *value = read_string(in, NULL);
   AUTO_CLOSE int proc = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  struct statfs info;
-  if (proc < 0 || fstatfs(proc, &info) < 0) return fail_errno(e, "open", "/proc");
-  if (info.f_type != PROC_SUPER_MAGIC) return fail(e, EINVAL, "open", "/proc (not procfs)");
-  AUTO_CLOSE int fd = sys_openat2(proc, name, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
-  if (fd < 0) return fail_errno(e, "open", "oom_score_adj");
+  AUTO_CLOSE int fd = open_in_proc(proc, "self/oom_score_adj", "open", e);
+  if (fd < 0) return false;
   if (write(fd, value, strlen(value)) >= 0) return true;
   // Lowering needs CAP_SYS_RESOURCE. Without it the process keeps what it inherited, its supervisor's own.
   return errno == EACCES || errno == EPERM ? true : fail_errno(e, "write oom_score_adj", value);

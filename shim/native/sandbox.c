@@ -4,7 +4,6 @@
 //   sandbox remove PATH…
 // make: all of it, or nothing is left. remove: twice is fine. An error is a frame on stdout.
 #include <errno.h>
-#include <linux/magic.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -12,14 +11,12 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "common.h"
 #include "init.h"
 #include "sys.h"
 
 #define MAX_SYSCTLS 256
-#define PROC_ROOT_INODE 1
 
 #define PINS 4
 #define PID_PIN 3
@@ -148,29 +145,14 @@ static bool is_ours(const char *name, int namespaces) {
   return ipc && (namespaces & CLONE_NEWIPC) != 0;
 }
 
-static int open_proc(struct err *e) {
-  AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  struct statfs fs;
-  struct stat info;
-  if (proc < 0 || fstatfs(proc, &fs) < 0 || fstat(proc, &info) < 0) {
-    fail_errno(e, "open", "/proc");
-    return -1;
-  }
-  if (fs.f_type != PROC_SUPER_MAGIC || info.st_ino != PROC_ROOT_INODE) {
-    fail(e, ENODEV, "open (not the root of a procfs)", "/proc");
-    return -1;
-  }
-  return keep_fd(&proc);
-}
-
-static bool write_sysctl(int proc, const char *name, const char *value, int namespaces, struct err *e) {
+static bool write_sysctl(const char *name, const char *value, int namespaces, struct err *e) {
   char path[512];
   const int length = snprintf(path, sizeof path, "sys/%s", name);
   if (length < 0 || (size_t)length >= sizeof path) return fail(e, ENAMETOOLONG, "sysctl", name);
   if (!is_ours(name, namespaces)) return fail(e, EPERM, "sysctl (not of a namespace of this pod)", name);
-  AUTO_CLOSE int fd = sys_openat2(proc, path, O_WRONLY, 0,
-                                  RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
-  if (fd < 0) return fail_errno(e, "open sysctl", name);
+  AUTO_CLOSE int proc = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_CLOSE int fd = open_in_proc(proc, path, "open sysctl", e);
+  if (fd < 0) return false;
   const size_t size = strlen(value);
   const ssize_t written = write(fd, value, size);
   if (written < 0) return fail_errno(e, "write sysctl", name);
@@ -178,11 +160,8 @@ static bool write_sysctl(int proc, const char *name, const char *value, int name
 }
 
 static bool write_sysctls(const struct sandbox *s, struct err *e) {
-  if (s->sysctl_count == 0) return true;
-  AUTO_CLOSE int proc = open_proc(e);
-  if (proc < 0) return false;
   for (size_t i = 0; i < s->sysctl_count; i++)
-    if (!write_sysctl(proc, s->sysctls[i][0], s->sysctls[i][1], wanted_namespaces(s), e)) return false;
+    if (!write_sysctl(s->sysctls[i][0], s->sysctls[i][1], wanted_namespaces(s), e)) return false;
   return true;
 }
 
