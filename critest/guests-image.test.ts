@@ -1,24 +1,15 @@
-import { lstat, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, writeFile } from 'node:fs/promises';
 import test from 'ava';
-import { image, layer, writeLayout } from './harness/image.ts';
+import { importEntries, link, madeImages } from './harness/made-image.ts';
 import { idle, runPod, type TestContainer } from './harness/pods.ts';
 import { suiteDaemon } from './harness/suite.ts';
 import type { TarEntry } from './harness/tar.ts';
 
 // What stands in images here is on purpose: only the name of the image differs between the tests.
-const daemon = suiteDaemon({ ignore: /files: . \.\/root\/images/ });
-const hostile = (name: string): string => `127.0.0.1:5000/hostile/${name}:1`;
+const daemon = suiteDaemon({ ignore: madeImages });
 
-const link = (name: string, target: string): TarEntry => ({ name, type: 'symlink', link: target });
-
-/** Imports an image of these entries alone; its programs come by a mount of the host's /bin/busybox. */
-const importOne = async (name: string, entries: readonly TarEntry[]): Promise<string> => {
-  const path = daemon().world.path(`logs-layout-${name}`);
-  const busybox = { name: 'bin/sh', mode: 0o755, data: await readFile('/bin/busybox') };
-  await writeLayout(path, new Map([[hostile(name), image([layer([...entries, busybox])], {})]]));
-  await daemon().client.Import({ path, name: hostile(name) });
-  return hostile(name);
-};
+const importOne = (name: string, entries: readonly TarEntry[]): Promise<string> =>
+  importEntries(daemon(), name, entries);
 
 /** True when the container started; a start that is refused is fine as well. */
 const started = (container: TestContainer): Promise<boolean> =>

@@ -1,0 +1,25 @@
+import { readFile } from 'node:fs/promises';
+import type { TestDaemon } from './daemon.ts';
+import { type ImageSettings, image, layer, writeLayout } from './image.ts';
+import { registryHost } from './images.ts';
+import type { TarEntry } from './tar.ts';
+
+export const link = (name: string, target: string): TarEntry => ({ name, type: 'symlink', link: target });
+
+/** Images made by `importEntries` stay: `suiteDaemon({ ignore: madeImages })`. */
+export const madeImages = /files: . \.\/root\/images/;
+
+/** Imports an image of these entries and a shell (/bin/sh is busybox), and gives its reference. */
+export const importEntries = async (
+  daemon: TestDaemon,
+  name: string,
+  entries: readonly TarEntry[],
+  settings: ImageSettings = {},
+): Promise<string> => {
+  const path = daemon.world.path(`logs-layout-${name}`);
+  const reference = `${registryHost}/hostile/${name}:1`;
+  const shell = { name: 'bin/sh', mode: 0o755, data: await readFile('/bin/busybox') };
+  await writeLayout(path, new Map([[reference, image([layer([...entries, shell])], settings)]]));
+  await daemon.client.Import({ path, name: reference });
+  return reference;
+};
