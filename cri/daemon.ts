@@ -15,6 +15,7 @@ import type { Log } from './log.ts';
 import { Network } from './network/network.ts';
 import { recover } from './recover/recover.ts';
 import { emptyObjects, type Runtime } from './runtime.ts';
+import { AppArmor } from './security/apparmor.ts';
 import { checkContainerRecord, checkSandboxRecord } from './state/check.ts';
 import { Store } from './state/store.ts';
 
@@ -82,6 +83,7 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
     cgroups,
     supervisorsCgroup,
     host,
+    appArmor: new AppArmor(agent, log),
     sandboxStore,
     containerStore,
     stopping: stopFollowing(objects.containers, stack),

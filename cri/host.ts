@@ -2,6 +2,7 @@ import type { Dirent } from 'node:fs';
 import { access, lstat, readdir, readFile, realpath } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { hasAppArmor } from './security/apparmor.ts';
 import type { HostDevice } from './spec/devices.ts';
 
 export type { HostDevice };
@@ -36,7 +37,7 @@ export const readHost = async (): Promise<Host> => {
   const capabilities = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   return {
     hostname: hostname(),
-    appArmor: await exists('/sys/kernel/security/apparmor/profiles'),
+    appArmor: await hasAppArmor(),
     selinux: await exists('/sys/fs/selinux/enforce'),
     capabilities,
     nofile: await highestNofile(capabilities),

@@ -7,6 +7,7 @@ import type { Config } from './config/index.ts';
 import type { Host } from './host.ts';
 import type { Log } from './log.ts';
 import type { Network } from './network/network.ts';
+import type { AppArmor } from './security/apparmor.ts';
 import type { Container, ContainerRecord } from './state/container.ts';
 import { Objects } from './state/objects.ts';
 import type { Sandbox, SandboxRecord } from './state/sandbox.ts';
@@ -23,6 +24,7 @@ export interface Runtime {
   /** `cgroup.procs` files of the cgroup that supervisors live in; none where berthd is no service. */
   readonly supervisorsCgroup: readonly string[];
   readonly host: Host;
+  readonly appArmor: AppArmor;
   readonly sandboxes: Objects<Sandbox>;
   readonly containers: Objects<Container>;
   readonly sandboxStore: Store<SandboxRecord>;

@@ -1,4 +1,4 @@
-import { addCredentials, addExec, addRlimits } from './compile-process.ts';
+import { addCredentials, addExec, addLabels, addRlimits } from './compile-process.ts';
 import { cString } from './frames.ts';
 import { CloneFlag } from './linux.ts';
 import type { OciNamespace, OciProcess } from './oci.ts';
@@ -23,6 +23,7 @@ export const compileExec = (process: OciProcess, options: ExecOptions): Buffer =
   plan.add('CLONE', 0, options.into ?? '');
   for (const file of options.join) plan.add('CGROUP_JOIN', file);
   if (process.oomScoreAdj !== undefined) plan.add('OOM_SCORE', String(process.oomScoreAdj));
+  addLabels(plan, process);
   // Its own cgroup namespace shows what the container's does, and is what the exec is known by when it has to be killed
   // with all that it started.
   const own = options.namespaces.filter(({ type, path }) => type === 'cgroup' && path === undefined);

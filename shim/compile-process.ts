@@ -1,5 +1,6 @@
 import { endianness } from 'node:os';
 import { invalid } from '../base/errors.ts';
+import { cString } from './frames.ts';
 import { capabilityNumbers, rlimitNumbers } from './linux.ts';
 import type { OciProcess } from './oci.ts';
 import type { Plan } from './plan.ts';
@@ -41,6 +42,16 @@ export const addRlimits = (plan: Plan, process: OciProcess): void => {
 /** RLIM_INFINITY is past what a double holds. */
 const unlimited = (value: number): bigint =>
   value < 0 || value > Number.MAX_SAFE_INTEGER ? 0xffff_ffff_ffff_ffffn : BigInt(value);
+
+/**
+ * What the process is to the host's security modules from its exec on. Comes while /proc is the host's: in a container's
+ * mount namespace a file of that name may be anything.
+ */
+export const addLabels = (plan: Plan, { apparmorProfile, selinuxLabel }: OciProcess): void => {
+  if (apparmorProfile !== undefined)
+    plan.add('LABEL', 'self/attr/apparmor/exec', cString(`exec ${apparmorProfile}`, 'AppArmor profile'));
+  if (selinuxLabel !== undefined) plan.add('LABEL', 'self/attr/exec', cString(selinuxLabel, 'SELinux label'));
+};
 
 /** no_new_privs comes before the credentials: a filter is then loaded without CAP_SYS_ADMIN. */
 export const addCredentials = (plan: Plan, { user, capabilities, noNewPrivileges }: OciProcess): void => {

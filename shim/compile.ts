@@ -1,7 +1,7 @@
 import { invalid } from '../base/errors.ts';
 import { addDev } from './compile-dev.ts';
 import { addMounts, type Hierarchy, hasOwnDev, openSources } from './compile-mounts.ts';
-import { addCredentials, addExec, addRlimits } from './compile-process.ts';
+import { addCredentials, addExec, addLabels, addRlimits } from './compile-process.ts';
 import type { KernelFeatures } from './features.ts';
 import { cString } from './frames.ts';
 import { CloneFlag, propagations, seccompFlags } from './linux.ts';
@@ -81,6 +81,7 @@ const addOutside = (plan: Plan, { spec, root, cgroup, features }: BundleInput): 
   for (const file of cgroup.join) plan.add('CGROUP_JOIN', file);
   if (cgroup.into !== undefined && !features.cloneIntoCgroup) plan.add('CGROUP_JOIN', `${cgroup.into}/cgroup.procs`);
   if (spec.process.oomScoreAdj !== undefined) plan.add('OOM_SCORE', String(spec.process.oomScoreAdj));
+  addLabels(plan, spec.process);
   addNamespaces(plan, spec);
   if (root.lowers.length === 0) throw invalid('root: no layers');
   const method = features.lowerdirPlus && features.overlayNewApi ? 0 : 1;

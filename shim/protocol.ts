@@ -96,5 +96,6 @@ export const Op = {
   SYSCTL: 56,
   BIND_FD_DEVICE: 57,
   MOUNT_ATTRIBUTES: 58,
+  LABEL: 62,
   EXEC: 63,
 } as const;

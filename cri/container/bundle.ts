@@ -12,7 +12,7 @@ import { sandboxView } from '../sandbox/view.ts';
 import { accountsLimit } from '../spec/accounts.ts';
 import { type ContainerSpec, containerSpec, type RuntimeSettings } from '../spec/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
-import { filterOf, withProfile } from './filter.ts';
+import { filterOf, withProfiles } from './filter.ts';
 import { targetPid } from './target.ts';
 
 export interface Bundle {
@@ -31,7 +31,7 @@ interface Input {
 
 /** The container's directories, its config.json and its compiled plan; the image's layers are held for it. */
 export const makeBundle = async (runtime: Runtime, input: Input, rollback: Rollback): Promise<Bundle> => {
-  const container = await withProfile(runtime, await specOf(runtime, input));
+  const container = await withProfiles(runtime, await specOf(runtime, input));
   for (const notice of container.notices) runtime.log.warn({ container: input.id }, notice);
   const paths = containerPaths(runtime.config, input.id);
   const bpf = await filterOf(runtime, container.spec);

@@ -8,12 +8,19 @@ import { defaultSeccomp } from '../security/seccomp-default.ts';
 import { readSeccompProfile } from '../security/seccomp-profile.ts';
 import type { ContainerSpec } from '../spec/container.ts';
 
-/** The spec with the profile that the request chose: whoever reads config.json sees what holds. */
-export const withProfile = async (runtime: Runtime, container: ContainerSpec): Promise<ContainerSpec> => {
-  const profile = await profileOf(runtime, container);
-  if (profile === undefined) return container;
-  const { spec } = container;
-  return { ...container, spec: { ...spec, linux: { ...spec.linux, seccomp: profile } } };
+/** The spec with the profiles that the request chose: whoever reads config.json sees what holds. */
+export const withProfiles = async (runtime: Runtime, container: ContainerSpec): Promise<ContainerSpec> => {
+  const [seccomp, apparmorProfile] = await Promise.all([
+    profileOf(runtime, container),
+    runtime.appArmor.profileOf(container.appArmor),
+  ]);
+  const { process, linux } = container.spec;
+  const spec = {
+    ...container.spec,
+    process: { ...process, ...(apparmorProfile === undefined ? {} : { apparmorProfile }) },
+    linux: { ...linux, ...(seccomp === undefined ? {} : { seccomp }) },
+  };
+  return { ...container, spec };
 };
 
 const profileOf = async ({ config }: Runtime, { seccomp, spec }: ContainerSpec): Promise<OciSeccomp | undefined> => {

@@ -1,4 +1,5 @@
 import type { OciSpec } from '../../shim/oci.ts';
+import type { AppArmorChoice } from '../security/apparmor.ts';
 import type { HostDevice } from './devices.ts';
 import type { SandboxFiles } from './mounts.ts';
 import type { NamespacePaths, SandboxNamespaces } from './namespaces.ts';
@@ -59,6 +60,7 @@ export interface ContainerSpec {
   readonly user: { readonly uid: bigint; readonly gid: bigint; readonly supplemental_groups: readonly bigint[] };
   readonly stopSignal: number;
   readonly seccomp: SeccompChoice;
+  readonly appArmor: AppArmorChoice;
   readonly privileged: boolean;
   /** For the log: what is asked for and has no effect here. */
   readonly notices: readonly string[];

@@ -9,7 +9,7 @@ import { validateAttempt, validateMap, validateName } from './names.ts';
 import { containerNamespaces } from './namespaces.ts';
 import { containerResources, oomScoreAdj } from './resources.ts';
 import {
-  checkAppArmor,
+  appArmorChoice,
   checkSelinux,
   containerCapabilities,
   hiddenPaths,
@@ -39,7 +39,6 @@ const ociProcess = (input: ContainerInput, user: ResolvedUser, privileged: boole
   const { config, image, sandbox, runtime, host } = input;
   const context: SecurityContext = config.linux?.security_context ?? {};
   const score = oomScoreAdj(config.linux?.resources);
-  checkAppArmor(context, host);
   return {
     terminal: config.tty ?? false,
     user: { uid: user.uid, gid: user.gid, additionalGids: user.groups },
@@ -114,6 +113,7 @@ export const containerSpec = (input: ContainerInput): ContainerSpec => {
     user: statusUser(user),
     stopSignal: stopSignal(config.stop_signal, image.StopSignal),
     seccomp: seccompChoice(context),
+    appArmor: appArmorChoice(context, input.host),
     privileged,
     notices: checkSelinux(context.selinux_options, input.host),
   };

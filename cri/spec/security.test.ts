@@ -1,7 +1,7 @@
 import test from 'ava';
 import { allCapabilities, defaultCapabilities } from '../security/capabilities.ts';
 import {
-  checkAppArmor,
+  appArmorChoice,
   checkSelinux,
   containerCapabilities,
   hiddenPaths,
@@ -38,18 +38,29 @@ for (const context of [
 
 test('an AppArmor profile on a kernel without AppArmor is an error that says so', (t) => {
   const host = { appArmor: false };
-  t.notThrows(() => checkAppArmor({}, host));
-  t.notThrows(() => checkAppArmor({ apparmor: { profile_type: 'Unconfined' } }, host));
-  t.notThrows(() => checkAppArmor({ apparmor_profile: 'unconfined' }, host));
-  t.throws(() => checkAppArmor({ apparmor: {} }, host), { code: 'failed-precondition', message: /no AppArmor/ });
-  t.throws(() => checkAppArmor({ apparmor_profile: 'localhost/x' }, host), {
+  const unconfined = { kind: 'unconfined' } as const;
+  t.deepEqual(appArmorChoice({}, host), unconfined);
+  t.deepEqual(appArmorChoice({ apparmor: { profile_type: 'Unconfined' } }, host), unconfined);
+  t.deepEqual(appArmorChoice({ apparmor_profile: 'unconfined' }, host), unconfined);
+  t.throws(() => appArmorChoice({ apparmor: {} }, host), { code: 'failed-precondition', message: /no AppArmor/ });
+  t.throws(() => appArmorChoice({ apparmor_profile: 'localhost/x' }, host), {
     message: /"x": this kernel has no AppArmor/,
   });
 });
 
-test('a profile on a kernel with AppArmor is refused, not left out', (t) => {
-  t.throws(() => checkAppArmor({ apparmor: {} }, { appArmor: true }), { code: 'unimplemented' });
-  t.notThrows(() => checkAppArmor({ privileged: true, apparmor: {} }, { appArmor: true }));
+test('AppArmor: the message goes before the old text, and without both the default holds unasked', (t) => {
+  const choose = (context: Parameters<typeof appArmorChoice>[0]) => appArmorChoice(context, { appArmor: true });
+  t.deepEqual(choose({}), { kind: 'runtime-default', asked: false });
+  t.deepEqual(choose({ apparmor: {} }), { kind: 'runtime-default', asked: true });
+  t.deepEqual(choose({ apparmor_profile: 'runtime/default' }), { kind: 'runtime-default', asked: true });
+  t.deepEqual(choose({ apparmor_profile: 'localhost/a//b' }), { kind: 'localhost', name: 'a//b' });
+  const apparmor = { profile_type: 'Localhost', localhost_ref: 'localhost/new' } as const;
+  t.deepEqual(choose({ apparmor, apparmor_profile: 'localhost/old' }), { kind: 'localhost', name: 'new' });
+  t.deepEqual(choose({ apparmor, privileged: true }), { kind: 'unconfined' });
+  const wrong = { profile_type: 'Localhost', localhost_ref: 'a\n' } as const;
+  t.throws(() => choose({ apparmor: wrong }), { code: 'invalid-argument', message: /localhost_ref/ });
+  t.throws(() => choose({ apparmor: { profile_type: 'Localhost' } }), { message: /without localhost_ref/ });
+  t.throws(() => choose({ apparmor_profile: 'nonsense' }), { message: /apparmor_profile: "nonsense"/ });
 });
 
 test('an SELinux label without SELinux is told of, with SELinux it is refused', (t) => {

@@ -1,5 +1,6 @@
 import { BerthError, invalid } from '../../base/errors.ts';
 import type { OciCapabilities } from '../../shim/oci.ts';
+import type { AppArmorChoice } from '../security/apparmor.ts';
 import { allCapabilities, capabilitySet, parseCapability } from '../security/capabilities.ts';
 import type { PodSandboxConfig, SecurityContext, SecurityProfile, SelinuxOption } from './types.ts';
 import { absolutePath, cleanPath, enumName, plainText } from './values.ts';
@@ -32,28 +33,41 @@ const textProfile = (text: string, field: string): Profile => {
   throw invalid(`${field}: ${JSON.stringify(text.slice(0, 256))} is not a profile`);
 };
 
+// Clients that knew the text fields write their prefix into the new one as well.
+const localName = (reference: string): string => reference.replace(/^localhost\//, '');
+
 /** No message and no path means unconfined; so does privileged. */
 export const seccompChoice = (context: SecurityContext): SeccompChoice => {
   const chosen = context.seccomp
     ? profile(context.seccomp, 'seccomp')
     : textProfile(context.seccomp_profile_path ?? '', 'seccomp_profile_path');
-  const path = chosen.kind === 'localhost' ? absolutePath(chosen.name, 'seccomp localhost_ref') : undefined;
+  const path = chosen.kind === 'localhost' ? absolutePath(localName(chosen.name), 'seccomp localhost_ref') : undefined;
   if (context.privileged || chosen.kind === 'unconfined') return { kind: 'unconfined' };
   return path === undefined ? { kind: 'runtime-default' } : { kind: 'localhost', path };
 };
 
-/** Errors for any profile but unconfined: failed-precondition when the kernel has no AppArmor. */
-export const checkAppArmor = (context: SecurityContext, host: { readonly appArmor: boolean }): void => {
+/**
+ * The message, or else the old text. Without either, the runtime's default holds where the kernel has AppArmor
+ * (kubernetes#51746). Errors: failed-precondition for a profile when the kernel has none.
+ */
+export const appArmorChoice = (context: SecurityContext, host: { readonly appArmor: boolean }): AppArmorChoice => {
+  const isAsked = context.apparmor !== undefined || Boolean(context.apparmor_profile);
   const chosen = context.apparmor
     ? profile(context.apparmor, 'apparmor')
-    : textProfile(context.apparmor_profile ?? '', 'apparmor_profile');
-  if (context.privileged || chosen.kind === 'unconfined') return;
-  if (!host.appArmor)
-    throw new BerthError('failed-precondition', `apparmor: profile ${nameOf(chosen)}: this kernel has no AppArmor`);
-  throw new BerthError('unimplemented', `apparmor: profile ${nameOf(chosen)}: profiles are not served by this version`);
+    : textProfile(context.apparmor_profile || 'runtime/default', 'apparmor_profile');
+  const choice = withoutPrefix(chosen, isAsked);
+  if (context.privileged || choice.kind === 'unconfined') return { kind: 'unconfined' };
+  if (host.appArmor) return choice;
+  if (!isAsked) return { kind: 'unconfined' };
+  const named = choice.kind === 'localhost' ? JSON.stringify(choice.name) : 'RuntimeDefault';
+  throw new BerthError('failed-precondition', `apparmor: profile ${named}: this kernel has no AppArmor`);
 };
 
-const nameOf = (chosen: Profile): string => (chosen.kind === 'localhost' ? JSON.stringify(chosen.name) : chosen.kind);
+const withoutPrefix = (chosen: Profile, asked: boolean): AppArmorChoice => {
+  if (chosen.kind === 'localhost')
+    return { kind: 'localhost', name: plainText(localName(chosen.name), 'apparmor localhost_ref', 1024) };
+  return chosen.kind === 'unconfined' ? { kind: 'unconfined' } : { kind: 'runtime-default', asked };
+};
 
 /**
  * What to tell the operator about a label that cannot be set. Without SELinux in the kernel a label has no meaning and pods that carry

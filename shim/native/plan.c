@@ -43,6 +43,7 @@ static const struct signature {
     {OP_UMASK, "n", "umask"},
     {OP_SYSCTL, "ss", "write sysctl"},
     {OP_MOUNT_ATTRIBUTES, "sn", "set mount attributes"},
+    {OP_LABEL, "ss", "set security label"},
     {OP_EXEC, "nss*", "exec"},
 };
 

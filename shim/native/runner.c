@@ -42,15 +42,24 @@ static bool op_join_container(struct runner *r, struct reader *in, struct err *e
 }
 
 // Runs in the host's mount namespace, before any of the container's is entered.
+static bool write_own_proc(const char *name, const char *value, struct err *e) {
+  AUTO_CLOSE int proc = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_CLOSE int fd = open_in_proc(proc, name, "open", e);
+  return fd >= 0 && (write(fd, value, strlen(value)) >= 0 || fail_errno(e, "write", value));
+}
+
 static bool op_oom_score(struct runner *r, struct reader *in, struct err *e) {
   (void)r;
-  const char *value = read_string(in, NULL);
-  AUTO_CLOSE int proc = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  AUTO_CLOSE int fd = open_in_proc(proc, "self/oom_score_adj", "open", e);
-  if (fd < 0) return false;
-  if (write(fd, value, strlen(value)) >= 0) return true;
+  if (write_own_proc("self/oom_score_adj", read_string(in, NULL), e)) return true;
   // Lowering needs CAP_SYS_RESOURCE. Without it the process keeps what it inherited, its supervisor's own.
-  return errno == EACCES || errno == EPERM ? true : fail_errno(e, "write oom_score_adj", value);
+  return strcmp(e->what, "write") == 0 && (e->number == EACCES || e->number == EPERM);
+}
+
+// Holds from the exec on, and a fork keeps it (birth.c).
+static bool op_label(struct runner *r, struct reader *in, struct err *e) {
+  (void)r;
+  const char *file = read_string(in, NULL), *label = read_string(in, NULL);
+  return write_own_proc(file, label, e) ? true : fail(e, e->number, "set security label", label);
 }
 
 static bool op_rlimit(struct runner *r, struct reader *in, struct err *e) {
@@ -91,7 +100,7 @@ static const struct {
     {OP_RLIMIT, op_rlimit},           {OP_CREDENTIALS, op_credentials}, {OP_NO_NEW_PRIVS, op_no_new_privs},
     {OP_SECCOMP, op_seccomp},         {OP_CWD, op_cwd},               {OP_UMASK, op_umask},
     {OP_SYSCTL, op_sysctl},           {OP_EXEC, op_exec},             {OP_WAIT, op_wait},
-    {OP_MOUNT_ATTRIBUTES, op_mount_attributes},
+    {OP_MOUNT_ATTRIBUTES, op_mount_attributes}, {OP_LABEL, op_label},
 };
 
 static bool run_one(struct runner *r, struct operation *op, struct err *e) {
