@@ -1,5 +1,5 @@
 import { lstat, stat } from 'node:fs/promises';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type ServerOpts, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { BerthError, errnoOf, messageOf, orMissing } from '../base/errors.ts';
 import { makeDirectory, removeTree } from '../base/files.ts';
@@ -8,12 +8,16 @@ import { makeDirectory, removeTree } from '../base/files.ts';
  * A server on a unix socket that only our own user can reach: the directory is made 0700, the socket is 0600 from its
  * first moment. A socket that nobody answers on is replaced; a live one is refused with `failed-precondition`.
  */
-export const listen = async (path: string, onConnection: (socket: Socket) => void): Promise<Server> => {
+export const listen = async (
+  path: string,
+  onConnection: (socket: Socket) => void,
+  options: ServerOpts = {},
+): Promise<Server> => {
   const directory = dirname(path);
   await makeDirectory(directory, 0o700);
   await checkDirectory(directory, path);
   await clearStale(path);
-  const server = createServer(onConnection);
+  const server = createServer(options, onConnection);
   await bind(server, path);
   return server;
 };

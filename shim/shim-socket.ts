@@ -81,6 +81,19 @@ export class ShimSocket {
     return this.send(type, id, encodeFields(fields));
   }
 
+  onceDrained(drained: () => void): void {
+    this.#socket.once('drain', drained);
+  }
+
+  /** No more is read, but for what has been read already; the other side waits. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   close(): void {
     this.#socket.destroy();
   }

@@ -1,4 +1,7 @@
-import type { Readable, Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
+import { within } from '../base/errors.ts';
+import { step } from '../base/step.ts';
+import { type OnOutput, ProcessConnection } from './process-connection.ts';
 
 /** Which streams a client wants of a process; `tty`: the process has a terminal, whose output is all stdout. */
 export interface WantedStreams {
@@ -37,7 +40,80 @@ export interface ProcessStreams {
 }
 
 /** Starts an exec's plan (compileExec) in a running container. Errors: as execSync (exec.ts). */
-export type OpenExec = (bundle: string, plan: Uint8Array, wanted: WantedStreams) => Promise<ProcessStreams>;
+export const openExec = (bundle: string, plan: Uint8Array, wanted: WantedStreams): Promise<ProcessStreams> =>
+  step('exec', () => open('exec', wanted, (onOutput) => ProcessConnection.exec(bundle, plan, wanted, onOutput)));
 
-/** Joins the streams of the main process: output from now on. Errors: `unavailable`, `failed-precondition`. */
-export type OpenAttach = (bundle: string, wanted: WantedStreams) => Promise<ProcessStreams>;
+/** Joins the streams of the main process: output from now on. Errors: `unavailable`, `internal` when it has ended. */
+export const openAttach = (bundle: string, wanted: WantedStreams): Promise<ProcessStreams> =>
+  open('attach', wanted, (onOutput) => ProcessConnection.attach(bundle, wanted, onOutput));
+
+const open = async (
+  action: string,
+  wanted: WantedStreams,
+  connect: (onOutput: OnOutput) => ProcessConnection,
+): Promise<ProcessStreams> => {
+  const streams = new Streams(wanted, connect);
+  const abort = (): void => streams.close();
+  wanted.signal?.addEventListener('abort', abort, { once: true });
+  if (wanted.signal?.aborted) abort();
+  streams.ended.catch(() => undefined).finally(() => wanted.signal?.removeEventListener('abort', abort));
+  try {
+    await streams.opened;
+    return streams;
+  } catch (error) {
+    streams.close();
+    throw within(action, error);
+  }
+};
+
+class Streams implements ProcessStreams {
+  readonly stdin: Writable | undefined;
+  readonly stdout: Readable | undefined;
+  readonly stderr: Readable | undefined;
+  readonly opened: Promise<number>;
+  readonly ended: Promise<ProcessEnd>;
+  readonly #connection: ProcessConnection;
+
+  constructor({ stdin, stdout, stderr }: WantedStreams, connect: (onOutput: OnOutput) => ProcessConnection) {
+    // What nobody takes any more must not hold up the other stream, nor the end.
+    const connection = connect((stream, bytes) => this[stream]?.destroyed !== false || this[stream].push(bytes));
+    this.#connection = connection;
+    this.stdin = stdin ? stdinOf(connection) : undefined;
+    this.stdout = stdout ? outputOf(connection) : undefined;
+    this.stderr = stderr ? outputOf(connection) : undefined;
+    this.opened = connection.opened;
+    this.ended = connection.ended;
+    connection.ended.then(
+      () => this.#finish(),
+      (error) => this.#finish(error),
+    );
+  }
+
+  resize(size: TerminalSize): void {
+    this.#connection.resize(size);
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  #finish(error?: Error): void {
+    // Who waits for the end of the process looks at `ended`: a stream that nobody listens to must not throw.
+    for (const output of [this.stdout, this.stderr]) {
+      if (error === undefined) output?.push(null);
+      else output?.on('error', () => undefined).destroy(error);
+    }
+    this.stdin?.on('error', () => undefined).destroy();
+  }
+}
+
+const outputOf = (connection: ProcessConnection): Readable => new Readable({ read: () => connection.resume() });
+
+const stdinOf = (connection: ProcessConnection): Writable =>
+  new Writable({
+    write: (bytes: Buffer, _encoding, done) => connection.write(bytes, () => done()),
+    final: (done) => {
+      connection.endStdin();
+      done();
+    },
+  });

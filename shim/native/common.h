@@ -86,4 +86,5 @@ int role_layer_read(int argc, char **argv);
 int role_tree_usage(int argc, char **argv);
 int role_tree_remove(int argc, char **argv);  // PATH…: files and trees, missing ones are fine
 int role_end_holder(int argc, char **argv);  // ID PATH MILLISECONDS: answers FRAME_END_HOLDER for the agent
+int role_forward(int argc, char **argv);     // NETNS PORT SOCKET, the token on stdin
 int role_cgroup_end(int argc, char **argv);  // DIRECTORY…: kill all in it, remove it

@@ -16,6 +16,7 @@ static const struct role roles[] = {
     {"cgroup-end", "berth-cgroup", role_cgroup_end}, {"end-holder", "berth-lock", role_end_holder},
     {"layer-fix", "berth-layer", role_layer_fix},    {"layer-read", "berth-layer", role_layer_read},
     {"tree-usage", "berth-layer", role_tree_usage},  {"tree-remove", "berth-remove", role_tree_remove},
+    {"forward", "berth-forward", role_forward},
 };
 
 // The name that ps shows. argv[0] can only be overwritten within its own length.
