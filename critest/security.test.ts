@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import type { Input, LinuxContainerSecurityContext } from '../api/generated/types.ts';
+import type { Capability, Input, LinuxContainerSecurityContext } from '../api/generated/types.ts';
 import { names } from './harness/images.ts';
 import { idle, runPod, type TestContainer } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
@@ -16,7 +16,9 @@ type Security = Input<LinuxContainerSecurityContext>;
 
 const output = async (command: string | string[], security_context: Security = {}): Promise<string> =>
   (await (await runPod(daemon())).output(command, { linux: { security_context } })).stdout;
-const status = 'grep -E "^(Cap|NoNewPrivs|Seccomp:)" /proc/self/status | tr -d "\\t"';
+const statusOf = (process: string | number): string =>
+  `grep -E "^(Cap|NoNewPrivs|Seccomp:)" /proc/${process}/status | tr -d "\\t"`;
+const status = statusOf('self');
 const fields = (text: string): Record<string, string> =>
   Object.fromEntries(
     text
@@ -60,15 +62,55 @@ test('capabilities are added and dropped, with and without their prefix, and ALL
   await fails(t, bad, 'invalid-argument', /NONSENSE/);
 });
 
-test('runc 2022-29162: a user without privileges has no effective capabilities; ambient ones only when asked', async (t) => {
-  const user = { run_as_user: { value: 1000n } };
-  const plain = fields(await output(status, user));
-  t.is(plain.CapEff, '0000000000000000');
-  t.is(plain.CapInh, '0000000000000000');
-  const asked = { ...user, capabilities: { add_ambient_capabilities: ['NET_BIND_SERVICE'] } };
-  const ambient = fields(await output(status, asked));
-  t.is(ambient.CapAmb, '0000000000000400');
-  t.is(ambient.CapInh, ambient.CapAmb);
+const none = '0000000000000000';
+const added: readonly Input<Capability>[] = [
+  {},
+  { add_capabilities: ['NET_ADMIN'] },
+  { add_capabilities: ['ALL'] },
+  { drop_capabilities: ['ALL'] },
+];
+const profiles = ['Unconfined', 'RuntimeDefault'] as const;
+const plainProfile = ['Unconfined'] as const;
+const bindService = '0000000000000400';
+
+for (const [who, user] of [
+  ['root', {}],
+  ['uid 1000', { run_as_user: { value: 1000n } }],
+] as const)
+  for (const privileged of [false, true])
+    test(`runc 2022-29162, crun 2022-27650: ${who}${privileged ? ', privileged' : ''}: CapInh is CapAmb, and that is what add_ambient_capabilities asks for, in the container and in an exec`, async (t) => {
+      const pod = await runPod(daemon(), { linux: { security_context: { privileged } } });
+      for (const some of added)
+        for (const ambient of [false, true])
+          for (const profile_type of privileged ? plainProfile : profiles) {
+            const extra = ambient ? { add_ambient_capabilities: ['NET_BIND_SERVICE'] } : {};
+            const asked = { ...user, privileged, seccomp: { profile_type }, capabilities: { ...some, ...extra } };
+            const container = await pod.run(['sleep', '86400'], { linux: { security_context: asked } });
+            const inside = fields(await daemon().world.sh(`${statusOf(await container.pid())}`));
+            const what = JSON.stringify([some, ambient, profile_type]);
+            t.deepEqual(fields((await container.exec(status)).stdout), inside, what);
+            t.is(inside.CapAmb, ambient ? bindService : none, what);
+            t.is(inside.CapInh, inside.CapAmb, what);
+            t.is(inside.CapPrm, inside.CapEff, what);
+            t.is(inside.CapEff, who === 'root' ? inside.CapBnd : inside.CapAmb, what);
+            await container.remove();
+          }
+    });
+
+test('runc 2022-29162: the same in an exec that joins the pid namespace of its pod', async (t) => {
+  const namespace_options = { pid: 'POD' } as const;
+  const pod = await runPod(daemon(), { linux: { security_context: { namespace_options } } });
+  for (const profile_type of ['Unconfined', 'RuntimeDefault'] as const) {
+    const capabilities = { add_ambient_capabilities: ['NET_BIND_SERVICE'] };
+    for (const asked of [{}, { run_as_user: { value: 1000n } }, { run_as_user: { value: 1000n }, capabilities }]) {
+      const security_context = { namespace_options, seccomp: { profile_type }, ...asked };
+      const container = await pod.run(['sleep', '86400'], { linux: { security_context } });
+      const inside = fields(await daemon().world.sh(`${statusOf(await container.pid())}`));
+      t.deepEqual(fields((await container.exec(status)).stdout), inside);
+      t.is(inside.CapAmb, 'capabilities' in asked ? bindService : none);
+      t.is(inside.CapInh, inside.CapAmb);
+    }
+  }
 });
 
 test('no_new_privs stops a setuid program, without it the program is root', async (t) => {
@@ -203,6 +245,7 @@ test('an exec is in the cgroup of its container', async (t) => {
   });
   const cgroups = await daemon().world.sh(`cat /proc/${pid}/cgroup`);
   t.deepEqual(cgroups.trim().split('\n'), await cgroupsOf(container));
+  await daemon().world.sh(`kill ${pid}`);
   await call;
 });
 

@@ -20,6 +20,8 @@ export interface DaemonOptions {
   readonly network?: TestNetwork;
   /** In the machine's own network namespace: the test must leave that as it was. */
   readonly hostNetwork?: boolean;
+  /** Words in front of the daemon's command line: a program that becomes it. */
+  readonly through?: readonly string[];
   /** Test images to import at the first start; busybox unless told. */
   readonly images?: readonly string[];
 }
@@ -30,12 +32,14 @@ const readySeconds = 30;
 export class TestDaemon implements AsyncDisposable {
   readonly world: World;
   readonly #configFile: string;
+  readonly #through: readonly string[];
   #process: ChildProcess | undefined;
   #client: Client | undefined;
   #pid = 0;
 
-  private constructor(world: World) {
+  private constructor(world: World, through: readonly string[]) {
     this.world = world;
+    this.#through = through;
     this.#configFile = world.path('config.toml');
   }
 
@@ -58,9 +62,9 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Everything but the daemon itself. */
   static async prepare(options: DaemonOptions = {}): Promise<TestDaemon> {
-    const { network = 'bridge', config = {} } = options;
+    const { network = 'bridge', config = {}, through = [] } = options;
     const world = await World.make(options.hostNetwork);
-    const daemon = new TestDaemon(world);
+    const daemon = new TestDaemon(world, through);
     await writeNetwork(world, network);
     await mkdir(world.path('logs'));
     await daemon.configure(merged(network === 'none' ? { network: { embedded_subnet: 'none' } } : {}, config));
@@ -126,7 +130,7 @@ export class TestDaemon implements AsyncDisposable {
     const pidFile = world.path('log.pid');
     const log = await open(world.path('log.txt'), 'a');
     const script = `echo $$ >${pidFile}; exec "$@"`;
-    const command = [process.execPath, join(buildTree, 'cri/main.js'), '--config', this.#configFile];
+    const command = [...this.#through, process.execPath, join(buildTree, 'cri/main.js'), '--config', this.#configFile];
     await writeFile(pidFile, '');
     const child = world.spawn('sh', ['-c', script, 'sh', ...command], {
       stdio: ['ignore', log.fd, log.fd],
