@@ -1,19 +1,32 @@
 import { BerthError, messageOf } from '../base/errors.ts';
 import { fresh } from './decode.ts';
 import type { Input, Messages } from './generated/types.ts';
-import { type Field, type MessageType, messageType } from './schema.ts';
+import { enumType, type Field, type MessageType, messageType } from './schema.ts';
 
 type Values = Record<string, unknown>;
+type Scalar = (field: Field, value: unknown) => unknown;
 
 /** A message for a state file: only what is set, 64 bits as decimal text, bytes as base64, enums by name. */
 export const toJson = <Name extends keyof Messages>(name: Name, message: Input<Messages[Name]>): Values =>
-  fieldsToJson(messageType(name), message as Values);
+  fieldsToJson(messageType(name), message as Values, (field, value) =>
+    field.kind.endsWith('64') ? String(value) : value,
+  );
 
-const fieldsToJson = (type: MessageType, message: Values): Values => {
+/**
+ * A message as Go's encoding/json writes it, which is what scripts know from other runtimes' `info`: only what is set, bytes as
+ * base64, enums and 64 bits as numbers (beyond 2^53 the nearest one).
+ */
+export const toGoJson = <Name extends keyof Messages>(name: Name, message: Input<Messages[Name]>): Values =>
+  fieldsToJson(messageType(name), message as Values, (field, value) => {
+    if (field.kind === 'enum') return enumType(field.type).numbers.get(String(value));
+    return field.kind.endsWith('64') ? Number(value) : value;
+  });
+
+const fieldsToJson = (type: MessageType, message: Values, scalar: Scalar): Values => {
   const json: Values = {};
   for (const field of type.fields) {
     const value = message[field.name];
-    if (value !== undefined && !isEmpty(field, value)) json[field.name] = toJsonField(field, value);
+    if (value !== undefined && !isEmpty(field, value)) json[field.name] = toJsonField(field, value, scalar);
   }
   return json;
 };
@@ -24,15 +37,15 @@ const isEmpty = (field: Field, value: unknown): boolean =>
     ? Object.keys(value as object).length === 0
     : value === '' || value === 0 || value === 0n || value === false || (Array.isArray(value) && value.length === 0);
 
-const toJsonField = (field: Field, value: unknown): unknown => {
-  if (field.list === 'list') return (value as unknown[]).map((item) => toJsonValue(field, item));
-  return field.list === 'map' ? value : toJsonValue(field, value);
+const toJsonField = (field: Field, value: unknown, scalar: Scalar): unknown => {
+  if (field.list === 'list') return (value as unknown[]).map((item) => toJsonValue(field, item, scalar));
+  return field.list === 'map' ? value : toJsonValue(field, value, scalar);
 };
 
-const toJsonValue = (field: Field, value: unknown): unknown => {
-  if (field.kind === 'message') return fieldsToJson(messageType(field.type), value as Values);
+const toJsonValue = (field: Field, value: unknown, scalar: Scalar): unknown => {
+  if (field.kind === 'message') return fieldsToJson(messageType(field.type), value as Values, scalar);
   if (field.kind === 'bytes') return Buffer.from(value as Uint8Array).toString('base64');
-  return field.kind.endsWith('64') ? String(value) : value;
+  return scalar(field, value);
 };
 
 /** The message that `toJson` wrote, with every field there. Throws `data-loss` when it is none. */

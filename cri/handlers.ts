@@ -45,7 +45,7 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   ReopenContainerLog: (request) => reopenContainerLog(runtime, request),
   PullImage: (request, call) => pullImage(runtime, request, call),
   ListImages: async (request) => listImages(runtime, request),
-  ImageStatus: async (request) => imageStatus(runtime, request),
+  ImageStatus: (request) => imageStatus(runtime, request),
   RemoveImage: (request) => removeImage(runtime, request),
   ImageFsInfo: () => imageFsInfo(runtime),
   Pull: (request, call) => adminPull(runtime, request, call),

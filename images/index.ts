@@ -4,6 +4,7 @@ import { readLimited } from '../base/files.ts';
 import { cancelled, SharedFlights } from './flights.ts';
 import { holdKey } from './holds.ts';
 import { importImage } from './import.ts';
+import { type JsonObject, parseObject } from './json.ts';
 import { lowerPath, rootOf } from './layers/fixups.ts';
 import { Gate } from './layers/gate.ts';
 import { Limit } from './limit.ts';
@@ -172,6 +173,12 @@ export class Images implements AsyncDisposable {
   /** A file of the image, links followed inside its root; undefined when it is not there. At most 1 MiB. */
   readFile(imageId: string, path: string, limit: number): Promise<Buffer | undefined> {
     return this.#files.read(imageId, path, limit);
+  }
+
+  /** The image's whole configuration (OCI image-spec) as it was pulled; undefined when its bytes are gone. */
+  async document(imageId: Digest): Promise<JsonObject | undefined> {
+    const bytes = await this.#tools.store.blobs.read(imageId);
+    return bytes === undefined ? undefined : parseObject(bytes, `configuration of image ${imageId}`);
   }
 
   usage(): Promise<ImageUsage> {

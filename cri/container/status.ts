@@ -4,8 +4,10 @@ import type {
   ContainerStatusRequest,
   ContainerStatusResponse,
 } from '../../api/generated/types.ts';
+import { toGoJson } from '../../api/json.ts';
 import { readJson } from '../../base/files.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
+import { defaultHandler } from '../runtime-handlers.ts';
 import { stopSignalName } from '../spec/signals.ts';
 import type { Container, ContainerState } from '../state/container.ts';
 import { wireState } from './list.ts';
@@ -61,14 +63,18 @@ const resourcesOf = (config: ContainerConfig): ContainerStatus['resources'] => {
   return linux === undefined ? undefined : { linux, windows: undefined };
 };
 
-/** The keys that scripts read from containerd's answer. */
+const runtimeTypeOf = (runtime: Runtime, sandboxId: string): string =>
+  runtime.sandboxes.find(sandboxId)?.record.runtimeHandler || defaultHandler;
+
+/** The keys that scripts read from containerd's answer, but for its snapshots: there are none. */
 const verboseInfo = async (runtime: Runtime, container: Container): Promise<object> => {
   const { state, sandboxId } = container.record;
   return {
     sandboxID: sandboxId,
     pid: state.kind === 'running' ? state.pid : 0,
     removing: false,
-    config: container.record.config,
+    runtimeType: runtimeTypeOf(runtime, sandboxId),
+    config: toGoJson('ContainerConfig', container.config),
     runtimeSpec: (await readJson(containerPaths(runtime.config, container.id).spec)) ?? null,
   };
 };

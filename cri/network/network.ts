@@ -4,7 +4,7 @@ import { BerthError, messageOf, within } from '../../base/errors.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import { capabilityArgs, cniArgs } from './capability.ts';
 import { Chain, livingNetns } from './chain.ts';
-import type { Conflist } from './conflist.ts';
+import { type Conflist, formatConflist } from './conflist.ts';
 import { Chooser, type Current, notLookedYet } from './current.ts';
 import { onlyAsked } from './embedded.ts';
 import { Gate } from './gate.ts';
@@ -76,6 +76,12 @@ export class Network implements AsyncDisposable {
   /** From memory: no process is started and no file is read. */
   status(): NetworkStatus {
     return this.#current.status;
+  }
+
+  /** The configuration that new pods are connected by, as a CNI configuration list; undefined when there is none. */
+  configuration(): object | undefined {
+    const { conflist } = this.#current;
+    return conflist && formatConflist(conflist);
   }
 
   /**

@@ -4,8 +4,10 @@ import type {
   PodSandboxStatusRequest,
   PodSandboxStatusResponse,
 } from '../../api/generated/types.ts';
+import { toGoJson } from '../../api/json.ts';
 import { statusOf } from '../container/status.ts';
 import { containersOf, now, type Runtime } from '../runtime.ts';
+import { defaultHandler } from '../runtime-handlers.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { wireState } from './list.ts';
 import { sandboxView } from './view.ts';
@@ -43,21 +45,51 @@ const networkOf = ({ record }: Sandbox): PodSandboxNetworkStatus => {
 };
 
 /**
- * The keys that scripts read from containerd's answer. There is no pause process, so there is no pid: where the pod is
- * say the paths of its namespaces.
+ * The keys that scripts read from containerd's answer. There is no pause process, so there is no pid: where the pod is say the
+ * paths of its namespaces, of which a stopped pod has none.
  */
 const verboseInfo = (runtime: Runtime, sandbox: Sandbox): object => {
   const { hostname, paths, files } = sandboxView(runtime, sandbox);
-  const { state, runtimeHandler, config } = sandbox.record;
-  const pinned = state === 'ready' ? Object.entries(paths) : [];
-  const namespaces = pinned.map(([type, path]) => ({ type, path }));
+  const { record } = sandbox;
+  const ready = record.state === 'ready';
+  const config = toGoJson('PodSandboxConfig', sandbox.config);
+  const namespaces = ready ? Object.entries(paths).map(([type, path]) => ({ type, path })) : [];
   return {
     sandboxID: sandbox.id,
     pid: 0,
-    state,
-    runtimeHandler,
+    processStatus: ready ? 'running' : 'deleted',
+    netNamespaceClosed: !ready && record.netns !== '',
+    state: record.state,
+    runtimeHandler: record.runtimeHandler,
+    runtimeType: record.runtimeHandler || defaultHandler,
     config,
     shm: files.shm,
     runtimeSpec: { hostname, linux: { namespaces } },
+    cniResult: cniResultOf(sandbox),
+    sandboxMetadata: metadataOf(sandbox, config),
+  };
+};
+
+/** As go-cni writes it, with what is kept of CNI's answer. */
+const cniResultOf = ({ record }: Sandbox): object | null => {
+  if (record.state !== 'ready' || record.netns === '') return null;
+  const IPConfigs = record.ips.map((IP) => ({ IP }));
+  return { Interfaces: { eth0: { IPConfigs, Sandbox: record.netns } } };
+};
+
+const metadataOf = (sandbox: Sandbox, config: object): object => {
+  const { id, record } = sandbox;
+  const { ip, additional_ips } = networkOf(sandbox);
+  return {
+    Version: 'v1',
+    Metadata: {
+      ID: id,
+      Name: sandbox.key,
+      Config: config,
+      NetNSPath: record.netns,
+      IP: ip,
+      AdditionalIPs: additional_ips.map(({ ip: other }) => other),
+      RuntimeHandler: record.runtimeHandler,
+    },
   };
 };

@@ -28,13 +28,30 @@ const networkReady = (runtime: Runtime): RuntimeCondition => {
   return { type: 'NetworkReady', status: ready, reason, message };
 };
 
+/** `config`, `cniconfig` and `lastCNILoadStatus` are the keys that scripts read from containerd's answer. */
 const verboseInfo = (runtime: Runtime): Record<string, string> => {
-  const { source } = runtime.network.status();
+  const { source, ready, message } = runtime.network.status();
   const { features } = runtime.agent;
   const { version: cgroupVersion } = runtime.cgroups;
   return {
     config: JSON.stringify(runtime.config),
     network: JSON.stringify({ source }),
     kernel: JSON.stringify({ cgroupVersion, features }),
+    cniconfig: JSON.stringify(cniConfig(runtime)),
+    lastCNILoadStatus: JSON.stringify(ready ? 'OK' : message),
   };
 };
+
+/** As go-cni writes it. */
+const cniConfig = ({ config, network }: Runtime): object => {
+  const list = network.configuration();
+  const { bin_dirs, conf_dir } = config.network;
+  const Networks = list === undefined ? [] : [{ IFName: 'eth0', Config: cniNetwork(list) }];
+  return { PluginDirs: bin_dirs, PluginConfDir: conf_dir, Networks };
+};
+
+const cniNetwork = (list: object): object => ({
+  Name: 'name' in list ? list.name : '',
+  CNIVersion: 'cniVersion' in list ? list.cniVersion : '',
+  Source: JSON.stringify(list),
+});
