@@ -14,6 +14,7 @@ import { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
 import { imageNames } from '../image/names.ts';
 import { now, type Runtime } from '../runtime.ts';
+import { checkHandler } from '../runtime-handlers.ts';
 import { logPath } from '../spec/log-path.ts';
 import { type Container, containerKey } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
@@ -98,6 +99,7 @@ const checkReady = (sandbox: Sandbox): void => {
 const findImage = (runtime: Runtime, config: ContainerConfig): ImageRecord => {
   const name = config.image?.image ?? '';
   if (name === '') throw invalid('config.image.image is missing');
+  checkHandler('config.image', config.image?.runtime_handler ?? '');
   const image = runtime.images.resolve(name);
   if (image === undefined) throw notFound(`image ${name} is not here: pull it first`);
   return image;

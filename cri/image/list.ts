@@ -1,11 +1,13 @@
 import type { Image, ListImagesRequest, ListImagesResponse } from '../../api/generated/types.ts';
 import type { ImageRecord } from '../../images/index.ts';
 import type { Runtime } from '../runtime.ts';
+import { checkHandler } from '../runtime-handlers.ts';
 import { imageUser } from '../spec/user.ts';
 
 /** All images, or the one that the filter names. */
 export const listImages = (runtime: Runtime, request: ListImagesRequest): ListImagesResponse => {
   const name = request.filter?.image?.image ?? '';
+  checkHandler('ListImages', request.filter?.image?.runtime_handler ?? '');
   if (name === '') return { images: runtime.images.list().map(toWire) };
   const image = runtime.images.resolve(name);
   return { images: image === undefined ? [] : [toWire(image)] };
