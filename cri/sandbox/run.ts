@@ -8,6 +8,7 @@ import { BerthError, invalid, messageOf, within } from '../../base/errors.ts';
 import { Rollback } from '../../base/rollback.ts';
 import { now, type Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
+import { checkPod } from '../spec/pod-checks.ts';
 import { type SandboxSpec, sandboxSpec } from '../spec/sandbox.ts';
 import { type Sandbox, type SandboxRecord, sandboxKey } from '../state/sandbox.ts';
 import { buildSandbox } from './build.ts';
@@ -26,6 +27,7 @@ export const runPodSandbox = async (
   if (config === undefined) throw invalid('RunPodSandbox: config is missing');
   checkHandler('RunPodSandbox', handler);
   const spec = sandboxSpec(config, runtime.host);
+  checkPod(config, runtime.host);
   const key = sandboxKey(config);
   const there = runtime.sandboxes.withKey(key);
   if (there !== undefined) return { pod_sandbox_id: sameSandbox(there, config) };

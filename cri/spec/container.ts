@@ -7,6 +7,7 @@ import { environment } from './environment.ts';
 import { containerMounts, rootPropagation } from './mounts.ts';
 import { validateAttempt, validateMap, validateName } from './names.ts';
 import { containerNamespaces } from './namespaces.ts';
+import { withPodGroups } from './pod-checks.ts';
 import { containerResources, oomScoreAdj } from './resources.ts';
 import {
   appArmorChoice,
@@ -88,7 +89,10 @@ export const containerSpec = (input: ContainerInput): ContainerSpec => {
   validateMap(config.labels, 'labels');
   validateMap(config.annotations, 'annotations');
   const privileged = isPrivileged(context, sandbox.config);
-  const user = resolveUser(context, image.User ?? '', { passwd: input.passwd, group: input.group });
+  const user = resolveUser(withPodGroups(context, sandbox.config), image.User ?? '', {
+    passwd: input.passwd,
+    group: input.group,
+  });
   const readonly = context.readonly_rootfs ?? false;
   const mounts = containerMounts(config.mounts ?? [], {
     privileged,

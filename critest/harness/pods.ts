@@ -25,7 +25,7 @@ const linuxConfig = (linux: PodInput['linux']): PodInput['linux'] => ({
 export const podConfig = (daemon: TestDaemon, extra: PodInput = {}): PodInput => {
   const name = extra.metadata?.name ?? fresh('pod');
   return {
-    hostname: name,
+    hostname: extra.linux?.security_context?.namespace_options?.network === 'NODE' ? '' : name,
     log_directory: daemon.world.path('logs', name),
     ...extra,
     linux: linuxConfig(extra.linux),
