@@ -5,7 +5,7 @@ import { shimProgram } from '../../shim/program.ts';
 import type { Runtime } from '../runtime.ts';
 import { compileSeccomp } from '../security/seccomp.ts';
 import { defaultSeccomp } from '../security/seccomp-default.ts';
-import { readSeccompProfile } from '../security/seccomp-profile.ts';
+import { placeOf, readSeccompProfile } from '../security/seccomp-profile.ts';
 import type { ContainerSpec } from '../spec/container.ts';
 
 /** The spec with the profiles that the request chose: whoever reads config.json sees what holds. */
@@ -25,9 +25,10 @@ export const withProfiles = async (runtime: Runtime, container: ContainerSpec): 
 
 const profileOf = async ({ config }: Runtime, { seccomp, spec }: ContainerSpec): Promise<OciSeccomp | undefined> => {
   if (seccomp.kind === 'unconfined') return undefined;
-  if (seccomp.kind === 'localhost') return readSeccompProfile(seccomp.path);
-  if (config.seccomp.default !== 'builtin') return readSeccompProfile(config.seccomp.default);
-  return runtimeDefault(spec.process.capabilities.bounding);
+  const { bounding } = spec.process.capabilities;
+  if (seccomp.kind === 'localhost') return readSeccompProfile(seccomp.path, placeOf(bounding));
+  if (config.seccomp.default !== 'builtin') return readSeccompProfile(config.seccomp.default, placeOf(bounding));
+  return runtimeDefault(bounding);
 };
 
 const defaults = new Map<string, OciSeccomp>();
@@ -37,7 +38,7 @@ const runtimeDefault = (capabilities: readonly string[]): OciSeccomp => {
   const key = capabilities.toSorted().join();
   const known = defaults.get(key);
   if (known !== undefined) return known;
-  const profile = defaultSeccomp(capabilities, process.arch === 'arm64' ? 'arm64' : 'x64');
+  const profile = defaultSeccomp(capabilities, placeOf(capabilities).cpu);
   defaults.set(key, profile);
   return profile;
 };

@@ -26,7 +26,9 @@ const actions: Readonly<Record<string, string>> = {
   SCMP_ACT_KILL_PROCESS: 'kill_process',
   SCMP_ACT_TRAP: 'trap',
   SCMP_ACT_LOG: 'log',
+  SCMP_ACT_TRACE: 'trace',
 };
+export const seccompActions: ReadonlySet<string> = new Set(Object.keys(actions));
 
 const comparisons: Readonly<Record<string, string>> = {
   SCMP_CMP_EQ: 'eq',
@@ -37,6 +39,7 @@ const comparisons: Readonly<Record<string, string>> = {
   SCMP_CMP_GT: 'gt',
   SCMP_CMP_MASKED_EQ: 'masked',
 };
+export const seccompComparisons: ReadonlySet<string> = new Set(Object.keys(comparisons));
 
 const known = (table: Readonly<Record<string, string>>, name: string, what: string): string => {
   const word = Object.hasOwn(table, name) ? table[name] : undefined;
@@ -53,7 +56,9 @@ const number = (value: number, what: string, limit: number = Number.MAX_SAFE_INT
 
 const actionWords = (name: string, errno: number | undefined): string => {
   const action = known(actions, name, 'action');
-  return `${action} ${action === 'errno' ? number(errno ?? EPERM, 'errno', 4095) : 0}`;
+  // A tracer gets 16 bits with the call.
+  const limit = { errno: 4095, trace: 65_535 }[action];
+  return `${action} ${limit === undefined ? 0 : number(errno ?? EPERM, 'errno', limit)}`;
 };
 
 type Argument = NonNullable<OciSyscallRule['args']>[number];

@@ -108,7 +108,8 @@ test('the tool refuses what it does not understand, with the line', async (t) =>
     ['default errno 1\narch vax\nend\n', /line 2: vax: no such architecture/],
     ['default errno 1\nrule allow 0 read 0 eq\nend\n', /wrong number of words/],
     ['default errno 1\nrule allow 0 read 9 eq 1 0\nend\n', /out of range/],
-    ['default errno 1\nrule allow 1 read\nend\n', /only the action errno/],
+    ['default errno 1\nrule allow 1 read\nend\n', /only the actions errno and trace/],
+    ['default errno 4096\nend\n', /out of range/],
     ['default errno 1\nend\nrule allow 0 mount\n', /after the end/],
   ];
   for (const [input, message] of wrong) {

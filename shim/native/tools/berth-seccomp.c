@@ -6,7 +6,7 @@
 //   rule ACTION ERRNO CALL [INDEX OP VALUE VALUETWO]…   the conditions of one line must all hold
 //   end                          last line, so that a cut profile is none
 //
-// ACTION: allow errno kill_process kill_thread trap log. ERRNO is 0 for all but `errno`. OP: eq ne lt le ge gt masked
+// ACTION: allow errno kill_process kill_thread trap log trace. ERRNO is 0 for all but `errno` and `trace`. OP: eq ne lt le ge gt masked
 // (argument & VALUE == VALUETWO). Numbers are decimal. A call that libseccomp does not know is skipped: the default
 // holds for it. A rule that says what the default says is skipped as well.
 // Exit 0; 1 with one line on stderr. `--version` prints the version of the output.
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define VERSION "1"
+#define ERRNO_LIMIT 4095u
 #define WORDS_LIMIT 32u
 #define ARGS_LIMIT 6u
 
@@ -48,15 +49,19 @@ static bool action_of(const char *name, const char *errno_text, uint32_t *out) {
                {"trap", SCMP_ACT_TRAP},
                {"log", SCMP_ACT_LOG}};
   uint64_t value;
-  if (!number(errno_text, 4095, &value)) return false;
+  if (!number(errno_text, UINT16_MAX, &value)) return false;
   if (strcmp(name, "errno") == 0) {
     *out = SCMP_ACT_ERRNO((uint32_t)value);
+    return value <= ERRNO_LIMIT || wrong("number out of range", errno_text);
+  }
+  if (strcmp(name, "trace") == 0) {
+    *out = SCMP_ACT_TRACE((uint32_t)value);
     return true;
   }
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (strcmp(name, known[i].name) == 0) {
       *out = known[i].action;
-      return value == 0 || wrong("only the action errno has a number", name);
+      return value == 0 || wrong("only the actions errno and trace have a number", name);
     }
   return wrong("no such action", name);
 }
