@@ -26,9 +26,13 @@ export type { ContainerInput, ContainerSpec, HostFacts, RuntimeSettings, Sandbox
 
 const checkServed = (config: ContainerConfig): void => {
   if (config.windows) throw new BerthError('unimplemented', 'windows: this is Linux');
-  if (config.CDI_devices?.length) throw new BerthError('unimplemented', 'CDI_devices: not served by this version');
+  if (config.CDI_devices?.length)
+    throw new BerthError('unimplemented', `CDI_devices: ${namesOf(config)}: not served by this version`);
   if (config.stdin_once && !config.stdin) throw invalid('stdin_once: without stdin');
 };
+
+const namesOf = ({ CDI_devices }: ContainerConfig): string =>
+  (CDI_devices ?? []).map(({ name = '' }) => name).join(', ');
 
 const statusUser = ({ uid, gid, groups }: ResolvedUser): ContainerSpec['user'] => ({
   uid: BigInt(uid),
