@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { TestDaemon } from './daemon.ts';
 import { type ImageSettings, image, layer, writeLayout } from './image.ts';
 import { registryHost } from './images.ts';
@@ -9,17 +9,21 @@ export const link = (name: string, target: string): TarEntry => ({ name, type: '
 /** Images made by `importEntries` stay: `suiteDaemon({ ignore: madeImages })`. */
 export const madeImages = /files: . \.\/root\/images/;
 
-/** Imports an image of these entries and a shell (/bin/sh is busybox), and gives its reference. */
+/** Imports an image of these entries and a shell (/bin/sh is busybox), and gives its reference. `annotations`: the index's. */
 export const importEntries = async (
   daemon: TestDaemon,
   name: string,
   entries: readonly TarEntry[],
   settings: ImageSettings = {},
+  annotations: Readonly<Record<string, string>> = {},
 ): Promise<string> => {
   const path = daemon.world.path(`logs-layout-${name}`);
   const reference = `${registryHost}/hostile/${name}:1`;
   const shell = { name: 'bin/sh', mode: 0o755, data: await readFile('/bin/busybox') };
   await writeLayout(path, new Map([[reference, image([layer([...entries, shell])], settings)]]));
+  const index = JSON.parse(await readFile(`${path}/index.json`, 'utf8'));
+  for (const manifest of index.manifests) Object.assign(manifest.annotations, annotations);
+  await writeFile(`${path}/index.json`, JSON.stringify(index));
   await daemon.client.Import({ path, name: reference });
   return reference;
 };
