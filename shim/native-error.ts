@@ -24,7 +24,7 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   ENOMEM: 'resource-exhausted',
 };
 
-/** What the container's own program, its path or its working directory is the cause of. */
+/** What the container's own program, its path or its working directory is the cause of, or a sysctl of the request. */
 const execCodes: Readonly<Record<string, ErrorCode>> = {
   ...codes,
   ENOENT: 'invalid-argument',
@@ -41,7 +41,7 @@ export const nativeError = (payload: Buffer): BerthError => {
   const [operation, object] = [reader.text(), reader.text()];
   const cause = Object.assign(new Error(code), { code });
   const message = `${operation}${object === '' ? '' : ` ${object}`}: ${code}`;
-  const ofGuest = operation === 'exec' || operation === 'chdir';
+  const ofGuest = ['exec', 'chdir', 'open sysctl', 'write sysctl'].includes(operation);
   return new BerthError((ofGuest ? execCodes : codes)[code] ?? 'internal', message, { cause });
 };
 

@@ -90,6 +90,8 @@ const join = (
 const containerPid = ({ options, pod }: NamespaceInput): 'pod' | 'container' | 'node' | 'target' => {
   if (!options) return pod.pid;
   const asked = mode(options, 'pid');
+  if (options.target_id && asked !== 'TARGET')
+    throw invalid(`namespace_options.target_id: pid is ${asked}, not TARGET`);
   if (asked === 'NODE' && pod.pid !== 'node')
     throw invalid("namespace_options.pid: NODE in a pod that does not use the host's");
   if (asked === 'POD') return pod.pid;
