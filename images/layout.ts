@@ -1,9 +1,8 @@
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestParts, parseDigest } from '../base/digest.ts';
-import { BerthError, invalid, notFound, within } from '../base/errors.ts';
-import { readLimited } from '../base/files.ts';
+import { BerthError, errnoOf, invalid, notFound, within } from '../base/errors.ts';
 import { checkBytes, digestOf } from './blobs/verify.ts';
 import { documentLimit, parseObject, textField } from './json.ts';
 import type { Descriptor, ImageIndex } from './manifest.ts';
@@ -27,10 +26,17 @@ export class Layout implements Source {
     return layout;
   }
 
+  /** Its size is checked before it is read (CVE-2023-25153), and holds when the file grows meanwhile. */
   async #file(name: string): Promise<Buffer> {
-    const bytes = await readLimited(join(this.#directory, name), documentLimit);
-    if (bytes === undefined) throw notFound(`${this.#directory} is not an OCI image layout: it has no ${name}`);
-    return bytes;
+    const path = join(this.#directory, name);
+    await using file = await openRegular(path);
+    if (file === undefined) throw notFound(`${this.#directory} is not an OCI image layout: it has no ${name}`);
+    const { size } = await file.stat();
+    if (size > documentLimit)
+      throw new BerthError('resource-exhausted', `read ${path}: ${size} bytes, the limit is ${documentLimit}`);
+    const bytes = Buffer.alloc(size);
+    const { bytesRead } = await file.read(bytes, 0, size);
+    return bytes.subarray(0, bytesRead);
   }
 
   /** index.json and what it lists. */
@@ -50,15 +56,28 @@ export class Layout implements Source {
 
   async *blob({ digest }: Descriptor): AsyncGenerator<Buffer> {
     const path = join(this.#directory, blobName(digest));
+    await using file = await openRegular(path);
+    if (file === undefined) throw notFound(`${this.#directory}: it has no ${blobName(digest)}`);
     try {
-      await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-      if (!(await file.stat()).isFile()) throw invalid('not a regular file');
       yield* file.createReadStream({ highWaterMark: 1 << 18, autoClose: false }) as AsyncIterable<Buffer>;
     } catch (error) {
       throw within(`read ${path}`, error);
     }
   }
 }
+
+/** Undefined when it is not there. Throws invalid-argument for links and what is no file: they lead out, or never end. */
+const openRegular = async (path: string): Promise<FileHandle | undefined> => {
+  try {
+    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    if ((await file.stat()).isFile()) return file;
+    await file.close();
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    if (errnoOf(error) !== 'ELOOP') throw within(`open ${path}`, error);
+  }
+  throw invalid(`read ${path}: not a regular file`);
+};
 
 const blobName = (digest: Digest): string => {
   const { algorithm, hex } = digestParts(digest);

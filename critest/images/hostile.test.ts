@@ -264,12 +264,59 @@ test('a manifest whose digest is not the one asked for is data loss', async (t) 
   t.deepEqual(await world.content(), []);
 });
 
-test('a manifest of 5 MiB is refused before it is read', (t) =>
+test('containerd 2023-25153: a manifest of 5 MiB is refused before it is read', (t) =>
   refuses(
     t,
     (registry) => registry.put('app/manifests/1', mediaTypes.manifest, Buffer.alloc(5 << 20, ' ')),
     'resource-exhausted',
     /more than 4194304 bytes/,
+  ));
+
+test('containerd 2023-25153: a document whose length is told is refused before its first byte', async (t) => {
+  // The body never comes: whoever waited for it would say that the registry stalls.
+  const promised: Behaviour = (_request, response) =>
+    void response.writeHead(200, { 'content-length': 2 ** 40 }).flushHeaders();
+  await refuses(t, (registry) => registry.behave(promised), 'resource-exhausted', /more than 4194304 bytes/);
+  const prepare = (registry: TestRegistry): void => {
+    const index = json({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: [good.manifest] });
+    registry.put('app/manifests/1', mediaTypes.index, index);
+    registry.behave((request, response, next) =>
+      request.url?.endsWith(good.manifest.digest) ? promised(request, response, next) : next(),
+    );
+  };
+  await refuses(t, prepare, 'resource-exhausted', /more than 4194304 bytes/);
+});
+
+test('containerd 2023-25153: a config that its manifest gives 5 MiB is not asked for', (t) => {
+  let asked = 0;
+  return refuses(
+    t,
+    (registry) => {
+      registry.add(
+        '1',
+        rewritten(good, ({ config }) => void Object.assign(config, { size: 5 << 20 })),
+      );
+      registry.behave((request, _response, next) => {
+        asked += isBlob(request) ? 1 : 0;
+        next();
+      });
+    },
+    'resource-exhausted',
+    /5242880 bytes, the limit is 4194304/,
+  ).then(() => t.is(asked, 0));
+});
+
+test('containerd 2023-25153: a token of 2 MiB is refused before it is read', (t) =>
+  refuses(
+    t,
+    (registry) =>
+      registry.behave((request, response) => {
+        const challenge = { 'www-authenticate': `Bearer realm="http://${registry.host}/token"` };
+        if (request.url?.startsWith('/token') !== true) return void response.writeHead(401, challenge).end();
+        response.writeHead(200, { 'content-length': 2 << 20 }).flushHeaders();
+      }),
+    'resource-exhausted',
+    /token of .*more than 1048576 bytes/,
   ));
 
 test('a manifest without end is refused at the limit', (t) =>

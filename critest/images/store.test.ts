@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmod, mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,6 +15,7 @@ const base = layer([{ name: 'base', data: 'base' }]);
 const upper = layer([{ name: 'upper', data: 'upper' }]);
 const one = image([base], { Cmd: ['one'] });
 const two = image([base, upper], { Cmd: ['two'] });
+const blobPath = (digest: string): string => join('blobs', digest.replace(':', '/'));
 const container = 'c'.repeat(64);
 const never = new AbortController().signal;
 
@@ -304,6 +305,47 @@ test('a layout with a wrong blob is data loss and leaves nothing', async (t) => 
   t.is((error as BerthError).code, 'data-loss');
   t.deepEqual(await world.content(), []);
   await layout.cleanup();
+});
+
+test('containerd 2023-25153: a huge document of a layout is refused before it is read', async (t) => {
+  await using world = await openWorld();
+  const before = process.memoryUsage.rss();
+  for (const name of ['oci-layout', 'index.json', blobPath(two.manifest.digest), blobPath(two.id)]) {
+    const layout = await withLayout(new Map([['example.org/a:1', two]]));
+    await truncate(join(layout.path, name), 2 ** 40);
+    const error = await t.throwsAsync(world.images.importLayout(layout.path, undefined, never), {
+      message: /1099511627776 bytes, the limit is 4194304|more than the \d+ bytes of its descriptor/,
+    });
+    t.is((error as BerthError).code, name === blobPath(two.id) ? 'data-loss' : 'resource-exhausted', name);
+    await layout.cleanup();
+  }
+  t.true(process.memoryUsage.rss() - before < 200 << 20);
+  t.deepEqual(await world.content(), []);
+});
+
+test('a layout whose documents are links or endless files is an invalid argument', async (t) => {
+  await using world = await openWorld();
+  for (const name of [
+    'oci-layout',
+    'index.json',
+    blobPath(two.manifest.digest),
+    blobPath(two.id),
+    blobPath(base.digest),
+  ])
+    for (const make of [
+      (path: string) => symlink('/dev/zero', path),
+      (path: string) => symlink('/etc/hostname', path),
+      async (path: string) => void spawnSync('mkfifo', [path]),
+    ]) {
+      const layout = await withLayout(new Map([['example.org/a:1', two]]));
+      await rm(join(layout.path, name));
+      await make(join(layout.path, name));
+      const error = await t.throwsAsync(world.images.importLayout(layout.path, undefined, never));
+      t.is((error as BerthError).code, 'invalid-argument', error?.message);
+      t.regex(error?.message ?? '', /not a regular file/);
+      await layout.cleanup();
+    }
+  t.deepEqual(await world.content(), []);
 });
 
 test('a directory that is no layout is not found', async (t) => {

@@ -1,13 +1,23 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import { until } from '../harness/until.ts';
 import { Layers, program, run } from './layers.ts';
-import { directory, file, hardlink, symlink, tar } from './tar.ts';
+import { directory, file, hardlink, symlink, type TarEntry, tar } from './tar.ts';
 
 const secondsOf = async (action: () => Promise<unknown>): Promise<number> => {
   const started = performance.now();
@@ -163,3 +173,59 @@ test('the usage of a tree is its blocks and inodes, hard links once, links not f
     /^open directory: .*: No such file or directory\n$/,
   );
 });
+
+/** Sends `first`, waits until `ready` is in the layer, lets `between` change it, and sends the rest. */
+const unpackInTwo = async (
+  layers: Layers,
+  first: readonly TarEntry[],
+  ready: string,
+  between: (path: string) => void,
+  rest: readonly TarEntry[],
+): Promise<{ readonly code: number; readonly stderr: string; readonly path: string }> => {
+  const path = mkdtempSync(join(layers.path, 'swapped-'));
+  const address = `${path}.socket`;
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.write(tar(first, { end: false }));
+    void until('the first half is there', () => existsSync(join(path, ready))).then(() => {
+      between(path);
+      socket.end(tar(rest));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(address, resolve));
+  try {
+    return { ...(await run(program, ['unpack', '--to', path, '--from', address, '--no-sync'])), path };
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
+};
+
+for (const [what, rest] of [
+  ['a file', [file('d/e/second', 'x')]],
+  ['a directory', [directory('d/e/second')]],
+  ['an opaque mark', [{ name: 'd/e/.wh..wh..opq' }]],
+  ['a whiteout', [{ name: 'd/e/.wh.second' }]],
+  ['a hard link', [hardlink('d/e/second', 'd/e/first')]],
+  ['a new directory with a file', [file('d/e/new/deep/second', 'x')]],
+] as const)
+  test(`containerd 2025-47290: ${what} does not go through a link that took its parent's place meanwhile`, async (t) => {
+    await using layers = await Layers.make();
+    const outside = mkdtempSync(join(layers.path, 'outside-'));
+    mkdirSync(join(outside, 'e'));
+    const before = [outside, join(outside, 'e')].map((at) => statSync(at, { bigint: true }).ctimeNs);
+    const swap = (path: string): void => {
+      renameSync(join(path, 'd'), join(path, 'moved'));
+      symlinkSync(outside, join(path, 'd'));
+    };
+    // The directories are invented, so that nothing at the end looks for them by their names.
+    const first = [file('d/e/first', 'x')];
+    const { code, stderr, path } = await unpackInTwo(layers, first, 'd/e/first', swap, rest);
+    t.log(code === 0 ? `done: ${readdirSync(join(path, 'moved/e')).join()}` : stderr.trim());
+    t.true(existsSync(join(path, 'moved/e/first')), 'the link took the place in time');
+    t.deepEqual([readdirSync(outside), readdirSync(join(outside, 'e'))], [['e'], []]);
+    // An extended attribute of the host's directory would show here as well.
+    t.deepEqual(
+      [outside, join(outside, 'e')].map((at) => statSync(at, { bigint: true }).ctimeNs),
+      before,
+    );
+  });

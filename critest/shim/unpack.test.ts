@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Layers, program, run } from './layers.ts';
@@ -186,6 +186,39 @@ test('links in the layer are followed inside its root: absolute, with .. and thr
   t.is(readFileSync(join(path, 'three'), 'utf8'), '3');
   t.is(readFileSync(join(path, 'passwd'), 'utf8'), 'own');
   t.deepEqual(report.parents, ['other', 'real', 'real2']);
+});
+
+test('containerd 2021-32760: owner, mode and time of a link are its own, and what it leads to keeps its', async (t) => {
+  await using layers = await Layers.make();
+  const outside = join(layers.path, 'outside');
+  writeFileSync(outside, 'host', { mode: 0o600 });
+  const before = lstatSync(outside, { bigint: true });
+  const loud = { uid: 1000, gid: 1001, mode: 0o6777, mtime: 1_500_000_000 };
+  const { path } = await layers.unpack([
+    file('target', 'x', { mode: 0o600, uid: 7, gid: 8 }),
+    directory('dir', { mode: 0o700, uid: 9 }),
+    { ...symlink('to-file', 'target'), ...loud },
+    { ...symlink('to-dir', 'dir'), ...loud },
+    { ...symlink('out', outside), ...loud },
+    { ...symlink('up', `../../../../../../../../../..${outside}`), ...loud },
+    { ...hardlink('again', 'to-file'), ...loud },
+    file('to-dir/through', '', loud),
+  ]);
+  const facts = (name: string): unknown[] => {
+    const { uid, gid, mtimeMs } = lstatSync(join(path, name));
+    return [uid, gid, mtimeMs / 1000];
+  };
+  t.deepEqual([mode(join(path, 'target')), ...facts('target')], [0o600, 7, 8, 1_600_000_000]);
+  t.deepEqual([mode(join(path, 'dir')), ...facts('dir')], [0o700, 9, 0, 1_600_000_000]);
+  for (const name of ['to-file', 'to-dir', 'out', 'up', 'again', 'dir/through'])
+    t.deepEqual(facts(name), [1000, 1001, 1_500_000_000], name);
+  t.deepEqual(lstatSync(outside, { bigint: true }).ctimeNs, before.ctimeNs);
+  const attribute = { pax: { 'SCHILY.xattr.user.a': '1' } };
+  await refused(
+    t,
+    tar([file('target'), { ...symlink('l', 'target'), ...attribute }]),
+    /set xattr of a special file: l: /,
+  );
 });
 
 const bad: readonly (readonly [string, readonly TarEntry[], RegExp])[] = [
