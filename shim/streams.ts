@@ -28,12 +28,12 @@ export interface ProcessEnd {
 export interface ProcessStreams {
   /** `end()` closes the process's stdin. */
   readonly stdin: Writable | undefined;
-  /** With back-pressure to the pipe in the container; ends when the process and all that held its output have ended. */
+  /** With back-pressure to the pipe in the container. Its end comes before `ended`, and it must be read for that. */
   readonly stdout: Readable | undefined;
   readonly stderr: Readable | undefined;
   /** The terminal has this size at once; without a terminal nothing happens. */
   resize(size: TerminalSize): void;
-  /** An attach's resolves when the container ends. Errors: `unavailable` when the supervisor is lost. */
+  /** An attach's resolves when the container ends. Errors: `unavailable` (the supervisor is lost), `cancelled` (`close`). */
   readonly ended: Promise<ProcessEnd>;
   /** The client has gone: an exec is killed with all that it started, an attach ends. */
   close(): void;
