@@ -54,7 +54,10 @@ export const addLabels = (plan: Plan, { apparmorProfile, selinuxLabel }: OciProc
 };
 
 /** no_new_privs comes before the credentials: a filter is then loaded without CAP_SYS_ADMIN. */
-export const addCredentials = (plan: Plan, { user, capabilities, noNewPrivileges }: OciProcess): void => {
+export const addCredentials = (
+  plan: Plan,
+  { user, capabilities, noNewPrivileges }: Pick<OciProcess, 'user' | 'capabilities' | 'noNewPrivileges'>,
+): void => {
   if (user.umask !== undefined) plan.add('UMASK', user.umask);
   if (noNewPrivileges) plan.add('NO_NEW_PRIVS');
   plan.add(

@@ -83,7 +83,7 @@ bool op_credentials(struct runner *r, struct reader *in, struct err *e) {
 }
 
 // The last words before a filter may forbid them.
-static bool say_ready(struct runner *r, struct err *e) {
+bool runner_ready(struct runner *r, struct err *e) {
   if (sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0) return fail_errno(e, "close", "descriptors");
   umask(r->umask);
   const char ready = READY_BYTE;
@@ -102,7 +102,7 @@ bool op_seccomp(struct runner *r, struct reader *in, struct err *e) {
   if (filter == NULL) return fail(e, ENOMEM, "load seccomp", "filter");
   memcpy(filter, bytes, length);
   const struct sock_fprog program = {.len = (unsigned short)count, .filter = filter};
-  if (!birth_prepare(r, e) || !say_ready(r, e)) return false;
+  if (!birth_prepare(r, e) || !runner_ready(r, e)) return false;
   // A guest that takes hold of the second process must not find it without the filter.
   const bool before_birth = r->born != NULL && birth_is_allowed(filter, count);
   if (!before_birth && !birth(r, e)) return false;
@@ -148,7 +148,7 @@ bool op_exec(struct runner *r, struct reader *in, struct err *e) {
   }
   if (in->bad) return fail(e, EINVAL, "exec", "arguments");
   if (r->caps_pending && !last_capabilities(r, e)) return false;
-  if (!r->ready && (!birth_prepare(r, e) || !say_ready(r, e) || !birth(r, e))) return false;
+  if (!r->ready && (!birth_prepare(r, e) || !runner_ready(r, e) || !birth(r, e))) return false;
   if (strchr(words[0], '/') != NULL) {
     execve(words[0], words, environment);
     return fail_errno(e, "exec", words[0]);

@@ -9,6 +9,14 @@
 #define QUIET_MS 250   // after its end, without new output: what still holds the pipe is a background child's
 #define DRAIN_MS 1000  // after its end, at most
 
+// A copy starts no program of the container's: it stays where no guest sees it.
+static bool is_copy(struct plan plan) {
+  struct operation op;
+  while (plan_next(&plan, &op))
+    if (op.code == OP_COPY) return true;
+  return false;
+}
+
 // Whether the plan gives it a cgroup namespace of its own.
 static bool unshares_cgroup(struct plan plan) {
   struct operation op;
@@ -19,9 +27,9 @@ static bool unshares_cgroup(struct plan plan) {
 
 bool exec_start(struct client *c, uint32_t id, unsigned flags, const uint8_t *data, size_t length, struct err *e) {
   struct spawn s = {.cgroup = "", .stdio = flags, .container = shim.container.pidfd, .template = -1};
-  s.twice = shim.own_pid_ns || shim.shares_pid_ns;
   if (!shim.container.started || shim.container.ended) return fail(e, ESRCH, "exec", "the container does not run");
   if (!plan_open(&s.plan, data, length, e)) return false;
+  s.twice = (shim.own_pid_ns || shim.shares_pid_ns) && !is_copy(s.plan);
   if (plan_next_is(&s.plan, OP_CLONE)) {
     struct operation op;
     plan_next(&s.plan, &op);

@@ -44,6 +44,7 @@ static const struct signature {
     {OP_SYSCTL, "ss", "write sysctl"},
     {OP_MOUNT_ATTRIBUTES, "sn", "set mount attributes"},
     {OP_LABEL, "ss", "set security label"},
+    {OP_COPY, "ns", "copy"},
     {OP_EXEC, "nss*", "exec"},
 };
 

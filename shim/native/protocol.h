@@ -99,6 +99,7 @@ enum op {
   OP_SYSCTL = 56,       // s name with slashes, s value
   OP_BIND_FD_DEVICE = 57, // s host device, s target, n type, n major, n minor: bind of a checked device (user namespaces)
   OP_MOUNT_ATTRIBUTES = 58, // s mount point, n attributes to set (MOUNT_ATTR_*), not those of mounts below it
+  OP_COPY = 61,         // n 0 out, 1 in; s path: instead of an exec, a tar stream from it to stdout, or from stdin to it
   OP_LABEL = 62,        // s file below /proc (self/attr/…), s text: what the security module makes of the process at its exec
   OP_EXEC = 63,         // n argc, s argument…, s environment "K=V"…; PATH of that environment finds a name without a slash
 };

@@ -26,6 +26,8 @@ struct runner {
 #define READY_BYTE 'R'     // everything but exec is done
 #define TERMINAL_BYTE 'T'  // a terminal's descriptor comes with it
 
+// Tells the supervisor that all but the exec is done.
+bool runner_ready(struct runner *r, struct err *e);
 // Runs the plan; returns only with an error.
 void runner_run(struct runner *r, struct err *e);
 
@@ -49,6 +51,7 @@ bool op_terminal(struct runner *r, struct reader *in, struct err *e);
 
 bool op_credentials(struct runner *r, struct reader *in, struct err *e);
 bool op_seccomp(struct runner *r, struct reader *in, struct err *e);
+bool op_copy(struct runner *r, struct reader *in, struct err *e);
 bool op_exec(struct runner *r, struct reader *in, struct err *e);
 
 // A path inside the root, as an O_PATH descriptor; -1 with e filled.
