@@ -34,7 +34,7 @@ const dnsOf = ({ servers, searches, options }: NetworkSandbox['dns']): Json | un
 
 /** What the runtime knows about the pod, by the capability that asks for it (CNI's CONVENTIONS.md). */
 export const capabilityArgs = (sandbox: NetworkSandbox): CapabilityArgs => {
-  const mappings = sandbox.portMappings.filter((mapping) => mapping.hostPort > 0).map(portMapping);
+  const mappings = sandbox.portMappings.filter((mapping) => mapping.hostPort !== 0).map(portMapping);
   const args: Readonly<Record<string, Json | undefined>> = {
     portMappings: mappings.length === 0 ? undefined : mappings,
     bandwidth: bandwidthOf(sandbox.annotations),
