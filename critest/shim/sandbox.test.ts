@@ -68,7 +68,7 @@ test('what fails leaves nothing, wherever it fails', async (t) => {
   const before = await leftovers(isolated);
   const paths = pathsIn(isolated);
   for (const [request, message] of [
-    [{ ...paths, sysctls: { 'net.no_such': '1' } }, /sysctl net\/no_such: ENOENT/],
+    [{ ...paths, sysctls: { 'net.no_such': '1' } }, /sysctl sys\/net\/no_such: ENOENT/],
     [{ ...paths, sysctls: { 'net.ipv4.ip_forward': 'x' } }, /write sysctl net\/ipv4\/ip_forward: EINVAL/],
     [{ ...paths, sysctls: { 'vm.swappiness': '1' } }, /not of a namespace of this pod/],
     [{ ...paths, sysctls: { 'kernel.hostname': 'x' } }, /not of a namespace of this pod/],
