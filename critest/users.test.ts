@@ -1,13 +1,16 @@
 import test from 'ava';
 import type { Input, LinuxContainerSecurityContext } from '../api/generated/types.ts';
 import { names } from './harness/images.ts';
-import { idle, runPod } from './harness/pods.ts';
+import { importEntries, link, madeImages } from './harness/made-image.ts';
+import { fresh, idle, runPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
+import type { TarEntry } from './harness/tar.ts';
 import { until } from './harness/until.ts';
 
 const { busybox, userUid, userName, userUidGid, userNameGroup, userUnknown, userTooLarge, groups } = names;
 const daemon = suiteDaemon({
   images: [busybox, userUid, userName, userUidGid, userNameGroup, userUnknown, userTooLarge, groups],
+  ignore: madeImages,
 });
 type Security = Input<LinuxContainerSecurityContext>;
 const int = (value: number): { value: bigint } => ({ value: BigInt(value) });
@@ -86,6 +89,89 @@ test('containerd 2024-40635: a number out of range is refused, never taken for r
   await fails(t, create(names.busybox, { run_as_username: '4294967296' }), 'invalid-argument', /4294967296/);
   await fails(t, create(names.busybox, { run_as_user: { value: 4294967296n } }), 'invalid-argument', /4294967296/);
   await fails(t, create(names.busybox, { run_as_user: { value: -1n } }), 'invalid-argument', /-1/);
+});
+
+/** Accounts whose names are numbers, of uid 0: nobody of them may be found by a number. */
+const digits = `root:x:0:0:root:/root:/bin/sh
+4294967296:x:0:0::/:/bin/sh
+4294967295:x:0:0::/:/bin/sh
+00000000001:x:0:0::/:/bin/sh
+99999999999999999999:x:0:0::/:/bin/sh
+-1:x:0:0::/:/bin/sh
+1234:x:0:0::/:/bin/sh
+`;
+
+test('containerd 2026-46680: a user of digits alone is that number or refused, also where passwd has an account of that name with uid 0', async (t) => {
+  const files = [
+    { name: 'etc/passwd', data: digits },
+    { name: 'etc/group', data: digits.replaceAll(/:0:0:.*/g, ':0:') },
+  ];
+  const pod = await runPod(daemon());
+  for (const text of ['4294967296', '4294967295', '00000000001', '-1'])
+    for (const User of [text, `1000:${text}`]) {
+      const image = await importEntries(daemon(), fresh('digits'), files, { User });
+      await fails(t, pod.create('true', { image: { image } }), 'invalid-argument', /is not between|is not a user/);
+      const linux = { security_context: { run_as_username: text } };
+      await fails(
+        t,
+        pod.create('true', { image: { image }, linux }),
+        'invalid-argument',
+        /is not between|is not a user/,
+      );
+    }
+  for (const [User, uid, gid] of [
+    ['1234', 1234, 0],
+    ['2147483648:4294967294', 2147483648, 4294967294],
+    ['4294967294:1234', 4294967294, 1234],
+  ] as const) {
+    const image = await importEntries(daemon(), fresh('digits'), files, { User });
+    const container = await pod.run(idle, { image: { image } });
+    const ids = await daemon().world.sh(`grep -E '^[UG]id' /proc/${await container.pid()}/status`);
+    t.is(ids, `Uid:\t${`${uid}\t`.repeat(4).trim()}\nGid:\t${`${gid}\t`.repeat(4).trim()}\n`);
+    t.is((await container.exec('id -u')).stdout, `${uid}\n`);
+  }
+});
+
+test('cri-o 2025-4437: a sparse passwd or group of 10 GB in a layer is not read, and whoever needs it is refused at once', async (t) => {
+  const { world } = daemon();
+  const before = Number(await world.sh(`awk '/VmHWM/ {print $2}' /proc/${daemon().pid}/status`));
+  const pod = await runPod(daemon());
+  for (const name of ['passwd', 'group']) {
+    const mark = `${fresh('sparse')}:x:0:0::/:\n`;
+    const image = await importEntries(daemon(), fresh('sparse'), [{ name: `etc/${name}`, data: mark }]);
+    const layer = `grep -l ${mark.split(':')[0]} $(find ${world.path('root/images')} -path '*/etc/${name}')`;
+    await world.sh(`truncate -s 10G $(${layer})`);
+    const linux = { security_context: { run_as_username: 'somebody' } };
+    const started = performance.now();
+    await fails(
+      t,
+      pod.create('true', { image: { image }, linux }),
+      'invalid-argument',
+      new RegExp(`/etc/${name}: File too large`),
+    );
+    t.true(performance.now() - started < 5000);
+  }
+  const after = Number(await world.sh(`awk '/VmHWM/ {print $2}' /proc/${daemon().pid}/status`));
+  t.true(after - before < 32 << 10, `${before} → ${after} KiB`);
+});
+
+test('cri-o 2025-4437: a passwd that is a device without end, a fifo, a directory or a link out of the image holds up nobody', async (t) => {
+  const pod = await runPod(daemon());
+  const linux = { security_context: { run_as_username: 'root' } };
+  const kinds: readonly TarEntry[] = [
+    { name: 'etc/passwd', type: 'char', major: 1, minor: 5 },
+    { name: 'etc/passwd', type: 'fifo' },
+    { name: 'etc/passwd/', type: 'directory' },
+    link('etc/passwd', '../../../../../../../../../../etc/passwd'),
+    link('etc/passwd', '/proc/self/root/etc/passwd'),
+    link('etc/passwd', 'passwd'),
+  ];
+  for (const entry of kinds) {
+    const image = await importEntries(daemon(), fresh('passwd'), [entry]);
+    const started = performance.now();
+    await t.throwsAsync(pod.create('true', { image: { image }, linux }), { message: /passwd/ }, JSON.stringify(entry));
+    t.true(performance.now() - started < 5000, JSON.stringify(entry));
+  }
 });
 
 test('crun 2026-30892: odd user strings are refused by the one parser', async (t) => {

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { TestDaemon } from './daemon.ts';
-import { type ImageSettings, image, layer, writeLayout } from './image.ts';
+import { type ImageSettings, image, type Layer, layer, writeLayout } from './image.ts';
 import { registryHost } from './images.ts';
 import type { TarEntry } from './tar.ts';
 
@@ -8,6 +8,9 @@ export const link = (name: string, target: string): TarEntry => ({ name, type: '
 
 /** Images made by `importEntries` stay: `suiteDaemon({ ignore: madeImages })`. */
 export const madeImages = /files: . \.\/root\/images/;
+
+/** The same in all of them, so it is unpacked once. */
+let shell: Layer | undefined;
 
 /** Imports an image of these entries and a shell (/bin/sh is busybox), and gives its reference. `annotations`: the index's. */
 export const importEntries = async (
@@ -19,8 +22,11 @@ export const importEntries = async (
 ): Promise<string> => {
   const path = daemon.world.path(`logs-layout-${name}`);
   const reference = `${registryHost}/hostile/${name}:1`;
-  const shell = { name: 'bin/sh', mode: 0o755, data: await readFile('/bin/busybox') };
-  await writeLayout(path, new Map([[reference, image([layer([...entries, shell])], settings)]]));
+  shell ??= layer([
+    { name: 'bin/', type: 'directory' },
+    { name: 'bin/sh', mode: 0o755, data: await readFile('/bin/busybox') },
+  ]);
+  await writeLayout(path, new Map([[reference, image([shell, layer(entries)], settings)]]));
   const index = JSON.parse(await readFile(`${path}/index.json`, 'utf8'));
   for (const manifest of index.manifests) Object.assign(manifest.annotations, annotations);
   await writeFile(`${path}/index.json`, JSON.stringify(index));
