@@ -2,7 +2,7 @@ import test from 'ava';
 import { BerthError } from '../base/errors.ts';
 import { decode, encode } from './codec.ts';
 import { encodeItem, joinItems } from './encoded.ts';
-import { fromJson, toJson } from './json.ts';
+import { fromJson, toGoJson, toJson } from './json.ts';
 
 const codeAndMessage = (action: () => unknown): string => {
   try {
@@ -153,6 +153,28 @@ test('a message goes through JSON.stringify and back', (t) => {
   );
   const back = fromJson('ContainerConfig', JSON.parse(JSON.stringify(toJson('ContainerConfig', config))));
   t.deepEqual(back, config);
+});
+
+test('for scripts a message is as Go writes it: numbers for enums and 64 bits, no defaults', (t) => {
+  const input = {
+    metadata: { name: 'a', attempt: 0 },
+    envs: [{ key: 'K', value: Buffer.from([0xff]) }],
+    linux: {
+      resources: { cpu_shares: 512n },
+      security_context: { namespace_options: { network: 'NODE', ipc: 'POD' }, supplemental_groups: [5n] },
+    },
+    labels: { x: 'y' },
+  } as const;
+  const told = toGoJson('ContainerConfig', decode('ContainerConfig', encode('ContainerConfig', input)));
+  t.deepEqual(JSON.parse(JSON.stringify(told)), {
+    metadata: { name: 'a' },
+    envs: [{ key: 'K', value: '/w==' }],
+    linux: {
+      resources: { cpu_shares: 512 },
+      security_context: { namespace_options: { network: 2 }, supplemental_groups: [5] },
+    },
+    labels: { x: 'y' },
+  });
 });
 
 test('joined items are the bytes of the whole list answer', (t) => {

@@ -18,7 +18,7 @@ export const toJson = <Name extends keyof Messages>(name: Name, message: Input<M
  */
 export const toGoJson = <Name extends keyof Messages>(name: Name, message: Input<Messages[Name]>): Values =>
   fieldsToJson(messageType(name), message as Values, (field, value) => {
-    if (field.kind === 'enum') return enumType(field.type).numbers.get(String(value));
+    if (field.kind === 'enum') return enumType(field.type).numbers.get(String(value)) || undefined;
     return field.kind.endsWith('64') ? Number(value) : value;
   });
 
