@@ -10,6 +10,7 @@ import { reopenContainerLog } from './container/reopen-log.ts';
 import { startContainer } from './container/start.ts';
 import { containerStatus } from './container/status.ts';
 import { stopContainer } from './container/stop.ts';
+import { updateContainerResources } from './container/update.ts';
 import { imageFsInfo } from './image/fs-info.ts';
 import { listImages } from './image/list.ts';
 import { pullImage } from './image/pull.ts';
@@ -21,6 +22,7 @@ import { removePodSandbox } from './sandbox/remove.ts';
 import { runPodSandbox } from './sandbox/run.ts';
 import { podSandboxStatus } from './sandbox/status.ts';
 import { stopPodSandbox } from './sandbox/stop.ts';
+import { updatePodSandboxResources } from './sandbox/update.ts';
 import { runtimeConfig } from './service/runtime-config.ts';
 import { statusOfRuntime } from './service/status.ts';
 import { versionOf } from './service/version.ts';
@@ -41,6 +43,8 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   RemoveContainer: (request) => removeContainer(runtime, request),
   ListContainers: async (request) => listContainers(runtime, request),
   ContainerStatus: (request) => containerStatus(runtime, request),
+  UpdateContainerResources: (request) => updateContainerResources(runtime, request),
+  UpdatePodSandboxResources: (request) => updatePodSandboxResources(runtime, request),
   ExecSync: (request, call) => execSyncInContainer(runtime, request, call),
   ReopenContainerLog: (request) => reopenContainerLog(runtime, request),
   PullImage: (request, call) => pullImage(runtime, request, call),

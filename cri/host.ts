@@ -16,6 +16,10 @@ export interface Host {
   readonly capabilities: bigint;
   /** The highest RLIMIT_NOFILE that can be given: fs.nr_open, or the daemon's own limit without CAP_SYS_RESOURCE. */
   readonly nofile: number;
+  /** The daemon's own oom_score_adj, which what it starts inherits. */
+  readonly oomScoreAdj: number;
+  /** The lowest oom_score_adj that can be given: berthd's own without CAP_SYS_RESOURCE. */
+  readonly lowestOomScoreAdj: number;
 }
 
 const exists = (path: string): Promise<boolean> =>
@@ -34,6 +38,7 @@ const highestNofile = async (capabilities: bigint): Promise<number> => {
 
 export const readHost = async (): Promise<Host> => {
   const status = await readFile('/proc/self/status', 'utf8');
+  const oomScoreAdj = Number(await readFile('/proc/self/oom_score_adj', 'utf8'));
   const capabilities = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   return {
     hostname: hostname(),
@@ -41,6 +46,8 @@ export const readHost = async (): Promise<Host> => {
     selinux: await exists('/sys/fs/selinux/enforce'),
     capabilities,
     nofile: await highestNofile(capabilities),
+    oomScoreAdj,
+    lowestOomScoreAdj: (capabilities & sysResource) === 0n ? oomScoreAdj : -1000,
   };
 };
 

@@ -71,6 +71,7 @@ export const containerPaths = (config: Pick<Config, 'state' | 'root'>, id: strin
     plan: join(bundle, 'plan'),
     lock: join(bundle, 'lock'),
     running: join(bundle, 'running'),
+    update: join(bundle, 'update'),
     layer,
     upper: join(layer, 'upper'),
     work: join(layer, 'work'),

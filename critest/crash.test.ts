@@ -3,7 +3,19 @@ import { agentCrashAtStep, crashAtEachStep, type Scenario } from './harness/cras
 import { crashAtRandom } from './harness/crash-at-random.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { startRegistry } from './harness/registry.ts';
-import { create, pull, remove, removePod, run, start, stop, stopPod } from './harness/scenarios.ts';
+import {
+  create,
+  pull,
+  remove,
+  removePod,
+  run,
+  start,
+  stop,
+  stopPod,
+  update,
+  updateCreated,
+  updatePod,
+} from './harness/scenarios.ts';
 
 const crashing = <P>(title: string, scenario: Scenario<P>): void => {
   test(title, async (t) => {
@@ -25,6 +37,15 @@ crashing('StopPodSandbox: kill -9 at every step leaves a pod that is ready or no
 crashing('RemoveContainer: kill -9 at every step leaves a whole container or none', remove);
 crashing('RemovePodSandbox: kill -9 at every step leaves a whole pod or none', removePod);
 crashing('PullImage: kill -9 at every step leaves a whole image or none', pull);
+
+test('UpdateContainerResources, UpdatePodSandboxResources: kill -9 at every step leaves all old limits or all new ones', async (t) => {
+  t.timeout(180_000);
+  await using daemon = await TestDaemon.start();
+  // No agent in it: the supervisor writes.
+  await crashAtEachStep(t, daemon, update);
+  await crashAtEachStep(t, daemon, updateCreated);
+  await crashAtEachStep(t, daemon, updatePod);
+});
 
 test('kill -9 of daemon and agent at random moments leaves what the processes say, and nothing after its removal', async (t) => {
   t.timeout(180_000);

@@ -1,5 +1,5 @@
 import { invalid } from '../base/errors.ts';
-import { encodeFields, type Field } from './frames.ts';
+import { cString, encodeFields, type Field } from './frames.ts';
 import { Op, protocolVersion } from './protocol.ts';
 
 /** The count of fields is a u16. */
@@ -28,3 +28,49 @@ export class Plan {
     return Buffer.concat([head, ...this.#operations]);
   }
 }
+
+const head = 12;
+
+/** Each operation's code and all its bytes. */
+const operationsOf = (plan: Buffer): readonly { readonly code: number; readonly bytes: Buffer }[] => {
+  const found: { code: number; bytes: Buffer }[] = [];
+  for (let at = head; at < plan.length; ) {
+    const start = at;
+    at += 4;
+    for (let field = plan.readUInt16LE(start + 2); field > 0; field -= 1) at += plan.readUInt32LE(at) + 5;
+    found.push({ code: plan.readUInt16LE(start), bytes: plan.subarray(start, at) });
+  }
+  return found;
+};
+
+/** A plan with nothing but writes, as `Supervisor.update` takes it. */
+export const writesPlan = (writes: readonly { readonly file: string; readonly value: string }[]): Plan => {
+  const plan = new Plan();
+  for (const { file, value } of writes) plan.add('CGROUP_WRITE', cString(file, 'cgroup file'), cString(value, file), 0);
+  return plan;
+};
+
+/** The plan of a container that was not started yet, with these limits instead of its own. */
+export const withLimits = (
+  plan: Buffer,
+  { writes, oomScoreAdj }: { readonly writes: Parameters<typeof writesPlan>[0]; readonly oomScoreAdj?: number },
+): Buffer => {
+  const limits = writesPlan(writes);
+  const score = new Plan();
+  if (oomScoreAdj !== undefined) score.add('OOM_SCORE', String(oomScoreAdj));
+  const replaced: readonly number[] = [Op.CGROUP_WRITE, Op.OOM_SCORE];
+  const kept = operationsOf(plan).filter(({ code }) => !replaced.includes(code));
+  const made = kept.findLastIndex(({ code }) => code === Op.CGROUP_MAKE) + 1;
+  const cloned = kept.findLastIndex(({ code }) => code === Op.CLONE || code === Op.WAIT) + 1;
+  const bytes = (from: number, to?: number): Buffer[] => kept.slice(from, to).map((operation) => operation.bytes);
+  const body = Buffer.concat([
+    ...bytes(0, made),
+    limits.encode().subarray(head),
+    ...bytes(made, cloned),
+    score.encode().subarray(head),
+    ...bytes(cloned),
+  ]);
+  const start = Buffer.from(plan.subarray(0, head));
+  start.writeUInt32LE(kept.length + writes.length + (oomScoreAdj === undefined ? 0 : 1), 8);
+  return Buffer.concat([start, body]);
+};

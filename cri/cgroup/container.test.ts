@@ -115,8 +115,8 @@ test('v2 hands the controllers down from the root before it limits', (t) => {
       '/kube/cgroup.subtree_control +cpuset +cpu +memory +pids',
       '/kube/pod/cgroup.subtree_control +cpuset +cpu +memory +pids',
       ...[
-        'memory.max 10',
         'memory.swap.max 20',
+        'memory.max 10',
         'cpu.weight 100',
         'cpu.max max 100000',
         'cpuset.cpus 0',
@@ -130,7 +130,7 @@ test('no limit is max on v2, and unified comes last', (t) => {
   const written = lines(v2, { memory: { limit: -1, swap: -1 }, unified: { 'memory.max': '7' } }).slice(3);
   t.deepEqual(
     written,
-    ['memory.max max', 'memory.swap.max max', 'memory.max 7'].map((line) => `${path}/${line}`),
+    ['memory.swap.max max', 'memory.max max', 'memory.max 7'].map((line) => `${path}/${line}`),
   );
 });
 

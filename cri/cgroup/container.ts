@@ -4,6 +4,7 @@ import { invalid } from '../../base/errors.ts';
 import type { OciResources } from '../../shim/oci.ts';
 import { type CpusetState, cpusetWrites, readCpusets } from './cpuset.ts';
 import { deviceProgram } from './device-program.ts';
+import { checkMachine, readMachine } from './machine.ts';
 import type { CgroupMode } from './mode.ts';
 import { ancestors, cgroupParent } from './parent.ts';
 import { v1Writes } from './v1.ts';
@@ -58,10 +59,14 @@ const onV2 = (
   };
 };
 
-/** The same for `path` as it is in the OCI spec's `cgroupsPath`, checked; reads what v1's cpusets have today. */
+/**
+ * The same for `path` as it is in the OCI spec's `cgroupsPath`, checked; reads what v1's cpusets and the machine have today.
+ * Errors: invalid-argument for processors, memory nodes and page sizes that are not there.
+ */
 export const containerCgroup = (mode: CgroupMode, path: string, resources: OciResources): ContainerCgroup => {
   const id = basename(path);
   if (!isId(id)) throw invalid(`cgroup: ${JSON.stringify(id.slice(0, 80))} is not a container id`);
   const parent = cgroupParent(dirname(path), '');
+  checkMachine(resources, readMachine());
   return cgroupFor(mode, `${parent}/${id}`, resources, readCpusets(mode, parent));
 };

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf } from '../../base/errors.ts';
+import { BerthError, errnoOf } from '../../base/errors.ts';
 import type { OciResources } from '../../shim/oci.ts';
+import { missingFrom, parseList } from './list.ts';
 import { type CgroupMode, hierarchyOf } from './mode.ts';
 import { ancestors } from './parent.ts';
 import type { CgroupWrite } from './write.ts';
@@ -37,6 +38,16 @@ const writes = (directory: string, { cpus, mems }: CpusetState): readonly Cgroup
   ...(mems ? [{ file: `${directory}/cpuset.mems`, value: mems }] : []),
 ];
 
+// The kernel refuses more than the parent has, at the start and with nothing but EACCES.
+const within = (wanted: string | undefined, parent: string, field: string): string => {
+  if (wanted === undefined) return parent;
+  if (missingFrom(parseList(wanted) ?? [], parseList(parent) ?? []) === undefined) return wanted;
+  throw new BerthError(
+    'failed-precondition',
+    `${field}: ${wanted} is not within ${parent}, which the pod’s cgroup has`,
+  );
+};
+
 /**
  * A new v1 cpuset has no processors and no memory, and no process may join it: each directory on the way that is empty takes what
  * its parent has (cgroup-v1/cpusets.rst, 1.3), and the container what is asked for, else the same.
@@ -49,6 +60,9 @@ export const cpusetWrites = (
 ): CgroupWrite[] => {
   const mount = hierarchyOf(mode, 'cpuset')?.mount;
   const [root, ...above] = states;
+  const field = cpu?.cpus === undefined ? 'cpuset_mems' : 'cpuset_cpus';
+  if (mount === undefined && (cpu?.cpus ?? cpu?.mems) !== undefined)
+    throw new BerthError('failed-precondition', `${field}: this machine has no cgroup controller cpuset`);
   if (mount === undefined || root === undefined) return [];
   const made: CgroupWrite[] = [];
   let inherited = root;
@@ -57,6 +71,9 @@ export const cpusetWrites = (
     made.push(...writes(mount + directory, { cpus: cpus ? '' : inherited.cpus, mems: mems ? '' : inherited.mems }));
     inherited = { cpus: cpus || inherited.cpus, mems: mems || inherited.mems };
   }
-  const own = { cpus: cpu?.cpus ?? inherited.cpus, mems: cpu?.mems ?? inherited.mems };
+  const own = {
+    cpus: within(cpu?.cpus, inherited.cpus, 'cpuset_cpus'),
+    mems: within(cpu?.mems, inherited.mems, 'cpuset_mems'),
+  };
   return [...made, ...writes(mount + path, own)];
 };

@@ -84,6 +84,12 @@ const readText = async (path: string): Promise<string | undefined> => orMissing(
 export const hierarchyOf = (mode: CgroupMode, controller: string): Hierarchy | undefined =>
   mode.hierarchies.find(({ controllers }) => controllers.includes(controller));
 
+/** What is counted here, of what a machine may lack. */
+export const countedBy = (mode: CgroupMode): { readonly swap: boolean; readonly hugetlb: boolean } => ({
+  swap: mode.swap,
+  hugetlb: mode.unified?.controllers.includes('hugetlb') ?? hierarchyOf(mode, 'hugetlb') !== undefined,
+});
+
 // The root of v2 has no memory.swap.max, but /proc/swaps is compiled in together with it; v1 has the file when the kernel counts swap.
 const swapOf = async (mode: Omit<CgroupMode, 'swap'>): Promise<boolean> => {
   if (mode.version === 2) return (await readText('/proc/swaps')) !== undefined;

@@ -1,5 +1,6 @@
 import { BerthError } from '../../base/errors.ts';
 import type { OciDeviceRule, OciResources } from '../../shim/oci.ts';
+import { fieldOf } from './field.ts';
 import { type CgroupMode, hierarchyOf } from './mode.ts';
 import type { CgroupWrite } from './write.ts';
 
@@ -13,7 +14,10 @@ const forController = (mode: CgroupMode, path: string, controller: string, value
   const mount = hierarchyOf(mode, controller)?.mount;
   if (set.length === 0) return [];
   if (mount === undefined)
-    throw new BerthError('failed-precondition', `${set[0]?.[0]}: this machine has no cgroup controller ${controller}`);
+    throw new BerthError(
+      'failed-precondition',
+      `${fieldOf(set[0]?.[0] ?? '')}: this machine has no cgroup controller ${controller}`,
+    );
   return set.map(([file, value]) => ({ file: `${mount}${path}/${file}`, value: String(value) }));
 };
 

@@ -1,5 +1,6 @@
 import { BerthError } from '../../base/errors.ts';
 import type { OciResources } from '../../shim/oci.ts';
+import { fieldOf } from './field.ts';
 import type { CgroupMode } from './mode.ts';
 import type { CgroupWrite } from './write.ts';
 
@@ -54,8 +55,9 @@ const unifiedValues = (unified: OciResources['unified']): Values =>
   Object.entries(unified ?? {}).map(([file, value]) => [file.split('.')[0] ?? '', file, value]);
 
 const values = (mode: CgroupMode, unified: Unified, { memory = {}, cpu = {}, ...resources }: OciResources): Values => [
-  ['memory', 'memory.max', orMax(memory.limit)],
+  // Before the limit: what is above a lower limit may go to a larger swap, instead of being killed.
   ['memory', 'memory.swap.max', mode.swap ? swapMax(memory) : undefined],
+  ['memory', 'memory.max', orMax(memory.limit)],
   ['cpu', 'cpu.weight', cpu.shares === undefined ? undefined : cpuWeight(cpu.shares)],
   ['cpu', 'cpu.max', cpuMax(cpu)],
   ['cpuset', 'cpuset.cpus', cpu.cpus],
@@ -78,6 +80,9 @@ export const v2Writes = (
   const set = values(mode, unified, resources).filter(([, , value]) => value !== undefined);
   const missing = set.find(([controller]) => !unified.controllers.includes(controller));
   if (missing)
-    throw new BerthError('failed-precondition', `${missing[1]}: this machine has no cgroup controller ${missing[0]}`);
+    throw new BerthError(
+      'failed-precondition',
+      `${fieldOf(missing[1])}: this machine has no cgroup controller ${missing[0]}`,
+    );
   return set.map(([, file, value]) => ({ file: `${unified.mount}${path}/${file}`, value: String(value) }));
 };

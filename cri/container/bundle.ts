@@ -1,16 +1,18 @@
-import type { ContainerConfig, LinuxContainerUser } from '../../api/generated/types.ts';
+import type { ContainerConfig, LinuxContainerResources, LinuxContainerUser } from '../../api/generated/types.ts';
 import { makeDirectory, makeOwnedDirectory, removeTree, writeVolatile } from '../../base/files.ts';
 import type { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
 import { compilePlan } from '../../shim/compile.ts';
 import { removeTreeByAgent } from '../../shim/tree.ts';
 import { containerCgroup } from '../cgroup/container.ts';
+import { countedBy } from '../cgroup/mode.ts';
 import { cgroupParent } from '../cgroup/parent.ts';
 import { type HostDevice, hostDevices } from '../host.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import { sandboxView } from '../sandbox/view.ts';
 import { accountsLimit } from '../spec/accounts.ts';
 import { type ContainerSpec, containerSpec, type RuntimeSettings } from '../spec/container.ts';
+import { resourcesInForce } from '../spec/resources-update.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { filterOf, withProfiles } from './filter.ts';
 import { targetPid } from './target.ts';
@@ -19,6 +21,8 @@ export interface Bundle {
   readonly user: LinuxContainerUser;
   readonly stopSignal: number;
   readonly cgroups: readonly string[];
+  /** What is set at the start; undefined where the request has no resources. */
+  readonly resources: LinuxContainerResources | undefined;
 }
 
 interface Input {
@@ -54,8 +58,12 @@ export const makeBundle = async (runtime: Runtime, input: Input, rollback: Rollb
   await writeVolatile(paths.spec, JSON.stringify(container.spec));
   await writeVolatile(paths.plan, plan);
   const { user, stopSignal } = container;
-  return { user, stopSignal, cgroups: cgroup.make.map(({ directory }) => directory) };
+  const resources = input.config.linux?.resources && inForce(runtime, container);
+  return { user, stopSignal, resources, cgroups: cgroup.make.map(({ directory }) => directory) };
 };
+
+const inForce = (runtime: Runtime, { spec }: ContainerSpec): LinuxContainerResources =>
+  resourcesInForce(spec.linux.resources, spec.process.oomScoreAdj, countedBy(runtime.cgroups));
 
 const specOf = async (runtime: Runtime, input: Input): Promise<ContainerSpec> => {
   const { id, sandbox, config, image } = input;

@@ -143,6 +143,7 @@ const toContainer = ({ id, sandbox, config }: Wanted, image: ImageRecord, log: s
       groups: bundle.user.supplemental_groups.map(Number),
     },
     stopSignal: bundle.stopSignal,
+    ...(bundle.resources && { resources: toJson('LinuxContainerResources', bundle.resources) }),
     cgroups: bundle.cgroups,
     state: { kind: 'created' },
   },

@@ -32,6 +32,9 @@ export const execPlan = async (runtime: Runtime, container: Container, command: 
   );
 };
 
+/** The next exec reads the bundle again. */
+export const forgetBase = (container: Container): void => void bases.delete(container);
+
 const baseOf = (runtime: Runtime, container: Container): Promise<Base> => {
   const known = bases.get(container);
   if (known !== undefined) return known;

@@ -91,9 +91,12 @@ export const recordExit = async (runtime: Runtime, container: Container, exit: E
   runtime.log.info({ container: container.id, exitCode, signal: exit.signal, oom: exit.oomKilled }, 'container ended');
 };
 
-/** The words that kubelet knows: exactly `OOMKilled`, `Completed`, `Error`. */
+/**
+ * The words that kubelet knows: exactly `OOMKilled`, `Completed`, `Error`. The kernel counts each of the container's processes
+ * that it killed; the container itself was ended by that only when its main process was killed, or hands on a child's end.
+ */
 const reasonOf = (oomKilled: boolean, exitCode: number): string => {
-  if (oomKilled) return 'OOMKilled';
+  if (oomKilled && exitCode === 137) return 'OOMKilled';
   return exitCode === 0 ? 'Completed' : 'Error';
 };
 

@@ -1,10 +1,10 @@
 import type {
-  ContainerConfig,
   ContainerStatus,
   ContainerStatusRequest,
   ContainerStatusResponse,
+  LinuxContainerResources,
 } from '../../api/generated/types.ts';
-import { toGoJson } from '../../api/json.ts';
+import { fromJson, toGoJson } from '../../api/json.ts';
 import { readJson } from '../../base/files.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import { defaultHandler } from '../runtime-handlers.ts';
@@ -37,10 +37,15 @@ export const statusOf = (container: Container): ContainerStatus => {
     annotations: config.annotations,
     mounts: config.mounts,
     log_path: record.logPath,
-    resources: resourcesOf(config),
+    resources: wireResources(container),
     user: { linux: user },
     stop_signal: stopSignalName(record.stopSignal),
   };
+};
+
+const wireResources = (container: Container): ContainerStatus['resources'] => {
+  const linux = resourcesOf(container);
+  return linux && { linux, windows: undefined };
 };
 
 type TimesAndEnd = Pick<ContainerStatus, 'started_at' | 'finished_at' | 'exit_code' | 'reason' | 'message'>;
@@ -58,10 +63,9 @@ const timesAndEnd = (state: ContainerState): TimesAndEnd => {
   };
 };
 
-const resourcesOf = (config: ContainerConfig): ContainerStatus['resources'] => {
-  const linux = config.linux?.resources;
-  return linux === undefined ? undefined : { linux, windows: undefined };
-};
+/** What is set, not what was asked for; before a record told that, it was the request. */
+export const resourcesOf = ({ config, record }: Container): LinuxContainerResources | undefined =>
+  record.resources === undefined ? config.linux?.resources : fromJson('LinuxContainerResources', record.resources);
 
 const runtimeTypeOf = (runtime: Runtime, sandboxId: string): string =>
   runtime.sandboxes.find(sandboxId)?.record.runtimeHandler || defaultHandler;

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
-import { orMissing } from '../../base/errors.ts';
+import { messageOf, orMissing } from '../../base/errors.ts';
 import { endCgroup } from '../../shim/cgroup.ts';
 import { recordLoss } from '../container/exit.ts';
+import { settleUpdate } from '../container/limits.ts';
 import { removeOne } from '../container/remove.ts';
 import { setState, stateOnDisk } from '../container/save.ts';
 import { takeOver } from '../container/take-over.ts';
@@ -11,6 +12,11 @@ import type { Container } from '../state/container.ts';
 /** What became of one container while no daemon was there. Only a free lock proves that its supervisor is dead. */
 export const recoverContainer = async (runtime: Runtime, container: Container): Promise<void> => {
   await settle(runtime, container);
+  await runtime.locks
+    .run(container.id, () => settleUpdate(runtime, container))
+    .catch((error: unknown) =>
+      runtime.log.error({ container: container.id, error: messageOf(error) }, 'a half done update of its limits stays'),
+    );
   if (runtime.sandboxes.find(container.record.sandboxId) === undefined) await removeOne(runtime, container);
 };
 

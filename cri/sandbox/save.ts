@@ -8,7 +8,7 @@ import type { Sandbox, SandboxRecord } from '../state/sandbox.ts';
 export const setRecord = async (
   runtime: Runtime,
   sandbox: Sandbox,
-  change: Partial<Pick<SandboxRecord, 'state' | 'ips'>>,
+  change: Partial<Pick<SandboxRecord, 'state' | 'ips' | 'overhead' | 'resources'>>,
 ): Promise<void> => {
   const record = { ...sandbox.record, ...change };
   await runtime.sandboxStore.save(record, { durable: record.state === 'ready' });

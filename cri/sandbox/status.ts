@@ -4,7 +4,7 @@ import type {
   PodSandboxStatusRequest,
   PodSandboxStatusResponse,
 } from '../../api/generated/types.ts';
-import { toGoJson } from '../../api/json.ts';
+import { fromJson, toGoJson } from '../../api/json.ts';
 import { statusOf } from '../container/status.ts';
 import { containersOf, now, type Runtime } from '../runtime.ts';
 import { defaultHandler } from '../runtime-handlers.ts';
@@ -63,11 +63,20 @@ const verboseInfo = (runtime: Runtime, sandbox: Sandbox): object => {
     runtimeHandler: record.runtimeHandler,
     runtimeType: record.runtimeHandler || defaultHandler,
     config,
+    overhead: podResources(sandbox, 'overhead'),
+    resources: podResources(sandbox, 'resources'),
     shm: files.shm,
     runtimeSpec: { hostname, linux: { namespaces } },
     cniResult: cniResultOf(sandbox),
     sandboxMetadata: metadataOf(sandbox, config),
   };
+};
+
+/** What UpdatePodSandboxResources has told last, else what the pod was made with; CRI's status has no place for it. */
+const podResources = ({ record, config }: Sandbox, name: 'overhead' | 'resources'): object | null => {
+  const updated = record[name] && fromJson('LinuxContainerResources', record[name]);
+  const known = updated ?? config.linux?.[name];
+  return known ? toGoJson('LinuxContainerResources', known) : null;
 };
 
 /** As go-cni writes it, with what is kept of CNI's answer. */

@@ -31,6 +31,8 @@ export interface HostFacts {
   readonly recursiveReadOnly: boolean;
   /** Mask of the capabilities that the daemon has in its bounding set. */
   readonly capabilities?: bigint;
+  /** The lowest oom_score_adj that can be given; undefined for any. */
+  readonly lowestOomScoreAdj?: number;
   /** All devices below /dev, for privileged containers. */
   readonly devices: readonly HostDevice[];
 }

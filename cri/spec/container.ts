@@ -43,7 +43,7 @@ const statusUser = ({ uid, gid, groups }: ResolvedUser): ContainerSpec['user'] =
 const ociProcess = (input: ContainerInput, user: ResolvedUser, privileged: boolean): OciProcess => {
   const { config, image, sandbox, runtime, host } = input;
   const context: SecurityContext = config.linux?.security_context ?? {};
-  const score = oomScoreAdj(config.linux?.resources);
+  const score = oomScoreAdj(config.linux?.resources, host.lowestOomScoreAdj);
   return {
     terminal: config.tty ?? false,
     user: { uid: user.uid, gid: user.gid, additionalGids: user.groups },

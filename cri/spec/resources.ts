@@ -1,5 +1,6 @@
 import { invalid } from '../../base/errors.ts';
 import type { OciDeviceRule, OciResources } from '../../shim/oci.ts';
+import { formatList, parseList } from '../cgroup/list.ts';
 import type { Int64, LinuxResources } from './types.ts';
 import { boundedInt, hasControl, int64 } from './values.ts';
 
@@ -10,12 +11,13 @@ const clamp = (value: bigint): number =>
 /** Less than this and the first process cannot be made: the start would end out of memory without a word. */
 const minMemory = 512 * 1024;
 
-const memoryLimit = (value: Int64 | undefined): number | undefined => {
+const memoryLimit = (value: Int64 | undefined, least: number): number | undefined => {
   const limit = int64(value, 'memory_limit_in_bytes');
   if (limit === 0n) return undefined;
   if (limit === -1n) return -1;
-  if (limit < minMemory)
-    throw invalid(`memory_limit_in_bytes: ${limit} is less than ${minMemory}, a process cannot start in it`);
+  if (limit < 0n) throw invalid(`memory_limit_in_bytes: ${limit} is negative`);
+  if (limit < least)
+    throw invalid(`memory_limit_in_bytes: ${limit} is less than ${least}, a process cannot start in it`);
   return clamp(limit);
 };
 
@@ -33,11 +35,16 @@ const swapLimit = (value: Int64 | undefined, memory: number | undefined): number
 
 const cpuset = (text: string | undefined, field: string): string | undefined => {
   if (!text) return undefined;
-  const ranges = text.split(',').map((part) => /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part));
-  const good = ranges.every((range) => range && Number(range[1]) <= Number(range[2] ?? range[1]));
-  if (!good) throw invalid(`${field}: ${JSON.stringify(text.slice(0, 256))} is not a list such as 0-3,7`);
-  return text;
+  const list = parseList(text);
+  if (list === undefined) throw invalid(`${field}: ${JSON.stringify(text.slice(0, 256))} is not a list such as 0-3,7`);
+  return formatList(list);
 };
+
+// The kernel's bounds (sched/core.c, sched_group_set_shares), which it keeps without a word.
+const sharesInBounds = (shares: number): number => Math.min(Math.max(shares, 2), 262_144);
+
+// sched-bwc.rst: the period where a quota comes without one.
+const defaultPeriod = 100_000;
 
 const cpu = (request: LinuxResources): OciResources['cpu'] => {
   const shares = boundedInt(request.cpu_shares, 'cpu_shares', 0);
@@ -50,9 +57,9 @@ const cpu = (request: LinuxResources): OciResources['cpu'] => {
   const cpus = cpuset(request.cpuset_cpus, 'cpuset_cpus');
   const mems = cpuset(request.cpuset_mems, 'cpuset_mems');
   return {
-    ...(shares === 0 ? {} : { shares }),
+    ...(shares === 0 ? {} : { shares: sharesInBounds(shares) }),
     ...(quota === 0 ? {} : { quota }),
-    ...(period === 0 ? {} : { period }),
+    ...(period === 0 && quota === 0 ? {} : { period: period || defaultPeriod }),
     ...(cpus === undefined ? {} : { cpus }),
     ...(mems === undefined ? {} : { mems }),
   };
@@ -79,9 +86,29 @@ const unified = (request: LinuxResources['unified']): Readonly<Record<string, st
   return Object.fromEntries(entries);
 };
 
+/** Files of v2 that are also fields of the request: one of the two. */
+export const fieldsOfFile: Readonly<Record<string, readonly (keyof LinuxResources)[]>> = {
+  'memory.max': ['memory_limit_in_bytes'],
+  'memory.swap.max': ['memory_swap_limit_in_bytes'],
+  'cpu.weight': ['cpu_shares'],
+  'cpu.max': ['cpu_quota', 'cpu_period'],
+  'cpuset.cpus': ['cpuset_cpus'],
+  'cpuset.mems': ['cpuset_mems'],
+};
+
+/** Errors: invalid-argument for a file of v2 that is given in both ways. */
+export const checkTwice = (request: LinuxResources): void => {
+  for (const key of Object.keys(request.unified ?? {})) {
+    const field = fieldsOfFile[key]?.find((name) => request[name]);
+    if (field !== undefined) throw invalid(`unified: ${key}: ${field} is given as well and means the same file`);
+  }
+};
+
 export interface ResourceSettings {
   /** Processes of one container; undefined or 0 for no limit. */
   readonly pids?: number | undefined;
+  /** For a pod as a whole, which has no process of its own, there is no least memory. */
+  readonly pod?: boolean;
 }
 
 /** The request's limits, checked, in the OCI shape. What is 0 or empty is not set. */
@@ -90,8 +117,10 @@ export const containerResources = (
   devices: readonly OciDeviceRule[],
   settings: ResourceSettings,
 ): OciResources => {
-  const limit = memoryLimit(request.memory_limit_in_bytes);
-  const swap = swapLimit(request.memory_swap_limit_in_bytes, limit);
+  checkTwice(request);
+  const limit = memoryLimit(request.memory_limit_in_bytes, settings.pod ? 0 : minMemory);
+  const ownSwap = request.unified?.['memory.swap.max'] !== undefined;
+  const swap = ownSwap ? undefined : swapLimit(request.memory_swap_limit_in_bytes, limit);
   return {
     devices,
     memory: { ...(limit === undefined ? {} : { limit }), ...(swap === undefined ? {} : { swap }) },
@@ -102,6 +131,9 @@ export const containerResources = (
   };
 };
 
-/** oom_score_adj; undefined when there are no resources, and the process keeps its parent's. */
-export const oomScoreAdj = (request: LinuxResources | undefined): number | undefined =>
-  request && boundedInt(request.oom_score_adj, 'oom_score_adj', -1000, 1000);
+/**
+ * oom_score_adj; undefined when there are no resources, and the process keeps its parent's. `lowest` is what a runtime
+ * without CAP_SYS_RESOURCE can give: what is below becomes that.
+ */
+export const oomScoreAdj = (request: LinuxResources | undefined, lowest = -1000): number | undefined =>
+  request && Math.max(boundedInt(request.oom_score_adj, 'oom_score_adj', -1000, 1000), lowest);

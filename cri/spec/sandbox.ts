@@ -1,12 +1,13 @@
-import { BerthError, invalid } from '../../base/errors.ts';
+import { BerthError, invalid, within } from '../../base/errors.ts';
 import { cgroupParent } from '../cgroup/parent.ts';
 import { resolvConf } from './dns.ts';
 import { logDirectory } from './log-path.ts';
 import { validateAttempt, validateMap, validateName } from './names.ts';
 import { type SandboxNamespaces, sandboxNamespaces } from './namespaces.ts';
+import { containerResources, oomScoreAdj } from './resources.ts';
 import { checkSelinux } from './security.ts';
 import { validateSysctls } from './sysctls.ts';
-import type { PodSandboxConfig } from './types.ts';
+import type { LinuxResources, PodSandboxConfig } from './types.ts';
 
 /** A PodSandboxConfig after all checks. */
 export interface SandboxSpec {
@@ -62,6 +63,16 @@ const metadata = (config: PodSandboxConfig): SandboxSpec['metadata'] => {
   };
 };
 
+/** The limits of a pod as a whole: kubelet sets them in the pod's cgroup, Berth checks, keeps and tells them. */
+export const checkPodResources = (field: string, resources: LinuxResources | undefined): void => {
+  try {
+    if (resources) containerResources(resources, [], { pod: true });
+    oomScoreAdj(resources);
+  } catch (error) {
+    throw within(field, error);
+  }
+};
+
 /** Checks a pod's configuration and works out what to make. Errors name the field. */
 export const sandboxSpec = (
   config: PodSandboxConfig,
@@ -70,6 +81,8 @@ export const sandboxSpec = (
   if (config.windows) throw new BerthError('unimplemented', 'windows: this is Linux');
   const namespaces = sandboxNamespaces(config);
   if (config.linux?.cgroup_parent) cgroupParent(config.linux.cgroup_parent, '');
+  checkPodResources('linux.overhead', config.linux?.overhead);
+  checkPodResources('linux.resources', config.linux?.resources);
   return {
     metadata: metadata(config),
     hostname: chooseHostname(config, namespaces.uts, host.hostname),

@@ -10,6 +10,10 @@ const isObject = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const isText: Test = (value) => typeof value === 'string';
 const isNumber: Test = (value) => Number.isSafeInteger(value);
+const maybe =
+  (test: Test): Test =>
+  (value) =>
+    value === undefined || test(value);
 const isTime: Test = (value) => typeof value === 'string' && /^\d{1,20}$/.test(value);
 const listOf =
   (test: Test): Test =>
@@ -41,6 +45,8 @@ const sandbox: Readonly<Record<string, Test>> = {
   netns: isText,
   ips: listOf(isText),
   cgroupParents: listOf(isText),
+  overhead: maybe(isObject),
+  resources: maybe(isObject),
 };
 
 const states: Readonly<Record<string, Test>> = {
@@ -58,6 +64,7 @@ const container: Readonly<Record<string, Test>> = {
   logPath: isText,
   user: fields({ uid: isNumber, gid: isNumber, groups: listOf(isNumber) }),
   stopSignal: isNumber,
+  resources: maybe(isObject),
   cgroups: listOf(isText),
   state: (value) => isObject(value) && states[String(value.kind)]?.(value) === true,
 };

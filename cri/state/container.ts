@@ -35,12 +35,14 @@ export interface ContainerRecord extends Stored {
   readonly logPath: string;
   readonly user: { readonly uid: number; readonly gid: number; readonly groups: readonly number[] };
   readonly stopSignal: number;
+  /** LinuxContainerResources that are in force, as `toJson` writes them; missing where the request had none. */
+  readonly resources?: Readonly<Record<string, unknown>>;
   /** All of them, for killing and removing when no supervisor is left to do it. */
   readonly cgroups: readonly string[];
   readonly state: ContainerState;
 }
 
-/** A container in memory. Only `setState` (container/save.ts) replaces `record`. */
+/** A container in memory. Only container/save.ts replaces `record`. */
 export interface Container {
   readonly id: string;
   readonly key: string;

@@ -21,6 +21,9 @@ export interface SandboxRecord extends Stored {
   readonly ips: readonly string[];
   /** Directories above its containers' cgroups that Berth makes and so removes, the outermost first. */
   readonly cgroupParents: readonly string[];
+  /** LinuxContainerResources of the last UpdatePodSandboxResources, as `toJson` writes them; missing before one. */
+  readonly overhead?: Readonly<Record<string, unknown>>;
+  readonly resources?: Readonly<Record<string, unknown>>;
 }
 
 /** A sandbox in memory. Only `setState` (sandbox/save.ts) replaces `record`. */

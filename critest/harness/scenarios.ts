@@ -91,6 +91,90 @@ export const start: Scenario<{ pod: TestPod; container: TestContainer }> = {
   },
 };
 
+const MiB = 1n << 20n;
+const before = { cpu_shares: 512n, memory_limit_in_bytes: 64n * MiB, oom_score_adj: 300n };
+const after = { cpu_shares: 700n, memory_limit_in_bytes: 96n * MiB, oom_score_adj: 400n };
+
+const limited = async (daemon: TestDaemon): Promise<{ pod: TestPod; container: TestContainer }> => {
+  const pod = await runPod(daemon);
+  return { pod, container: await pod.create(['sleep', '4242'], { linux: { resources: before } }) };
+};
+
+/** What the kernel holds is what the status tells: all of the old limits, or all of the new ones. Here, cgroup v1. */
+const checkLimits = async (t: ExecutionContext, daemon: TestDaemon, container: TestContainer): Promise<void> => {
+  const { resources } = await checkContainer(t, daemon, container);
+  const { cpu_shares, memory_limit_in_bytes: limit, oom_score_adj } = resources?.linux ?? {};
+  const told = { cpu_shares, memory_limit_in_bytes: limit, oom_score_adj };
+  t.deepEqual(told, cpu_shares === after.cpu_shares ? after : before);
+  const file = async (name: string): Promise<bigint> =>
+    BigInt(
+      (
+        await daemon.world.sh(`cat /sys/fs/cgroup/${name.replace('*', `${daemon.world.cgroup}/${container.id}`)}`)
+      ).trim(),
+    );
+  const score = await daemon.world.sh(`cat /proc/${await container.pid()}/oom_score_adj`);
+  const held = {
+    cpu_shares: await file('cpu/*/cpu.shares'),
+    memory_limit_in_bytes: await file('memory/*/memory.limit_in_bytes'),
+    oom_score_adj: BigInt(score.trim()),
+  };
+  t.deepEqual(held, told as typeof held);
+  // An exec has the score from config.json.
+  t.is((await container.exec('cat /proc/self/oom_score_adj')).stdout, score);
+};
+
+const changeLimits = (daemon: TestDaemon, { id }: TestContainer): Promise<unknown> =>
+  daemon.client.UpdateContainerResources({ container_id: id, linux: after });
+
+export const update: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'UpdateContainerResources',
+  steps: 6,
+  prepare: async (daemon) => {
+    const made = await limited(daemon);
+    await made.container.start();
+    return made;
+  },
+  call: (daemon, { container }) => changeLimits(daemon, container),
+  check: (t, daemon, { container }) => checkLimits(t, daemon, container),
+};
+
+export const updateCreated: Scenario<{ pod: TestPod; container: TestContainer }> = {
+  rpc: 'UpdateContainerResources',
+  steps: 5,
+  prepare: limited,
+  call: (daemon, { container }) => changeLimits(daemon, container),
+  check: async (t, daemon, { container }) => {
+    await container.start();
+    await checkLimits(t, daemon, container);
+  },
+};
+
+/** In the verbose status, since CRI's own has no place for them. */
+const podLimits = async (daemon: TestDaemon, pod: TestPod): Promise<readonly unknown[]> => {
+  const { info } = await daemon.client.PodSandboxStatus({ pod_sandbox_id: pod.id, verbose: true });
+  const { overhead, resources } = JSON.parse(info.info ?? '{}') as Record<string, unknown>;
+  return [overhead, resources];
+};
+
+export const updatePod: Scenario<TestPod> = {
+  rpc: 'UpdatePodSandboxResources',
+  steps: 1,
+  prepare: (daemon) =>
+    runPod(daemon, { linux: { overhead: { cpu_shares: 2n }, resources: { memory_limit_in_bytes: MiB } } }),
+  call: (daemon, pod) =>
+    daemon.client.UpdatePodSandboxResources({
+      pod_sandbox_id: pod.id,
+      overhead: { cpu_shares: 3n },
+      resources: { memory_limit_in_bytes: 2n * MiB },
+    }),
+  check: async (t, daemon, pod) => {
+    const [overhead, resources] = await podLimits(daemon, pod);
+    const isNew = (overhead as { cpu_shares: string }).cpu_shares === '3';
+    t.deepEqual(overhead, { cpu_shares: isNew ? '3' : '2' });
+    t.deepEqual(resources, { memory_limit_in_bytes: isNew ? '2097152' : '1048576' });
+  },
+};
+
 export const stop: Scenario<{ pod: TestPod; container: TestContainer }> = {
   rpc: 'StopContainer',
   steps: 1,

@@ -122,6 +122,7 @@ static void answer(struct client *c, uint32_t id, bool ok, const struct err *e) 
 
 static bool do_kill(uint64_t signal, uint64_t scope, struct err *e) {
   if (signal == 0 || signal > 64) return fail(e, EINVAL, "kill", "signal number");
+  if (signal == SIGKILL && !shim.container.ended) shim.killed = true;
   // An own pid namespace ends with its first process, which waits for its execs to be reaped: by us, so we must not
   // stand still here. What else is in the cgroup is killed when the main process has ended.
   if (scope == 1 && signal == SIGKILL && !shim.own_pid_ns && shim.cgroup_count > 0)

@@ -281,7 +281,9 @@ void start_result(void) {
 
 // The end (house.md, "The end of a container").
 
+// What we were asked to kill has not ended for lack of memory, whatever the kernel killed in it before.
 static bool out_of_memory(void) {
+  if (shim.killed) return false;
   struct err e;
   char text[1024];
   for (size_t i = 0; i < shim.cgroup_count; i++) {

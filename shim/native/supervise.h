@@ -45,6 +45,7 @@ struct supervisor {
   const char *pid_ns;  // that the container joins; of use until its clone
   bool shares_pid_ns;  // with others than the host
   bool own_pid_ns;  // the end of the main process ends all others
+  bool killed;      // SIGKILL was asked for before it ended
   uint32_t starter_id;
   int64_t end_deadline;
 };

@@ -42,12 +42,6 @@ test('a container that was killed for its memory says OOMKilled and 137, and its
   t.is((await other.status()).state, 'CONTAINER_RUNNING');
 });
 
-test('a child that was killed for its memory is told as well', async (t) => {
-  const resources = { memory_limit_in_bytes: 16 << 20 };
-  const { status } = await (await runPod(daemon())).output('eat 200; exit 5', { linux: { resources } });
-  t.deepEqual([status.reason, status.exit_code], ['OOMKilled', 5]);
-});
-
 test('the container is in its cgroup, which its cgroup namespace shows as the root', async (t) => {
   const container = await (await runPod(daemon())).run(idle);
   t.is(await placeOf(daemon(), await container.pid()), `/${daemon().world.cgroup}/${container.id}`);

@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { BerthError } from '../../base/errors.ts';
+import { readJson, removeTree, writeVolatile } from '../../base/files.ts';
+import type { OciResources, OciSpec } from '../../shim/oci.ts';
+import { withLimits, writesPlan } from '../../shim/plan.ts';
+import { containerCgroup } from '../cgroup/container.ts';
+import type { CgroupWrite } from '../cgroup/write.ts';
+import { containerPaths, type Runtime } from '../runtime.ts';
+import type { Container, ContainerRecord } from '../state/container.ts';
+import { forgetBase } from './exec-plan.ts';
+import { changeOomScore } from './oom-score.ts';
+
+/** What of a container's spec an update can change. */
+export interface Limits {
+  readonly resources: OciResources;
+  readonly oomScoreAdj?: number;
+}
+
+/** `update` in the bundle while one is under way: the record tells whether it was done or not. */
+export interface Pending {
+  readonly before: Limits;
+  readonly after: Limits;
+  readonly undo: readonly CgroupWrite[];
+  readonly inForce: NonNullable<ContainerRecord['resources']>;
+}
+
+export const readSpec = async (runtime: Runtime, { id }: Container): Promise<OciSpec> => {
+  const { spec: path } = containerPaths(runtime.config, id);
+  const spec = (await readJson(path)) as OciSpec | undefined;
+  if (spec === undefined) throw new BerthError('data-loss', `${path} is missing`);
+  return spec;
+};
+
+/** The limits in config.json, and in the plan of a container that is still to be started. */
+export const writeLimits = async (
+  runtime: Runtime,
+  container: Container,
+  { resources, oomScoreAdj }: Limits,
+): Promise<void> => {
+  const paths = containerPaths(runtime.config, container.id);
+  const { linux, process, ...rest } = await readSpec(runtime, container);
+  const score = oomScoreAdj === undefined ? {} : { oomScoreAdj };
+  const spec: OciSpec = { ...rest, process: { ...process, ...score }, linux: { ...linux, resources } };
+  await writeVolatile(paths.spec, JSON.stringify(spec));
+  forgetBase(container);
+  if (container.record.state.kind !== 'created') return;
+  const { writes } = containerCgroup(runtime.cgroups, linux.cgroupsPath, resources);
+  await writeVolatile(paths.plan, withLimits(await readFile(paths.plan), { writes, ...score }));
+};
+
+export const noSupervisor = (): BerthError =>
+  new BerthError('unavailable', 'its supervisor does not answer: try again');
+
+/** Into the cgroup's files, by the supervisor: one message, so that it is done whole also when this daemon dies. */
+export const applyWrites = async (container: Container, writes: readonly CgroupWrite[]): Promise<void> => {
+  if (writes.length === 0) return;
+  if (container.supervisor === undefined) throw noSupervisor();
+  await container.supervisor.update(writesPlan(writes).encode());
+};
+
+export const applyScore = (runtime: Runtime, container: Container, from: Limits, to: Limits): Promise<void> => {
+  const own = runtime.host.oomScoreAdj;
+  return changeOomScore(container, from.oomScoreAdj ?? own, to.oomScoreAdj ?? own);
+};
+
+/** Puts the limits back as they were before; a container that has ended has none. */
+export const undoUpdate = async (runtime: Runtime, container: Container, pending: Pending): Promise<void> => {
+  if (container.record.state.kind === 'running') {
+    await applyWrites(container, pending.undo);
+    await applyScore(runtime, container, pending.after, pending.before);
+  }
+  if (container.record.state.kind !== 'exited') await writeLimits(runtime, container, pending.before);
+};
+
+/** Ends an update that a daemon has left half done: it was done when the record says so. The caller holds the lock. */
+export const settleUpdate = async (runtime: Runtime, container: Container): Promise<void> => {
+  const { update } = containerPaths(runtime.config, container.id);
+  const pending = (await readJson(update)) as Pending | undefined;
+  if (pending === undefined) return;
+  const done = isDeepStrictEqual(container.record.resources, pending.inForce);
+  if (!done) await undoUpdate(runtime, container, pending);
+  else if (container.record.state.kind !== 'exited') await writeLimits(runtime, container, pending.after);
+  await removeTree(update);
+};

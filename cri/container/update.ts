@@ -1,0 +1,143 @@
+import type { LinuxContainerResources, UpdateContainerResourcesRequest } from '../../api/generated/types.ts';
+import { fromJson, toJson } from '../../api/json.ts';
+import { BerthError, codeOf, type ErrorCode, errnoOf, invalid, messageOf, within } from '../../base/errors.ts';
+import { removeTree, writeVolatile } from '../../base/files.ts';
+import { Rollback } from '../../base/rollback.ts';
+import { containerCgroup } from '../cgroup/container.ts';
+import { fieldOf } from '../cgroup/field.ts';
+import { checkFits, tooLow } from '../cgroup/memory.ts';
+import { countedBy } from '../cgroup/mode.ts';
+import { type Change, limitChange } from '../cgroup/update.ts';
+import { containerPaths, type Runtime } from '../runtime.ts';
+import { checkTwice, containerResources, oomScoreAdj } from '../spec/resources.ts';
+import { changedResources, resourcesInForce, updatedResources } from '../spec/resources-update.ts';
+import type { Container } from '../state/container.ts';
+import {
+  applyScore,
+  applyWrites,
+  type Limits,
+  noSupervisor,
+  type Pending,
+  readSpec,
+  settleUpdate,
+  undoUpdate,
+  writeLimits,
+} from './limits.ts';
+import { setResources } from './save.ts';
+import { resourcesOf } from './status.ts';
+
+/**
+ * Changes the limits of a container that is created or runs: all that the request names, or none. What is 0 or empty
+ * stays as it is.
+ */
+export const updateContainerResources = async (
+  runtime: Runtime,
+  request: UpdateContainerResourcesRequest,
+): Promise<object> => {
+  if (request.windows) throw new BerthError('unimplemented', 'UpdateContainerResources: windows: this is Linux');
+  const [annotation] = Object.keys(request.annotations);
+  if (annotation !== undefined)
+    throw invalid(`UpdateContainerResources: annotations: ${JSON.stringify(annotation.slice(0, 128))} is not known`);
+  const container = runtime.containers.get(request.container_id);
+  await runtime.locks
+    .run(container.id, () => update(runtime, container, request.linux))
+    .catch((error: unknown) => {
+      throw within(`update container ${container.id}`, error);
+    });
+  return {};
+};
+
+const update = async (
+  runtime: Runtime,
+  container: Container,
+  request: LinuxContainerResources | undefined,
+): Promise<void> => {
+  checkLive(runtime, container);
+  await settleUpdate(runtime, container);
+  if (request === undefined) return;
+  const wanted = await plan(runtime, container, request);
+  if (container.record.state.kind === 'running') checkFits(runtime.cgroups, wanted.path, wanted.change.writes);
+  await perform(runtime, container, wanted);
+};
+
+const checkLive = (runtime: Runtime, container: Container): void => {
+  const there = runtime.containers.find(container.id) === container;
+  if (!there) throw new BerthError('not-found', 'it was removed');
+  const { kind } = container.record.state;
+  if (kind === 'exited') throw new BerthError('failed-precondition', 'it has ended');
+  if (kind === 'running' && container.supervisor === undefined) throw noSupervisor();
+};
+
+interface Wanted {
+  readonly path: string;
+  readonly change: Change;
+  readonly pending: Pending;
+}
+
+/** Everything that can be refused is refused here, before anything is written. */
+const plan = async (runtime: Runtime, container: Container, request: LinuxContainerResources): Promise<Wanted> => {
+  const { linux, process } = await readSpec(runtime, container);
+  const { resources: now, cgroupsPath: path } = linux;
+  checkTwice(request);
+  const merged = updatedResources(resourcesOf(container) ?? fromJson('LinuxContainerResources', {}), request);
+  const resources = containerResources(merged, now.devices, { pids: now.pids?.limit });
+  const score =
+    request.oom_score_adj === 0n ? process.oomScoreAdj : oomScoreAdj(request, runtime.host.lowestOomScoreAdj);
+  // The whole is checked as at a start: what the machine lacks, and what is not within the parent.
+  containerCgroup(runtime.cgroups, path, resources);
+  const runs = container.record.state.kind === 'running';
+  const change = runs
+    ? limitChange(runtime.cgroups, path, changedResources(resources, request))
+    : { writes: [], undo: [] };
+  const before: Limits = {
+    resources: now,
+    ...(process.oomScoreAdj === undefined ? {} : { oomScoreAdj: process.oomScoreAdj }),
+  };
+  const after: Limits = { resources, ...(score === undefined ? {} : { oomScoreAdj: score }) };
+  const inForce = toJson('LinuxContainerResources', resourcesInForce(resources, score, countedBy(runtime.cgroups)));
+  return { path, change, pending: { before, after, undo: change.undo, inForce } };
+};
+
+const perform = async (runtime: Runtime, container: Container, { path, change, pending }: Wanted): Promise<void> => {
+  const paths = containerPaths(runtime.config, container.id);
+  await using rollback = new Rollback((step, error) => tell(runtime, container, step, error));
+  await writeVolatile(paths.update, JSON.stringify(pending));
+  rollback.add('update', async () => {
+    await undoUpdate(runtime, container, pending);
+    await removeTree(paths.update);
+  });
+  await applyWrites(container, change.writes).catch((error: unknown) => {
+    throw explained(runtime, path, change, error);
+  });
+  if (container.record.state.kind === 'running') await applyScore(runtime, container, pending.before, pending.after);
+  await writeLimits(runtime, container, pending.after);
+  await setResources(runtime, container, pending.inForce);
+  rollback.keep();
+  await removeTree(paths.update);
+};
+
+/** A container that ended meanwhile has no files to put back. */
+const tell = (runtime: Runtime, container: Container, step: string, error: unknown): void => {
+  const level = isGone(error) || container.record.state.kind === 'exited' ? 'debug' : 'error';
+  runtime.log[level]({ container: container.id, step, error: messageOf(error) }, 'limits were not put back');
+};
+
+const isGone = (error: unknown): boolean => error instanceof BerthError && errnoOf(error.cause) === 'ENOENT';
+
+const codes: Readonly<Record<string, ErrorCode>> = {
+  EACCES: 'failed-precondition',
+  EPERM: 'failed-precondition',
+  ENOENT: 'failed-precondition',
+  ERANGE: 'invalid-argument',
+};
+
+/** In the words of the request, where the kernel's refusal has one meaning. */
+const explained = (runtime: Runtime, path: string, change: Change, error: unknown): unknown => {
+  const errno = (error instanceof BerthError && errnoOf(error.cause)) || '';
+  const message = messageOf(error);
+  const file = change.writes.find((write) => message.includes(write.file))?.file;
+  if (file === undefined) return error;
+  const field = fieldOf(file);
+  if (errno === 'EBUSY' && field.startsWith('memory')) return tooLow(runtime.cgroups, path, change.writes);
+  return new BerthError(codes[errno] ?? codeOf(error), `${field}: ${message}`, { cause: error });
+};
