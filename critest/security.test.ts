@@ -274,13 +274,6 @@ test('A18: a container that was killed for its memory says OOMKilled and 137, an
   t.is((await other.status()).state, 'CONTAINER_RUNNING');
 });
 
-test('A18: a child that was killed for its memory counts as well', async (t) => {
-  const pod = await runPod(daemon());
-  const resources = { memory_limit_in_bytes: 16 << 20 };
-  const { status: ended } = await pod.output('eat 200; exit 5', { linux: { resources } });
-  t.deepEqual([ended.reason, ended.exit_code], ['OOMKilled', 5]);
-});
-
 test('oom_score_adj is set, and one that may not be lowered is clamped without an error', async (t) => {
   const pod = await runPod(daemon());
   const read = async (oom_score_adj: number): Promise<number> =>

@@ -359,7 +359,7 @@ const killedForMemory = (daemon: () => TestDaemon): void => {
     t.deepEqual([child.status.reason, child.status.exit_code], ['OOMKilled', 137]);
   });
 
-  test('a main process that survives its child’s or an exec’s death for memory ends with its own reason', async (t) => {
+  test('A18: a main process that survives its child’s or an exec’s death for memory ends with its own reason', async (t) => {
     const pod = await runPod(daemon());
     const good = await pod.output('eat 200; exit 0', { linux });
     t.deepEqual([good.status.reason, good.status.exit_code], ['Completed', 0]);
