@@ -169,9 +169,9 @@ export const updatePod: Scenario<TestPod> = {
     }),
   check: async (t, daemon, pod) => {
     const [overhead, resources] = await podLimits(daemon, pod);
-    const isNew = (overhead as { cpu_shares: string }).cpu_shares === '3';
-    t.deepEqual(overhead, { cpu_shares: isNew ? '3' : '2' });
-    t.deepEqual(resources, { memory_limit_in_bytes: isNew ? '2097152' : '1048576' });
+    const isNew = (overhead as { cpu_shares: number }).cpu_shares === 3;
+    t.deepEqual(overhead, { cpu_shares: isNew ? 3 : 2 });
+    t.deepEqual(resources, { memory_limit_in_bytes: isNew ? 2097152 : 1048576 });
   },
 };
 
