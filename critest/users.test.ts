@@ -48,6 +48,53 @@ const matrix: readonly (readonly [string, string, Security, string])[] = [
   ['name and group of the image', names.userNameGroup, {}, '1000 50000 50000'],
   ["the image's group list", names.groups, {}, '1000 1000 1000,50000'],
   ['request over image', names.userName, { run_as_user: int(0) }, '0 0 0'],
+  ['groups for root', names.busybox, { supplemental_groups: [7n] }, '0 0 0,7'],
+  [
+    'groups once, also those of passwd',
+    names.busybox,
+    { run_as_user: int(1000), supplemental_groups: [50000n, 7n, 7n, 1000n] },
+    '1000 1000 7,1000,50000',
+  ],
+  [
+    'uid, gid and groups',
+    names.busybox,
+    { run_as_user: int(1000), run_as_group: int(7), supplemental_groups: [8n] },
+    '1000 7 7,8,50000',
+  ],
+  [
+    'uid, gid and groups, strict',
+    names.busybox,
+    { run_as_user: int(1000), run_as_group: int(7), supplemental_groups: [8n], supplemental_groups_policy: 'Strict' },
+    '1000 7 7,8',
+  ],
+  [
+    'name and groups, strict',
+    names.busybox,
+    { run_as_username: 'tester', supplemental_groups: [8n], supplemental_groups_policy: 'Strict' },
+    '1000 1000 8,1000',
+  ],
+  ['a uid written as a name', names.busybox, { run_as_username: '1000' }, '1000 1000 1000,50000'],
+  [
+    'uid unknown to passwd, strict',
+    names.busybox,
+    { run_as_user: int(4242), supplemental_groups: [8n], supplemental_groups_policy: 'Strict' },
+    '4242 0 0,8',
+  ],
+  ["the image's user, strict", names.groups, { supplemental_groups_policy: 'Strict' }, '1000 1000 1000'],
+  ["the image's user and groups", names.groups, { supplemental_groups: [8n] }, '1000 1000 8,1000,50000'],
+  ["the image's uid and gid, and groups", names.userUidGid, { supplemental_groups: [8n] }, '1003 1004 8,1004'],
+  [
+    "the image's group of a name, strict",
+    names.userNameGroup,
+    { supplemental_groups_policy: 'Strict' },
+    '1000 50000 50000',
+  ],
+  [
+    'the highest ids',
+    names.busybox,
+    { run_as_user: int(4294967294), run_as_group: int(4294967294), supplemental_groups: [4294967293n] },
+    '4294967294 4294967294 4294967293,4294967294',
+  ],
 ];
 
 const sorted = (groups: string): string =>
@@ -60,7 +107,8 @@ const sorted = (groups: string): string =>
 
 for (const [title, image, security_context, expected] of matrix)
   test(`containerd 2023-25173: ${title}: ${expected}`, async (t) => {
-    const pod = await runPod(daemon());
+    const namespace_options = { network: 'NODE', pid: 'CONTAINER' } as const;
+    const pod = await runPod(daemon(), { linux: { security_context: { namespace_options } } });
     const script = 'echo "$(id -u) $(id -g) $(id -G | tr " " ,)"';
     const container = await pod.run(`${script}; ${idle}`, { image: { image }, linux: { security_context } });
     const inExec = (await container.exec(script)).stdout.trim();
@@ -74,6 +122,7 @@ for (const [title, image, security_context, expected] of matrix)
     const { user } = await container.status();
     const [uid, gid] = expected.split(' ').map(Number);
     t.deepEqual([user?.linux?.uid, user?.linux?.gid], [BigInt(uid ?? 0), BigInt(gid ?? 0)]);
+    t.is(sorted(user?.linux?.supplemental_groups.join(',') ?? ''), sorted(expected.split(' ')[2] ?? ''));
   });
 
 const create = async (image: string, security_context: Security): Promise<unknown> =>
@@ -181,6 +230,19 @@ test('crun 2026-30892: odd user strings are refused by the one parser', async (t
 
 test('a group without a user is refused', async (t) => {
   await fails(t, create(names.busybox, { run_as_group: int(5) }), 'invalid-argument', /run_as_group/);
+});
+
+test('groups out of range, too many of them, and a negative gid are refused and named', async (t) => {
+  for (const group of [-1n, 4294967295n, 1n << 40n])
+    await fails(t, create(names.busybox, { supplemental_groups: [group] }), 'invalid-argument', /supplemental_groups/);
+  const many = Array.from({ length: 65_537 }, (_, index) => BigInt(index));
+  await fails(t, create(names.busybox, { supplemental_groups: many }), 'invalid-argument', /65536/);
+  await fails(
+    t,
+    create(names.busybox, { run_as_user: int(1), run_as_group: int(-1) }),
+    'invalid-argument',
+    /run_as_group/,
+  );
 });
 
 test("HOME is the user's", async (t) => {
