@@ -18,6 +18,7 @@ import { emptyObjects, type Runtime } from './runtime.ts';
 import { AppArmor } from './security/apparmor.ts';
 import { checkContainerRecord, checkSandboxRecord } from './state/check.ts';
 import { Store } from './state/store.ts';
+import { openForwarder, openStreaming } from './stream/open.ts';
 
 /** One daemon: serves from the first moment, is ready when all objects are recovered. Dispose of it to stop. */
 export class Daemon implements AsyncDisposable {
@@ -64,15 +65,17 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
   const agent = stack.use(
     await Agent.start({ log, without: switchedOff(process.env.BERTH_WITHOUT), nofileSoft: config.limits.nofile_soft }),
   );
-  const [images, network, host, sandboxStore, containerStore] = await Promise.all([
+  const [images, network, streaming, host, sandboxStore, containerStore] = await Promise.all([
     openImages(config, agent, log),
     openNetwork(config, agent, log),
+    openStreaming(config, log),
     readHost(),
     Store.open(join(config.root, 'state/sandboxes'), checkSandboxRecord, log),
     Store.open(join(config.root, 'state/containers'), checkContainerRecord, log),
   ]);
   stack.use(images);
   stack.use(network);
+  stack.use(streaming);
   const objects = emptyObjects();
   return {
     config,
@@ -80,6 +83,8 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
     agent,
     images,
     network,
+    streaming,
+    forwarder: await openForwarder(config, agent, stack),
     cgroups,
     supervisorsCgroup,
     host,

@@ -2,7 +2,9 @@ import type { Handlers } from '../api/handlers.ts';
 import { adminImport } from './admin/import.ts';
 import { adminInfo } from './admin/info.ts';
 import { adminPull } from './admin/pull.ts';
+import { attachToContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
+import { execInContainer } from './container/exec.ts';
 import { execSyncInContainer } from './container/exec-sync.ts';
 import { listContainers } from './container/list.ts';
 import { removeContainer } from './container/remove.ts';
@@ -18,6 +20,7 @@ import { removeImage } from './image/remove.ts';
 import { imageStatus } from './image/status.ts';
 import type { Runtime } from './runtime.ts';
 import { listPodSandbox } from './sandbox/list.ts';
+import { portForward } from './sandbox/port-forward.ts';
 import { removePodSandbox } from './sandbox/remove.ts';
 import { runPodSandbox } from './sandbox/run.ts';
 import { podSandboxStatus } from './sandbox/status.ts';
@@ -46,6 +49,9 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   UpdateContainerResources: (request) => updateContainerResources(runtime, request),
   UpdatePodSandboxResources: (request) => updatePodSandboxResources(runtime, request),
   ExecSync: (request, call) => execSyncInContainer(runtime, request, call),
+  Exec: async (request) => execInContainer(runtime, request),
+  Attach: async (request) => attachToContainer(runtime, request),
+  PortForward: async (request) => portForward(runtime, request),
   ReopenContainerLog: (request) => reopenContainerLog(runtime, request),
   PullImage: (request, call) => pullImage(runtime, request, call),
   ListImages: async (request) => listImages(runtime, request),

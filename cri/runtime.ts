@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { Flights, KeyedLocks } from '../base/locks.ts';
 import type { Images } from '../images/index.ts';
 import type { Agent } from '../shim/agent.ts';
+import type { Forwarder } from '../shim/forward.ts';
 import type { CgroupMode } from './cgroup/mode.ts';
 import type { Config } from './config/index.ts';
 import type { Host } from './host.ts';
@@ -12,6 +13,7 @@ import type { Container, ContainerRecord } from './state/container.ts';
 import { Objects } from './state/objects.ts';
 import type { Sandbox, SandboxRecord } from './state/sandbox.ts';
 import type { Store } from './state/store.ts';
+import type { StreamingServer } from './stream/server.ts';
 
 /** What every RPC works with. One a daemon; made in daemon.ts. */
 export interface Runtime {
@@ -20,6 +22,8 @@ export interface Runtime {
   readonly agent: Agent;
   readonly images: Images;
   readonly network: Network;
+  readonly streaming: StreamingServer;
+  readonly forwarder: Forwarder;
   readonly cgroups: CgroupMode;
   /** `cgroup.procs` files of the cgroup that supervisors live in; none where berthd is no service. */
   readonly supervisorsCgroup: readonly string[];

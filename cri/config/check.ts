@@ -5,7 +5,7 @@ import type { Problem } from './toml.ts';
 
 /** What no key can know alone. */
 export const checkTogether = (config: Config): Problem[] =>
-  [stateLength(config), listenLength(config), nested(config), openFiles(config)]
+  [stateLength(config), listenLength(config), nested(config), openFiles(config), certificates(config)]
     .filter((text) => text !== undefined)
     .map((text) => ({ line: undefined, text }));
 
@@ -39,3 +39,11 @@ const openFiles = ({ limits }: Config): string | undefined =>
   limits.nofile_soft > limits.nofile_hard
     ? `limits.nofile_soft: ${limits.nofile_soft} is more than limits.nofile_hard, ${limits.nofile_hard}`
     : undefined;
+
+const certificates = ({ streaming }: Config): string | undefined => {
+  if ((streaming.tls_cert === '') !== (streaming.tls_key === ''))
+    return 'streaming.tls_cert and streaming.tls_key: one is set without the other';
+  return streaming.tls_cert === '' && streaming.tls_client_ca !== ''
+    ? 'streaming.tls_client_ca: set without streaming.tls_cert; without TLS nobody is asked for a certificate'
+    : undefined;
+};

@@ -47,6 +47,15 @@ const expected: Config = {
   limits: { nofile_soft: 1024, nofile_hard: 524_288, pids: 0 },
   seccomp: { default: 'builtin' },
   exec: { output_limit: 16 << 20 },
+  streaming: {
+    address: '127.0.0.1',
+    port: 0,
+    tls_cert: '',
+    tls_key: '',
+    tls_client_ca: '',
+    idle_seconds: 14_400,
+    creation_seconds: 30,
+  },
 };
 
 test('an empty file gives every key its default', (t) => {
@@ -134,6 +143,11 @@ const wrong: readonly [string, RegExp][] = [
   ['exec.output_limit = "16MB"', /output_limit: wants bytes/],
   ['exec.output_limit = "1GiB"', /output_limit: wants from 65536 to 16777216 bytes/],
   ['exec.output_limit = 1.5', /output_limit: wants bytes/],
+  ['streaming.address = "localhost"', /streaming\.address: wants an IP address, not "localhost"/],
+  ['streaming.port = 70000', /streaming\.port: wants/],
+  ['streaming.tls_cert = "cert.pem"', /tls_cert: wants an absolute path/],
+  ['streaming.tls_cert = "/cert.pem"', /tls_cert and streaming\.tls_key: one is set without the other/],
+  ['streaming.tls_client_ca = "/ca.pem"', /tls_client_ca: set without streaming\.tls_cert/],
   ['seccomp.default = "strict"', /seccomp\.default: .*"builtin" is the other choice/],
   ['limits.nofile_soft = 4096\nlimits.nofile_hard = 1024', /nofile_soft: 4096 is more than limits\.nofile_hard, 1024/],
 ];

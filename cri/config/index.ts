@@ -28,6 +28,18 @@ export interface Config {
   readonly limits: { readonly nofile_soft: number; readonly nofile_hard: number; readonly pids: number };
   /** "builtin" or an absolute path. */
   readonly seccomp: { readonly default: string };
+  readonly streaming: {
+    readonly address: string;
+    /** 0: any. */
+    readonly port: number;
+    /** Files; "" for none. */
+    readonly tls_cert: string;
+    readonly tls_key: string;
+    readonly tls_client_ca: string;
+    /** 0: none. */
+    readonly idle_seconds: number;
+    readonly creation_seconds: number;
+  };
   /** Bytes of each stream. */
   readonly exec: { readonly output_limit: number };
 }

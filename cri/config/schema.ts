@@ -10,7 +10,9 @@ export type TypeName =
   | 'integer'
   | 'size'
   | 'boolean'
-  | 'profile';
+  | 'profile'
+  | 'ip'
+  | 'file';
 
 export type Value = string | number | boolean | readonly string[];
 
@@ -38,6 +40,7 @@ export const tables: Readonly<Record<string, string>> = {
   limits: 'What a container may use when its pod says nothing.',
   seccomp: 'Which system calls a container may make.',
   exec: 'Commands that are run in containers.',
+  streaming: 'The server for exec, attach and port-forward. The kubelet connects to it for its clients.',
 };
 
 /**
@@ -209,5 +212,53 @@ export const keys: readonly Key[] = [
       'How much of each of stdout and stderr ExecSync gives back; the rest is read and dropped.',
       'Bytes, or text such as "4MiB".',
     ],
+  },
+  {
+    name: 'streaming.address',
+    type: 'ip',
+    default: '127.0.0.1',
+    comment: [
+      'An IP address of this machine. The kubelet runs here too: another than the loopback is for tools, and wants TLS.',
+    ],
+  },
+  {
+    name: 'streaming.port',
+    type: 'integer',
+    unit: 'a port',
+    default: 0,
+    least: 0,
+    most: 65_535,
+    comment: ['0 for any that is free: the kubelet is told which.'],
+  },
+  {
+    name: 'streaming.tls_cert',
+    type: 'file',
+    default: '',
+    comment: ['Certificate and key in PEM, both or none. They are read anew when they change.'],
+  },
+  { name: 'streaming.tls_key', type: 'file', default: '', comment: [] },
+  {
+    name: 'streaming.tls_client_ca',
+    type: 'file',
+    default: '',
+    comment: ['With this, clients must have a certificate that one of these has signed.'],
+  },
+  {
+    name: 'streaming.idle_seconds',
+    type: 'integer',
+    unit: 'seconds',
+    default: 14_400,
+    least: 0,
+    most: 2_000_000,
+    comment: ['A stream without data in either direction is closed after so long; 0 for never. Pings are no data.'],
+  },
+  {
+    name: 'streaming.creation_seconds',
+    type: 'integer',
+    unit: 'seconds',
+    default: 30,
+    least: 1,
+    most: 3600,
+    comment: ['What a client may take to open all the streams that it needs.'],
   },
 ];

@@ -130,6 +130,14 @@ const profile: Read = (raw, key) => {
   }
 };
 
+const ip: Read = (raw) => {
+  const value = text('an IP address', raw);
+  if (isIP(value) === 0) throw wanted('an IP address', raw);
+  return value;
+};
+
+const file: Read = (raw, key) => (raw === '' ? raw : path(raw, key));
+
 const readers: Readonly<Record<TypeName, Read>> = {
   path,
   paths: list('absolute paths', (raw) => String(path(raw, unnamed))),
@@ -143,6 +151,8 @@ const readers: Readonly<Record<TypeName, Read>> = {
   size,
   boolean,
   profile,
+  ip,
+  file,
 };
 
 const unnamed: Key = { name: '', type: 'path', default: '', comment: [] };

@@ -16,13 +16,18 @@ interface Base {
 
 const bases = new WeakMap<Container, Promise<Base>>();
 
-/** The plan of one more process in the container: as its main process, but for the command. */
-export const execPlan = async (runtime: Runtime, container: Container, command: readonly string[]): Promise<Buffer> => {
+/** The plan of one more process in the container: as its main process, but for the command and the terminal. */
+export const execPlan = async (
+  runtime: Runtime,
+  container: Container,
+  command: readonly string[],
+  terminal = false,
+): Promise<Buffer> => {
   const base = await baseOf(runtime, container);
   const { spec, bpf } = base;
   const cgroup = joinCgroup(runtime.cgroups, spec.linux.cgroupsPath, runtime.agent.features);
   return compileExec(
-    { ...spec.process, args: command, terminal: false },
+    { ...spec.process, args: command, env: environment(spec.process.env, terminal), terminal },
     {
       namespaces: spec.linux.namespaces,
       join: cgroup.join,
@@ -34,6 +39,10 @@ export const execPlan = async (runtime: Runtime, container: Container, command: 
 
 /** The next exec reads the bundle again. */
 export const forgetBase = (container: Container): void => void bases.delete(container);
+
+/** A program with a terminal has to know which: what TERM=xterm says is true of all that kubectl runs in. */
+const environment = (env: readonly string[], terminal: boolean): readonly string[] =>
+  !terminal || env.some((entry) => entry.startsWith('TERM=')) ? env : [...env, 'TERM=xterm'];
 
 const baseOf = (runtime: Runtime, container: Container): Promise<Base> => {
   const known = bases.get(container);

@@ -1,10 +1,10 @@
 import { messageLimit } from '../../api/calls.ts';
 import type { ExecSyncRequest, ExecSyncResponse } from '../../api/generated/types.ts';
-import { BerthError, invalid, within } from '../../base/errors.ts';
+import { invalid, within } from '../../base/errors.ts';
 import { execSync } from '../../shim/exec.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
-import type { Container } from '../state/container.ts';
 import { execPlan } from './exec-plan.ts';
+import { runningContainer } from './running.ts';
 
 /** Runs a command in a running container and gives its output: at most `exec.output_limit` bytes a stream, and what one message holds. */
 export const execSyncInContainer = async (
@@ -12,8 +12,8 @@ export const execSyncInContainer = async (
   request: ExecSyncRequest,
   call: { readonly signal: AbortSignal },
 ): Promise<ExecSyncResponse> => {
-  const container = runtime.containers.get(request.container_id);
-  checkRequest(request, container);
+  checkRequest(request);
+  const container = runningContainer(runtime, request.container_id, 'exec in');
   const plan = await execPlan(runtime, container, request.cmd);
   const { stdout, stderr, exitCode } = await execSync(containerPaths(runtime.config, container.id).bundle, plan, {
     timeoutMs: Math.min(Number(request.timeout) * 1000, longestMs),
@@ -37,10 +37,7 @@ export const fitting = (stdout: Buffer, stderr: Buffer): { readonly stdout: Buff
   stderr: stderr.subarray(0, Math.max(room / 2, room - stdout.length)),
 });
 
-const checkRequest = (request: ExecSyncRequest, container: Container): void => {
-  if (request.cmd.length === 0) throw invalid(`exec in container ${container.id}: cmd is empty`);
-  if (request.timeout < 0n) throw invalid(`exec in container ${container.id}: timeout is ${request.timeout}`);
-  const { kind } = container.record.state;
-  if (kind !== 'running')
-    throw new BerthError('failed-precondition', `exec in container ${container.id}: it is ${kind}, not running`);
+const checkRequest = ({ container_id, cmd, timeout }: ExecSyncRequest): void => {
+  if (cmd.length === 0) throw invalid(`exec in container ${container_id}: cmd is empty`);
+  if (timeout < 0n) throw invalid(`exec in container ${container_id}: timeout is ${timeout}`);
 };
