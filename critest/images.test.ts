@@ -125,11 +125,6 @@ test('ImageFsInfo names a mount point of the images and a time, and no other fil
   t.deepEqual(container_filesystems, []);
 });
 
-test('A14: ten pulls of an image at once are one download', async (t) => {
-  const ids = await Promise.all(Array.from({ length: 10 }, () => pull(names.busybox)));
-  t.is(new Set(ids).size, 1);
-});
-
 test('a registry with a password: without it UNAUTHENTICATED, with it the image', async (t) => {
   const image = { image: names.busybox.replace(registryHost, '127.0.0.1:5001') };
   const wrong = { username: 'berth', password: 'wrong' };

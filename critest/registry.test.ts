@@ -317,6 +317,25 @@ test('A13: while one layer is held back half way, its first half is unpacked and
   t.is(await tree(), before);
 });
 
+test('A14: what many pulls at once need is asked for once', async (t) => {
+  const shared = [uniqueLayer(), uniqueLayer()];
+  const [first, second] = [image(shared, { Cmd: ['1'] }), image(shared, { Cmd: ['2'] })];
+  registry.add('1', first, 'flights');
+  registry.add('2', second, 'flights');
+  const begun = registry.requests.length;
+  const tags = ['1', '2', '1', '2', '1', '2', '1', '2', '1', '2'];
+  const pulls = tags.map((tag) => daemon.client.PullImage({ image: { image: named('flights', tag) } }));
+  const ids = (await Promise.all(pulls)).map(({ image_ref }) => image_ref);
+  t.deepEqual(
+    ids,
+    tags.map((tag) => (tag === '1' ? first.id : second.id)),
+  );
+  const paths = registry.requests.slice(begun).map(({ path }) => path);
+  t.deepEqual(paths.sort(), [...new Set(paths)].sort());
+  t.is(paths.length, 6, 'two manifests, two configs, two layers');
+  for (const id of [first.id, second.id]) await daemon.client.RemoveImage({ image: { image: id } });
+});
+
 const basic = (user: string, password: string): string =>
   `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
 /** What was shown with the requests for this repository, in order, without repetition. */
