@@ -52,7 +52,7 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   Exec: async (request) => execInContainer(runtime, request),
   Attach: async (request) => attachToContainer(runtime, request),
   PortForward: async (request) => portForward(runtime, request),
-  ReopenContainerLog: (request) => reopenContainerLog(runtime, request),
+  ReopenContainerLog: (request, call) => reopenContainerLog(runtime, request, call),
   PullImage: (request, call) => pullImage(runtime, request, call),
   ListImages: async (request) => listImages(runtime, request),
   ImageStatus: (request) => imageStatus(runtime, request),

@@ -1,7 +1,8 @@
 import type { Dirent } from 'node:fs';
-import { access, lstat, readdir, readFile, realpath } from 'node:fs/promises';
+import { access, lstat, opendir, readFile, realpath } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { invalid, orMissing } from '../base/errors.ts';
 import { hasAppArmor } from './security/apparmor.ts';
 import type { HostDevice } from './spec/devices.ts';
 
@@ -72,19 +73,37 @@ const deviceAt = async (path: string): Promise<HostDevice | undefined> => {
 /** What a container has of its own: never taken from the host. */
 const own = new Set(['/dev/pts', '/dev/shm', '/dev/mqueue', '/dev/fd', '/dev/console', '/dev/ptmx']);
 
+/** `/` or `/proc` as a device's host_path would be walked for ever, and fill the memory. */
+const mostEntries = 16_384;
+
 /**
  * The device at `path`, or all below it when it is a directory; a link such as those in /dev/disk/by-id is followed.
- * Empty when it is something else; ENOENT is thrown.
+ * Empty when it is something else; ENOENT is thrown, and invalid-argument for a directory of more than `most` entries.
  */
-export const hostDevices = async (path: string): Promise<readonly HostDevice[]> => {
+export const hostDevices = async (path: string, most = mostEntries): Promise<readonly HostDevice[]> => {
   const real = await realpath(path);
   const info = await lstat(real);
   if (!info.isDirectory()) {
     const device = await deviceAt(real);
     return device === undefined ? [] : [{ ...device, path }];
   }
-  const entries: Dirent[] = await readdir(path, { recursive: true, withFileTypes: true });
-  const paths = entries.map((entry) => join(entry.parentPath, entry.name));
-  const wanted = paths.filter((found) => ![...own].some((place) => found === place || found.startsWith(`${place}/`)));
-  return (await Promise.all(wanted.map(deviceAt))).filter((device) => device !== undefined);
+  const found: string[] = [];
+  const directories = [path];
+  let entries = 0;
+  for (let next = directories.pop(); next !== undefined; next = directories.pop())
+    for await (const entry of await entriesOf(next)) {
+      entries += 1;
+      if (entries > most)
+        throw invalid(`device ${path}: a directory with more than ${most} entries, not one of devices`);
+      const place = join(next, entry.name);
+      if (own.has(place)) continue;
+      if (entry.isDirectory()) directories.push(place);
+      if (entry.isBlockDevice() || entry.isCharacterDevice()) found.push(place);
+    }
+  const devices = await Promise.all(found.map((place) => orMissing(deviceAt(place))));
+  return devices.filter((device) => device !== undefined);
 };
+
+/** None when it has gone meanwhile: devices come and go. */
+const entriesOf = async (path: string): Promise<AsyncIterable<Dirent> | readonly Dirent[]> =>
+  (await orMissing(opendir(path, { bufferSize: 512 }))) ?? [];

@@ -4,6 +4,7 @@ import type { Images } from '../images/index.ts';
 import type { Agent } from '../shim/agent.ts';
 import type { Forwarder } from '../shim/forward.ts';
 import type { CgroupMode } from './cgroup/mode.ts';
+import { nanosecondClock } from './clock.ts';
 import type { Config } from './config/index.ts';
 import type { Host } from './host.ts';
 import type { Log } from './log.ts';
@@ -86,4 +87,7 @@ export const containersOf = (runtime: Runtime, sandboxId: string): Container[] =
   runtime.containers.values().filter((container) => container.record.sandboxId === sandboxId);
 
 /** Nanoseconds since 1970, as CRI wants every time. */
-export const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
+export const now = nanosecondClock(
+  () => BigInt(Date.now()),
+  () => process.hrtime.bigint(),
+);

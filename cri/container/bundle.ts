@@ -1,4 +1,5 @@
 import type { ContainerConfig, LinuxContainerResources, LinuxContainerUser } from '../../api/generated/types.ts';
+import { codeOf } from '../../base/errors.ts';
 import { makeDirectory, makeOwnedDirectory, removeTree, writeVolatile } from '../../base/files.ts';
 import type { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
@@ -98,8 +99,11 @@ const limitsOf = ({ config: { limits }, host }: Runtime): RuntimeSettings => {
 const parentOf = (runtime: Runtime, { sandbox }: Input): string =>
   cgroupParent(sandbox.config.linux?.cgroup_parent, runtime.config.cgroup.parent);
 
+/** Storage nodes have thousands of disks, each under a dozen names. */
+const mostInDev = 1_048_576;
+
 const privilegedDevices = async (config: ContainerConfig): Promise<readonly HostDevice[]> =>
-  config.linux?.security_context?.privileged ? hostDevices('/dev') : [];
+  config.linux?.security_context?.privileged ? hostDevices('/dev', mostInDev) : [];
 
 const devicesOf = async (config: ContainerConfig): Promise<ReadonlyMap<string, readonly HostDevice[]>> =>
   new Map(
@@ -107,4 +111,8 @@ const devicesOf = async (config: ContainerConfig): Promise<ReadonlyMap<string, r
   );
 
 /** What is not there or not readable is no device: the spec then names the request's field. */
-const foundAt = (path: string): Promise<readonly HostDevice[]> => hostDevices(path).catch(() => []);
+const foundAt = (path: string): Promise<readonly HostDevice[]> =>
+  hostDevices(path).catch((error: unknown) => {
+    if (codeOf(error) === 'invalid-argument') throw error;
+    return [];
+  });

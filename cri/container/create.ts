@@ -12,6 +12,7 @@ import { newId } from '../../base/digest.ts';
 import { BerthError, invalid, messageOf, notFound, within } from '../../base/errors.ts';
 import { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
+import { createOnce } from '../create-once.ts';
 import { imageNames } from '../image/names.ts';
 import { now, type Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
@@ -33,10 +34,15 @@ export const createContainer = async (
   if (!config.metadata?.name) throw invalid('CreateContainer: config.metadata.name is missing');
   const sandbox = runtime.sandboxes.get(request.pod_sandbox_id);
   const key = containerKey(sandbox.id, config);
-  const there = runtime.containers.withKey(key);
-  if (there !== undefined) return { container_id: sameContainer(there, config) };
-  const id = await runtime.creating.join(`container ${key}`, () =>
-    make(runtime, sandbox, config, request.sandbox_config),
+  const id = await createOnce(
+    runtime,
+    { key: `container ${key}`, config: encode('ContainerConfig', config) },
+    async () => {
+      const there = runtime.containers.withKey(key);
+      return there === undefined
+        ? make(runtime, sandbox, config, request.sandbox_config)
+        : sameContainer(there, config);
+    },
   );
   return { container_id: id };
 };

@@ -49,12 +49,11 @@ const checkStartable = (runtime: Runtime, container: Container): void => {
 };
 
 const failed = async (runtime: Runtime, container: Container, error: unknown): Promise<never> => {
-  const time = String(now());
   const message = messageOf(error);
   await setState(runtime, container, {
     kind: 'exited',
-    startedAt: time,
-    finishedAt: time,
+    startedAt: '0', // it never did; the kubelet counts its back-off from the end
+    finishedAt: String(now()),
     exitCode: 128,
     reason: 'StartError',
     message,

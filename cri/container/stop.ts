@@ -20,10 +20,25 @@ export const stopContainer = async (
 ): Promise<object> => {
   if (request.timeout < 0n) throw invalid(`StopContainer: timeout is ${request.timeout}: it must not be negative`);
   const container = runtime.containers.find(request.container_id);
+  if (container?.record.state.kind === 'created') await startEnded(runtime, container, call.signal);
   if (container?.record.state.kind !== 'running') return {};
   if (request.timeout > 0n) await ask(container, Number(request.timeout), call.signal);
   await killContainer(runtime, container);
   return {};
+};
+
+/** A start in flight ends first: a container that is told to stop must not run afterwards. */
+const startEnded = async (runtime: Runtime, container: Container, signal: AbortSignal): Promise<void> => {
+  const gone = Promise.withResolvers<never>();
+  const leave = (): void =>
+    gone.reject(new BerthError('cancelled', `stop container ${container.id}: the caller went while it was starting`));
+  signal.addEventListener('abort', leave, { once: true });
+  if (signal.aborted) leave();
+  try {
+    await Promise.race([runtime.locks.run(container.id, async () => undefined), gone.promise]);
+  } finally {
+    signal.removeEventListener('abort', leave);
+  }
 };
 
 /** Sends the stop signal and waits for the end, for the grace period or until the caller goes. */

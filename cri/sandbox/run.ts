@@ -6,6 +6,7 @@ import { toJson } from '../../api/json.ts';
 import { newId } from '../../base/digest.ts';
 import { BerthError, invalid, messageOf, within } from '../../base/errors.ts';
 import { Rollback } from '../../base/rollback.ts';
+import { createOnce } from '../create-once.ts';
 import { now, type Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
 import { checkPod } from '../spec/pod-checks.ts';
@@ -29,9 +30,14 @@ export const runPodSandbox = async (
   const spec = sandboxSpec(config, runtime.host);
   checkPod(config, runtime.host);
   const key = sandboxKey(config);
-  const there = runtime.sandboxes.withKey(key);
-  if (there !== undefined) return { pod_sandbox_id: sameSandbox(there, config) };
-  const id = await runtime.creating.join(`pod sandbox ${key}`, () => make(runtime, config, spec, handler));
+  const id = await createOnce(
+    runtime,
+    { key: `pod sandbox ${key}`, config: encode('PodSandboxConfig', config) },
+    async () => {
+      const there = runtime.sandboxes.withKey(key);
+      return there === undefined ? make(runtime, config, spec, handler) : sameSandbox(there, config);
+    },
+  );
   return { pod_sandbox_id: id };
 };
 
