@@ -4,6 +4,7 @@ import test from 'ava';
 import { names } from './harness/images.ts';
 import { containerConfig, idle, runPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
+import { until } from './harness/until.ts';
 
 const daemon = suiteDaemon({
   images: [names.busybox, names.layered, names.entrypoint, names.labels, names.empty],
@@ -170,7 +171,7 @@ test('two containers of a pod reach each other over localhost', async (t) => {
   t.is(stdout, 'hello\n');
 });
 
-test('POSIX shared memory of one container is seen in the other container of the pod, and in no other pod', async (t) => {
+test('C: POSIX shared memory of one container is seen in the other container of the pod, and in no other pod', async (t) => {
   const [pod, other] = await Promise.all([runPod(daemon()), runPod(daemon())]);
   t.is((await pod.output(['shm', 'write', '/mark', 'shared'])).status.exit_code, 0);
   t.is((await pod.output(['shm', 'read', '/mark'])).stdout, 'shared\n');
@@ -206,7 +207,7 @@ test('containers of a pod see their own processes only', async (t) => {
   t.true(Number(stdout.split('\n')[1]) <= 3, stdout);
 });
 
-test('layers are merged: whiteouts remove, opaque directories hide, /tmp is 1777', async (t) => {
+test('C: layers are merged: whiteouts remove, opaque directories hide, /tmp is 1777', async (t) => {
   const pod = await runPod(daemon());
   const { stdout } = await pod.output('ls -d /removed /opaque/* /added 2>/dev/null; stat -c %a /tmp', {
     image: { image: names.layered },
@@ -311,4 +312,23 @@ test('a container that made a tree of 5,000 levels and files with odd names is r
   await container.remove();
   await t.throwsAsync(readdir(made), { code: 'ENOENT' });
   t.false((await readdir(daemon().world.path('root/containers'))).includes(container.id));
+});
+
+test('C: a writable layer is mounted once and volatile, never again, and who reads a stopped container reads its upper directory', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.create(`echo written >/file; ${idle}`);
+  const starts = await Promise.allSettled(Array.from({ length: 5 }, () => container.start()));
+  t.is(starts.filter(({ status }) => status === 'fulfilled').length, 1);
+  const layer = daemon().world.path('root/containers', container.id);
+  const mounted = await daemon().world.sh(`grep ' / ' /proc/${await container.pid()}/mountinfo`);
+  t.true(mounted.includes(`upperdir=${layer}/upper`) && /\bvolatile\b/.test(mounted), mounted);
+  await until('it has written', async () => (await container.exec('cat /file')).stdout === 'written\n');
+  await container.stop(5);
+  await fails(t, container.start(), 'failed-precondition', /exited/);
+  await daemon().killAndBoot();
+  await fails(t, container.start(), 'failed-precondition', /exited/);
+  t.is(
+    await daemon().world.sh(`cat ${layer}/upper/file; cat /proc/[0-9]*/mounts | grep -c ${container.id} || true`),
+    'written\n0\n',
+  );
 });

@@ -124,7 +124,7 @@ test('an exec ends when its container ends', async (t) => {
   t.not(answer, 'hangs');
 });
 
-test('A25: an exec starts no process but its own', async (t) => {
+test('A25: an exec starts no process but its own, and forks at most twice for it', async (t) => {
   const container = await idling();
   const count = async (): Promise<number> => (await daemon().pidsOf('berth-shim')).length;
   const before = await count();
@@ -132,4 +132,11 @@ test('A25: an exec starts no process but its own', async (t) => {
   await sleep(200);
   t.is(await count(), before);
   await call;
+  // The last number that the world's pid namespace gave away; the shell that looks takes one.
+  const last = async (): Promise<number> =>
+    Number((await daemon().world.sh('read -r line </proc/loadavg; echo "$line"')).trim().split(' ').at(-1));
+  const begun = await last();
+  for (let i = 0; i < 10; i += 1) await container.exec(['true']);
+  const forks = (await last()) - begun;
+  t.true(forks >= 10 && forks <= 22, `${forks} processes for ten execs`);
 });

@@ -107,7 +107,7 @@ test('the image of a running container can be removed, and the container goes on
   t.is((await client().ImageStatus({ image: { image: names.busybox } })).image, undefined);
 });
 
-test('after the last image is removed no layer and no blob is left', async (t) => {
+test('A11: after the last image is removed no layer and no blob is left', async (t) => {
   const usage = async (): Promise<bigint> =>
     (await client().ImageFsInfo({})).image_filesystems[0]?.used_bytes?.value ?? -1n;
   await pull(names.layered);

@@ -213,7 +213,7 @@ test('the default profile lets a container with the capability do what it is for
   t.notRegex(errors, /^mount (1|38)$/m);
 });
 
-test("Node's raised nofile limit is inherited by nobody: init and exec have the configured ones", async (t) => {
+test("C: Node's raised nofile limit is inherited by nobody: init and exec have the configured ones", async (t) => {
   const container = await (await runPod(daemon())).run(`ulimit -Sn; ulimit -Hn; ${idle}`);
   const inExec = (await container.exec('ulimit -Sn; ulimit -Hn')).stdout;
   t.is(await container.text(), '1000\n2000\n');
@@ -293,17 +293,26 @@ test('runc 2019-5736: from inside the runtime program cannot be written through 
     'for i in 1 2 3; do (echo x >/proc/self/exe) 2>/dev/null; (echo x >/proc/1/exe) 2>/dev/null; done',
   );
   t.true(before.equals(await readFile(program)));
+  // What runs is a sealed copy in memory, or a read-only mount: never the file itself to be written to.
+  for (const pid of await daemon().pidsOf('berth-shim')) {
+    const exe = await daemon().world.sh(`readlink /proc/${pid}/exe; sh -c ': >>/proc/${pid}/exe' 2>&1 || true`);
+    t.regex(exe, /^\/memfd:berth-shim \(deleted\)\n.*(busy|permitted)/i);
+  }
 });
 
-test('the host is not reached through /proc/PID/root of what is ours, from uid 0 in a hostPID pod', async (t) => {
-  const namespaces = { pid: 'NODE' } as const;
-  const pod = await runPod(daemon(), { linux: { security_context: { namespace_options: namespaces } } });
-  const script =
-    "for p in $(ps -o pid,comm | awk '/berth/ {print $1}'); do n=$((n+1)); for f in root cwd exe fd/0 fd/1 fd/3; do readlink /proc/$p/$f && echo open $p $f; done; head -c1 /proc/$p/mem /proc/$p/environ && echo open $p mem; ls /proc/$p/root/ && echo open $p root/; done 2>/dev/null; echo looked at $n";
-  const { stdout } = await pod.output(script, { linux: { security_context: { namespace_options: namespaces } } });
-  t.notRegex(stdout, /open/);
-  t.regex(stdout, /looked at [1-9]/);
-});
+for (const pid of ['NODE', 'POD'] as const)
+  test(`C: the host is not reached through /proc/PID/{root,cwd,fd,exe,mem} of what is ours, from uid 0 in a pod with pid ${pid}`, async (t) => {
+    const security_context = { namespace_options: { pid } };
+    const pod = await runPod(daemon(), { linux: { security_context } });
+    const look = `for p in $(ps -o pid,comm | awk '/berth/ {print $1}'); do n=$((n+1));
+      for f in root cwd exe $(cd /proc/$p && ls -d fd/*); do readlink /proc/$p/$f && echo open $p $f; done
+      for f in mem environ maps; do head -c1 /proc/$p/$f && echo open $p $f; done
+      ls /proc/$p/root/ && echo open $p root/
+    done 2>/dev/null; echo looked at $n`;
+    const { stdout } = await pod.output(look, { linux: { security_context } });
+    t.notRegex(stdout, /open/);
+    t.regex(stdout, /looked at [1-9]/);
+  });
 
 test('containerd 2020-15257: the sockets are files, 0600 in directories of mode 0700', async (t) => {
   const container = await (await runPod(daemon())).run(idle);

@@ -66,7 +66,7 @@ test('A5: what the background could not remove goes when the plugin works again,
   t.deepEqual(await leftOf(inside, pod), []);
 });
 
-test('a CNI plugin outlives the daemon: after recover there is no address, no veth and no record', async (t) => {
+test('C: a CNI plugin outlives the daemon: after recover there is no address, no veth and no record', async (t) => {
   await using inside = await Inside.open();
   await inside.addPlugin('sleep-after');
   await inside.writeConf('10-net.conflist', bridgeConf(inside, [], { type: 'sleep-after' }));

@@ -291,7 +291,7 @@ test('refused: a directory that is not empty', async (t) => {
   t.regex(stderr, /^unpack into: .*: Directory not empty\n$/);
 });
 
-test('after the merge /tmp is 1777 and lib is still a link', async (t) => {
+test('C: after the merge /tmp is 1777 and lib is still a link', async (t) => {
   await using layers = await Layers.make();
   const chain = await layers.chain([
     [
