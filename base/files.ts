@@ -105,6 +105,15 @@ const stepName = (path: string): string =>
 export const makeDirectory = (path: string, mode = 0o700): Promise<void> =>
   step(`mkdir ${stepName(path)}`, async () => void (await mkdir(path, { recursive: true, mode })));
 
+/** Makes the directory and its missing parents; gives what was made, the deepest first, for removeEmptyDirectories. */
+export const makeMissingDirectory = (path: string, mode: number): Promise<readonly string[]> =>
+  step(`mkdir ${stepName(path)}`, async () => {
+    const first = await mkdir(path, { recursive: true, mode });
+    const made: string[] = [];
+    for (let at = path; first !== undefined && at.startsWith(first); at = dirname(at)) made.push(at);
+    return made;
+  });
+
 /** Makes the directory in a parent that must be there; one that is there already is fine. */
 export const makeLastDirectory = (path: string, mode: number): Promise<void> =>
   step(`mkdir ${stepName(path)}`, async () => {

@@ -80,6 +80,8 @@ export const containerPaths = (config: Pick<Config, 'state' | 'root'>, id: strin
     layer,
     upper: join(layer, 'upper'),
     work: join(layer, 'work'),
+    /** The directories of image volumes and of the image's VOLUMEs. */
+    volumes: join(layer, 'volumes'),
   };
 };
 

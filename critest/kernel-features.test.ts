@@ -66,5 +66,5 @@ test('a recursive read-only mount is read-only below, too; a kernel that cannot 
   t.is(stdout, '1\n');
   t.regex(stderr, /\/tree\/below\/file: Read-only file system/);
   await daemon.killAndBoot({ BERTH_WITHOUT: 'recursive-read-only' });
-  await fails(t, pod.create(script, recursive), 'unimplemented', /recursive_read_only: needs Linux 5\.12/);
+  await fails(t, pod.create(script, recursive), 'unimplemented', /RROUnsupported: needs Linux 5\.12/);
 });

@@ -11,7 +11,8 @@ import { Limit } from './limit.ts';
 import { Paths } from './paths.ts';
 import { hostPlatforms, wishedPlatforms } from './platform.ts';
 import { type PullTools, pullImage } from './pull/pull.ts';
-import { FileReader } from './read-file.ts';
+import { type Copy, FileReader } from './read-file.ts';
+import type { StoredImage } from './records/stored.ts';
 import { formatReference, parseReference } from './reference.ts';
 import { Registry } from './registry/client.ts';
 import { readCredentials } from './registry/credentials.ts';
@@ -142,27 +143,42 @@ export class Images implements AsyncDisposable {
     await this.collect();
   }
 
-  /** What a container's root file system is made of. The directories stay until `release`. */
-  async mounts(imageId: string, containerId: string): Promise<ImageMounts> {
+  /**
+   * What a container's root file system is made of. The directories stay until `release`, and those of the images in
+   * `volumes`.
+   */
+  async mounts(imageId: string, containerId: string, volumes: readonly string[] = []): Promise<ImageMounts> {
     checkContainer(containerId);
-    const { store } = this.#tools;
-    const image = store.catalog.image(imageId);
-    if (image === undefined) throw notFound(`mount image ${imageId}: there is no such image; pull it again`);
-    using _hold = store.holds.take(holdKey('image', image.id));
-    await store.catalog.addLease({ container: containerId, image: image.id });
-    const lowers = image.lowers.toReversed().map((lower) => lowerPath(store, lower));
-    return { lowers, root: rootOf(store, image.lowers) };
+    const { catalog, holds } = this.#tools.store;
+    const image = this.#image(imageId);
+    const others = [...new Set(volumes)].map((id) => this.#image(id).id);
+    using _hold = holds.take(...[image.id, ...others].map((id) => holdKey('image', id)));
+    await catalog.addLease({ container: containerId, image: image.id, volumes: others });
+    return this.layersOf(imageId);
   }
 
-  /** Ends the container's lease; its image goes when it has no name left. No error when there is no lease. */
+  /** The same without a lease. */
+  layersOf(imageId: string): ImageMounts {
+    const { store } = this.#tools;
+    const { lowers } = this.#image(imageId);
+    return { lowers: lowers.toReversed().map((lower) => lowerPath(store, lower)), root: rootOf(store, lowers) };
+  }
+
+  #image(id: string): StoredImage {
+    const image = this.#tools.store.catalog.image(id);
+    if (image === undefined) throw notFound(`mount image ${id}: there is no such image; pull it again`);
+    return image;
+  }
+
+  /** Ends the container's lease; an image of it goes when it has no name left. No error when there is no lease. */
   async release(containerId: string): Promise<void> {
     checkContainer(containerId);
     const { catalog } = this.#tools.store;
     const lease = catalog.leases().find(({ container }) => container === containerId);
     if (lease === undefined) return;
     await catalog.removeLease(containerId);
-    const isNamed = catalog.names().some(({ image }) => image === lease.image);
-    if (!isNamed) await this.collect();
+    const named = new Set(catalog.names().map(({ image }) => image));
+    if (![lease.image, ...lease.volumes].every((image) => named.has(image))) await this.collect();
   }
 
   /** The ids of the containers that have a lease. */
@@ -179,6 +195,19 @@ export class Images implements AsyncDisposable {
   async document(imageId: Digest): Promise<JsonObject | undefined> {
     const bytes = await this.#tools.store.blobs.read(imageId);
     return bytes === undefined ? undefined : parseObject(bytes, `configuration of image ${imageId}`);
+  }
+
+  /** Whether the image has a directory at `path`, links followed inside its root. */
+  hasDirectory(imageId: string, path: string): Promise<boolean> {
+    return this.#files.isDirectory(imageId, path);
+  }
+
+  /**
+   * Copies directories of the image, links to them followed inside its root, into empty ones with owner and mode. What the
+   * image does not have leaves its `to` as it is. `links`: an empty directory beside them, that the caller removes.
+   */
+  copyOut(imageId: string, copies: readonly Copy[], links: string): Promise<void> {
+    return this.#files.copyOut(imageId, copies, links);
   }
 
   usage(): Promise<ImageUsage> {

@@ -4,13 +4,20 @@ import { holdKey } from './holds.ts';
 import { lowerPath } from './layers/fixups.ts';
 import { runHelper } from './layers/helper.ts';
 import type { ImageStore } from './store.ts';
-import type { Helper } from './types.ts';
+import type { Helper, HelperResult } from './types.ts';
 
 /** What the helper's stdout holds. */
 const longest = 1 << 20;
 const mostCached = 64;
 const mostCachedBytes = 8 << 20;
 const isMissing = 3;
+const isDirectory = 4;
+
+/** A directory of an image and the empty one of the host that it is copied to. */
+export interface Copy {
+  readonly path: string;
+  readonly to: string;
+}
 
 /** Reads files out of the merged layers, by the confined helper; what an image holds never changes, so it is kept. */
 export class FileReader {
@@ -49,14 +56,32 @@ export class FileReader {
     }
   }
 
+  async isDirectory(imageId: string, path: string): Promise<boolean> {
+    return (await this.#layerRead(imageId, path, 0, [0, isMissing, isDirectory])).code === isDirectory;
+  }
+
+  async copyOut(imageId: string, copies: readonly Copy[], links: string): Promise<void> {
+    const pairs = copies.flatMap(({ path, to }) => ['--path', path, '--to', to]);
+    await this.#runOn(imageId, ['layer-copy', '--links', links, ...pairs], 'copy directories', [0]);
+  }
+
   async #run(imageId: string, path: string, limit: number): Promise<Buffer | undefined> {
+    const { code, stdout } = await this.#layerRead(imageId, path, limit, [0, isMissing]);
+    return code === isMissing ? undefined : stdout;
+  }
+
+  #layerRead(imageId: string, path: string, limit: number, allowed: readonly number[]): Promise<HelperResult> {
+    const what = `read ${JSON.stringify(path.slice(0, 200))}`;
+    return this.#runOn(imageId, ['layer-read', '--limit', String(limit), '--path', path], what, allowed);
+  }
+
+  async #runOn(imageId: string, args: readonly string[], action: string, allowed: readonly number[]) {
+    const what = `${action} of image ${imageId}`;
     const image = this.#store.catalog.image(imageId);
-    if (image === undefined) throw notFound(`read ${path} of image ${imageId}: there is no such image`);
+    if (image === undefined) throw notFound(`${what}: there is no such image`);
     using _hold = this.#store.holds.take(holdKey('image', image.id));
     const lowers = image.lowers.toReversed().map((lower) => lowerPath(this.#store, lower));
-    const argv = [this.#program, 'layer-read', '--limit', String(limit), '--path', path, '--lower', ...lowers];
-    const what = `read ${JSON.stringify(path.slice(0, 200))} of image ${imageId}`;
-    const { code, stdout } = await runHelper(this.#helper, { argv, name: 'read file of image' }, what, [0, isMissing]);
-    return code === isMissing ? undefined : stdout;
+    const argv = [this.#program, ...args, '--lower', ...lowers];
+    return await runHelper(this.#helper, { argv, name: `${args[0]} of image` }, what, allowed);
   }
 }

@@ -74,7 +74,8 @@ export const collectGarbage = async (store: ImageStore, log: Log): Promise<void>
 };
 
 const unneededImages = ({ catalog, holds }: ImageStore): readonly StoredImage['id'][] => {
-  const roots = new Set([...catalog.names(), ...catalog.leases()].map(({ image }) => image));
+  const named = catalog.names().map(({ image }) => image);
+  const roots = new Set([...named, ...catalog.leases().flatMap(({ image, volumes }) => [image, ...volumes])]);
   const ids = catalog.images().map(({ id }) => id);
   return ids.filter((id) => !roots.has(id) && !holds.has(holdKey('image', id)));
 };

@@ -4,6 +4,7 @@ import { cString } from './frames.ts';
 import { MountAttribute, propagations } from './linux.ts';
 import { isBind, mountOptions } from './mount-options.ts';
 import type { OciMount } from './oci.ts';
+import { readOverlay } from './overlay-options.ts';
 import type { Plan } from './plan.ts';
 
 /** A v1 hierarchy: where the host has it, and the container's directory in it. */
@@ -16,6 +17,8 @@ export interface Hierarchy {
 interface Opened {
   readonly slot: number;
   readonly target: string;
+  /** Below the root of what was opened; all of it when undefined. */
+  readonly directory?: string;
 }
 export type Sources = ReadonlyMap<OciMount, readonly Opened[]>;
 
@@ -24,7 +27,12 @@ export type Sources = ReadonlyMap<OciMount, readonly Opened[]>;
  * container, one a hierarchy. They are bound instead of mounted anew: a v1 mount in a cgroup namespace is a file
  * system of its own, and ten of those cost more than the rest of the start.
  */
-export const openSources = (plan: Plan, mounts: readonly OciMount[], cgroups: readonly Hierarchy[]): Sources => {
+export const openSources = (
+  plan: Plan,
+  mounts: readonly OciMount[],
+  cgroups: readonly Hierarchy[],
+  overlayMethod: 0 | 1,
+): Sources => {
   let slots = 0;
   const open = (mount: OciMount, source: string, target: string): Opened => {
     const opened = { slot: slots, target };
@@ -32,7 +40,15 @@ export const openSources = (plan: Plan, mounts: readonly OciMount[], cgroups: re
     slots += 1;
     return opened;
   };
+  const openOverlay = (mount: OciMount): Opened => {
+    const { lowers, directory, rest } = readOverlay(mount);
+    const slot = slots;
+    slots += 1;
+    plan.add('OPEN_OVERLAY', slot, overlayMethod, attributesOf(mount, rest), ...lowers);
+    return { slot, target: mount.destination, ...(directory === '' ? {} : { directory }) };
+  };
   const sourcesOf = (mount: OciMount): readonly Opened[] => {
+    if (mount.type === 'overlay') return [openOverlay(mount)];
     if (isBind(mount)) return [open(mount, cString(mount.source, `mount ${mount.destination}`), mount.destination)];
     if (mount.type !== 'cgroup') return [];
     return cgroups.map(({ directory, mountPoint }) =>
@@ -40,6 +56,13 @@ export const openSources = (plan: Plan, mounts: readonly OciMount[], cgroups: re
     );
   };
   return new Map(mounts.map((mount) => [mount, sourcesOf(mount)]));
+};
+
+/** Of one mount: what holds for those below it holds for nothing else. */
+const attributesOf = (mount: OciMount, options: readonly string[]): number => {
+  const { attributes, recursiveAttributes, rest } = mountOptions(options);
+  if (rest.length > 0) throw invalid(`mount ${mount.destination}: option ${rest.join(',')} is not known`);
+  return attributes | recursiveAttributes;
 };
 
 const addOpen = (plan: Plan, mount: OciMount, source: string, slot: number): void => {
@@ -81,7 +104,8 @@ const mountCgroups = (plan: Plan, mount: OciMount, hierarchies: readonly Opened[
 };
 
 const addSlots = (plan: Plan, opened: readonly Opened[]): void => {
-  for (const { slot, target } of opened) plan.add('MOUNT_SLOT', slot, target);
+  for (const { slot, target, directory } of opened)
+    plan.add('MOUNT_SLOT', slot, target, ...(directory === undefined ? [] : [cString(directory, 'image_sub_path')]));
 };
 
 /** All mounts in the order of the spec, inside the new root. */

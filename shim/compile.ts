@@ -84,9 +84,11 @@ const addOutside = (plan: Plan, { spec, root, cgroup, features }: BundleInput): 
   addLabels(plan, spec.process);
   addNamespaces(plan, spec);
   if (root.lowers.length === 0) throw invalid('root: no layers');
-  const method = features.lowerdirPlus && features.overlayNewApi ? 0 : 1;
-  plan.add('OVERLAY', root.volatile ? 1 : 0, method, root.upper, root.work, ...root.lowers);
+  plan.add('OVERLAY', root.volatile ? 1 : 0, overlayMethod(features), root.upper, root.work, ...root.lowers);
 };
+
+const overlayMethod = ({ lowerdirPlus, overlayNewApi }: KernelFeatures): 0 | 1 =>
+  lowerdirPlus && overlayNewApi ? 0 : 1;
 
 const addNamespaces = (plan: Plan, spec: OciSpec): void => {
   let unshared = 0;
@@ -98,9 +100,9 @@ const addNamespaces = (plan: Plan, spec: OciSpec): void => {
   if (unshared !== 0) plan.add('UNSHARE', unshared);
 };
 
-const addInside = (plan: Plan, { spec, cgroup }: BundleInput): void => {
+const addInside = (plan: Plan, { spec, cgroup, features }: BundleInput): void => {
   const { mounts, linux, process, root, hostname } = spec;
-  const sources = openSources(plan, mounts, hierarchies(spec, cgroup.make));
+  const sources = openSources(plan, mounts, hierarchies(spec, cgroup.make), overlayMethod(features));
   plan.add('ENTER_ROOT', propagations[linux.rootfsPropagation ?? ''] ?? 0);
   addMounts(plan, mounts, sources);
   if (hasOwnDev(mounts)) addDev(plan, linux.devices);

@@ -37,7 +37,10 @@ export interface OciCapabilities {
   readonly ambient: readonly string[];
 }
 
-/** A bind mount has type `bind` and among its options `bind` or `rbind`, a propagation, `ro` or `rw`. */
+/**
+ * A bind mount has type `bind` and among its options `bind` or `rbind`, a propagation, `ro` or `rw`; an image volume has
+ * type `overlay` and the options of overlay-options.ts.
+ */
 export interface OciMount {
   readonly destination: string;
   readonly type: string;

@@ -96,6 +96,7 @@ export const Op = {
   SYSCTL: 56,
   BIND_FD_DEVICE: 57,
   MOUNT_ATTRIBUTES: 58,
+  OPEN_OVERLAY: 59,
   COPY: 61,
   LABEL: 62,
   EXEC: 63,

@@ -24,6 +24,7 @@ export interface Config {
     readonly max_layer_size: number;
     readonly max_layer_expansion: number;
   };
+  readonly mounts: { readonly make_missing_sources: boolean };
   /** `pids` 0 means no limit. */
   readonly limits: { readonly nofile_soft: number; readonly nofile_hard: number; readonly pids: number };
   /** "builtin" or an absolute path. */

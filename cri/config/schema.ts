@@ -37,6 +37,7 @@ export const tables: Readonly<Record<string, string>> = {
   network: 'Pod networks, by CNI.',
   registry: 'How images are fetched.',
   images: 'How images are kept.',
+  mounts: 'What is mounted into containers.',
   limits: 'What a container may use when its pod says nothing.',
   seccomp: 'Which system calls a container may make.',
   exec: 'Commands that are run in containers.',
@@ -165,6 +166,15 @@ export const keys: readonly Key[] = [
     comment: [
       'A layer that unpacks to more than so many times its compressed size, and to more than 1 GiB, is refused as a',
       'decompression bomb. Usual layers expand two to five times.',
+    ],
+  },
+  {
+    name: 'mounts.make_missing_sources',
+    type: 'boolean',
+    default: true,
+    comment: [
+      'A host path of a mount that is not there is made as a directory, which hostPath volumes without a type rely on.',
+      'false: it is an error.',
     ],
   },
   {

@@ -92,7 +92,7 @@ const build = async (runtime: Runtime, wanted: Wanted, rollback: Rollback): Prom
   checkReady(sandbox);
   const image = findImage(runtime, config);
   const log = logPath(sandbox.config.log_directory, config.log_path) ?? '';
-  await Promise.all([checkSources(config), checkLogDirectory(log)]);
+  await checkLogDirectory(log);
   const bundle = await makeBundle(runtime, { id, sandbox, config, image, log }, rollback);
   return toContainer(wanted, image, log, bundle);
 };
@@ -109,14 +109,6 @@ const findImage = (runtime: Runtime, config: ContainerConfig): ImageRecord => {
   const image = runtime.images.resolve(name);
   if (image === undefined) throw notFound(`image ${name} is not here: pull it first`);
   return image;
-};
-
-const checkSources = async (config: ContainerConfig): Promise<void> => {
-  for (const { host_path, container_path } of config.mounts)
-    if (host_path !== '')
-      await lstat(host_path).catch((error: unknown) => {
-        throw invalid(`mount ${container_path}: host_path ${host_path}: ${messageOf(error)}`);
-      });
 };
 
 /** Directories below log_directory are the caller's, as the kubelet makes them; here none is made where a guest may have put a link. */
@@ -151,6 +143,7 @@ const toContainer = ({ id, sandbox, config }: Wanted, image: ImageRecord, log: s
     stopSignal: bundle.stopSignal,
     ...(bundle.resources && { resources: toJson('LinuxContainerResources', bundle.resources) }),
     cgroups: bundle.cgroups,
+    mountImages: bundle.mountImages,
     state: { kind: 'created' },
   },
   supervisor: undefined,

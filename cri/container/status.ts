@@ -35,7 +35,7 @@ export const statusOf = (container: Container): ContainerStatus => {
     image_id: record.imageId,
     labels: config.labels,
     annotations: config.annotations,
-    mounts: config.mounts,
+    mounts: mountsOf(container),
     log_path: record.logPath,
     resources: wireResources(container),
     user: { linux: user },
@@ -47,6 +47,13 @@ const wireResources = (container: Container): ContainerStatus['resources'] => {
   const linux = resourcesOf(container);
   return linux && { linux, windows: undefined };
 };
+
+/** As asked, each image with the id that its name led to then. */
+const mountsOf = ({ config, record }: Container): ContainerStatus['mounts'] =>
+  config.mounts.map((mount, i) => {
+    const id = record.mountImages?.[i] ?? '';
+    return id === '' || mount.image === undefined ? mount : { ...mount, image: { ...mount.image, image_ref: id } };
+  });
 
 type TimesAndEnd = Pick<ContainerStatus, 'started_at' | 'finished_at' | 'exit_code' | 'reason' | 'message'>;
 

@@ -10,7 +10,7 @@ export const statusOfRuntime = (runtime: Runtime, request: StatusRequest): Statu
     name,
     features: { recursive_read_only_mounts: runtime.agent.features.recursiveReadOnly, user_namespaces: false },
   })),
-  features: { supplemental_groups_policy: true, user_namespaces_host_network: false, mount_options: false },
+  features: { supplemental_groups_policy: true, user_namespaces_host_network: false, mount_options: true },
 });
 
 const runtimeReady = (runtime: Runtime): RuntimeCondition => {

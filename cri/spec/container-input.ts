@@ -1,7 +1,8 @@
 import type { OciSpec } from '../../shim/oci.ts';
 import type { AppArmorChoice } from '../security/apparmor.ts';
+import type { SandboxFiles } from './default-mounts.ts';
 import type { HostDevice } from './devices.ts';
-import type { SandboxFiles } from './mounts.ts';
+import type { MountOptions } from './mounts.ts';
 import type { NamespacePaths, SandboxNamespaces } from './namespaces.ts';
 import type { SeccompChoice } from './security.ts';
 import type { ContainerConfig, ImageConfig, PodSandboxConfig } from './types.ts';
@@ -49,6 +50,8 @@ export interface ContainerInput {
   readonly host: HostFacts;
   /** What is at each host_path of the request's devices. */
   readonly devices?: ReadonlyMap<string, readonly HostDevice[]>;
+  /** As in MountOptions. */
+  readonly mounts?: Pick<MountOptions, 'sources' | 'images' | 'volumes'>;
   /** /proc/PID/ns/pid of the container that namespace_options.target_id names. */
   readonly targetPid?: string;
   /** Directory of the container below the cgroup root, as in `containerCgroup`. */

@@ -103,6 +103,7 @@ export const containerSpec = (input: ContainerInput): ContainerSpec => {
     readonlyRoot: readonly,
     files: sandbox.files,
     recursiveReadOnly: input.host.recursiveReadOnly,
+    ...input.mounts,
   });
   const spec: OciSpec = {
     ociVersion: '1.2.0',

@@ -26,3 +26,32 @@ export const defaultMounts = ({ privileged }: DefaultMountOptions): readonly Oci
     own('/sys/fs/cgroup', 'cgroup', 'cgroup', ['nosuid', 'noexec', 'nodev', 'relatime', access]),
   ];
 };
+
+export interface SandboxFiles {
+  readonly hostname: string;
+  readonly hosts: string;
+  readonly resolvConf: string;
+  /** The pod's /dev/shm, or the host's. */
+  readonly shm: string;
+}
+
+// Read-only together with the root file system; else a container may edit its pod's, as with the field's other runtimes.
+export const sandboxMounts = (files: SandboxFiles, readonly: boolean): readonly OciMount[] => {
+  const file = (destination: string, source: string): OciMount => ({
+    destination,
+    type: 'bind',
+    source,
+    options: ['rbind', 'rprivate', readonly ? 'ro' : 'rw'],
+  });
+  return [
+    file('/etc/hostname', files.hostname),
+    file('/etc/hosts', files.hosts),
+    file('/etc/resolv.conf', files.resolvConf),
+    {
+      destination: '/dev/shm',
+      type: 'bind',
+      source: files.shm,
+      options: ['rbind', 'rprivate', 'rw', 'nosuid', 'nodev', 'noexec'],
+    },
+  ];
+};

@@ -89,6 +89,31 @@ test('propagation and readonly become mount options', (t) => {
   ]);
 });
 
+test('mount_options are added, each once, and ro is readonly', (t) => {
+  const base = { container_path: '/m', host_path: '/h' };
+  t.deepEqual(optionsAt(make([{ ...base, mount_options: ['noexec', 'rnodev', 'noexec'] }]), '/m'), [
+    'rbind',
+    'rprivate',
+    'rw',
+    'noexec',
+    'rnodev',
+  ]);
+  t.deepEqual(optionsAt(make([{ ...base, mount_options: ['ro', 'nosuid'] }]), '/m'), [
+    'rbind',
+    'rprivate',
+    'ro',
+    'nosuid',
+  ]);
+});
+
+test('a request’s /sys and /proc replace what Berth would mount below them', (t) => {
+  const places = make([{ container_path: '/sys', host_path: '/sys' }]).map(({ destination }) => destination);
+  t.deepEqual(
+    places.filter((path) => path.startsWith('/sys')),
+    ['/sys'],
+  );
+});
+
 test('the root’s propagation is the widest that a mount needs', (t) => {
   const base = { container_path: '/m', host_path: '/h' };
   t.is(rootPropagation(make([base])), 'private');
@@ -108,11 +133,22 @@ const refused: readonly (readonly [string, Mount, RegExp])[] = [
   ['image_sub_path', { container_path: '/m', host_path: '/h', image_sub_path: 'a' }, /image_sub_path/],
   ['uidMappings', { container_path: '/m', host_path: '/h', uidMappings: [{}] }, /uidMappings/],
   ['gidMappings', { container_path: '/m', host_path: '/h', gidMappings: [{}] }, /gidMappings/],
-  ['mount_options', { container_path: '/m', host_path: '/h', mount_options: ['noexec'] }, /mount_options/],
+  [
+    'an unknown mount option',
+    { container_path: '/m', host_path: '/h', mount_options: ['exec'] },
+    /mount_options: "exec"/,
+  ],
+  ['a mount option of a file system', { container_path: '/m', host_path: '/h', mount_options: ['uid=0'] }, /"uid=0"/],
+  ['rro as a mount option', { container_path: '/m', host_path: '/h', mount_options: ['rro'] }, /"rro"/],
+  [
+    'mount options that exclude each other',
+    { container_path: '/m', host_path: '/h', mount_options: ['noatime', 'rstrictatime'] },
+    /mount_options: noatime and strictatime/,
+  ],
   [
     'recursive_read_only',
     { container_path: '/m', host_path: '/h', readonly: true, recursive_read_only: true },
-    /recursive_read_only: needs Linux 5\.12/,
+    /recursive_read_only: RROUnsupported: needs Linux 5\.12/,
   ],
   [
     'recursive_read_only on a writable mount',

@@ -1,10 +1,11 @@
 import { BerthError, invalid } from '../../base/errors.ts';
 import type { OciMount } from '../../shim/oci.ts';
-import { type DefaultMountOptions, defaultMounts } from './default-mounts.ts';
+import { type DefaultMountOptions, defaultMounts, type SandboxFiles, sandboxMounts } from './default-mounts.ts';
+import { imageMount, isImageMount, type Volume, volumeMount } from './image-mounts.ts';
+import { accessOptions, propagationModes as modes } from './mount-options.ts';
 import type { Mount } from './types.ts';
 import { absolutePath, cleanPath, enumName, isUnder } from './values.ts';
 
-const modes = ['PROPAGATION_PRIVATE', 'PROPAGATION_HOST_TO_CONTAINER', 'PROPAGATION_BIDIRECTIONAL'] as const;
 const propagations = {
   PROPAGATION_PRIVATE: 'rprivate',
   PROPAGATION_HOST_TO_CONTAINER: 'rslave',
@@ -20,33 +21,45 @@ const checkRecursive = (mount: Mount, served: boolean): void => {
   if (!mount.readonly) throw invalid(`mount ${mount.container_path}: recursive_read_only: the mount is not readonly`);
   if (enumName(mount.propagation, modes, 'propagation') !== 'PROPAGATION_PRIVATE')
     throw invalid(`mount ${mount.container_path}: recursive_read_only: needs private propagation`);
-  if (!served) unsupported(mount, 'recursive_read_only', 'needs Linux 5.12 or newer (mount_setattr)');
+  // The kubelet knows the first word (cri-api, pkg/errors).
+  if (!served) unsupported(mount, 'recursive_read_only', 'RROUnsupported: needs Linux 5.12 or newer (mount_setattr)');
 };
 
 // What is not served is refused by name: a mount that is quietly different from the one asked for is a hole.
 const checkServed = (mount: Mount, { recursiveReadOnly }: MountOptions): void => {
-  if (mount.image?.image) unsupported(mount, 'image', 'image volumes are not served by this version');
-  if (mount.image_sub_path) throw invalid(`mount ${mount.container_path}: image_sub_path: the mount names no image`);
   if (mount.uidMappings?.length) unsupported(mount, 'uidMappings', 'idmapped mounts are not served by this version');
   if (mount.gidMappings?.length) unsupported(mount, 'gidMappings', 'idmapped mounts are not served by this version');
-  if (mount.mount_options?.length) unsupported(mount, 'mount_options', 'not served by this version');
   checkRecursive(mount, recursiveReadOnly);
 };
 
-const access = (mount: Mount): string => {
-  if (!mount.readonly) return 'rw';
-  return mount.recursive_read_only ? 'rro' : 'ro';
+const modeOf = (mount: Mount, { privileged }: MountOptions): (typeof modes)[number] => {
+  const mode = enumName(mount.propagation, modes, 'propagation');
+  if (mode === 'PROPAGATION_BIDIRECTIONAL' && !privileged)
+    throw invalid(`mount ${mount.container_path}: propagation: ${mode} is for privileged containers alone`);
+  return mode;
 };
 
-const bindMount = (mount: Mount, options: MountOptions): OciMount => {
+/** The host_path of a mount, clean; what it is on the host is another's to see. */
+export const mountSource = ({ container_path, host_path }: Mount): string => {
+  if (!host_path) throw invalid(`mount ${container_path}: host_path is empty`);
+  return absolutePath(host_path, `mount ${container_path}: host_path`);
+};
+
+const bindMount = (mount: Mount, destination: string, options: MountOptions): OciMount => {
+  if (mount.image_sub_path) throw invalid(`mount ${destination}: image_sub_path: the mount names no image`);
+  const source = options.sources?.get(mount.host_path ?? '') ?? mountSource(mount);
+  const propagation = propagations[modeOf(mount, options)];
+  return { destination, type: 'bind', source, options: ['rbind', propagation, ...accessOptions(mount)] };
+};
+
+const requestedMount = (mount: Mount, options: MountOptions): OciMount => {
   if (!mount.container_path) throw invalid('mount: container_path is empty');
   checkServed(mount, options);
   const destination = cleanPath(mount.container_path, 'container_path');
   if (destination === '/') throw invalid('mount: container_path "/" would hide the image');
-  if (!mount.host_path) throw invalid(`mount ${destination}: host_path is empty`);
-  const source = absolutePath(mount.host_path, 'host_path');
-  const propagation = propagations[enumName(mount.propagation, modes, 'propagation')];
-  return { destination, type: 'bind', source, options: ['rbind', propagation, access(mount)] };
+  return isImageMount(mount)
+    ? imageMount(mount, destination, options.images?.get(mount) ?? [])
+    : bindMount(mount, destination, options);
 };
 
 const depth = ({ destination }: OciMount): number => destination.split('/').length;
@@ -56,51 +69,33 @@ const depth = ({ destination }: OciMount): number => destination.split('/').leng
 const parentsFirst = (mounts: readonly OciMount[]): readonly OciMount[] =>
   mounts.toSorted((a, b) => depth(a) - depth(b));
 
-export interface SandboxFiles {
-  readonly hostname: string;
-  readonly hosts: string;
-  readonly resolvConf: string;
-  /** The pod's /dev/shm, or the host's. */
-  readonly shm: string;
-}
-
-// Read-only together with the root file system; else a container may edit its pod's, as with the field's other runtimes.
-const sandboxMounts = (files: SandboxFiles, readonly: boolean): readonly OciMount[] => {
-  const file = (destination: string, source: string): OciMount => ({
-    destination,
-    type: 'bind',
-    source,
-    options: ['rbind', 'rprivate', readonly ? 'ro' : 'rw'],
-  });
-  return [
-    file('/etc/hostname', files.hostname),
-    file('/etc/hosts', files.hosts),
-    file('/etc/resolv.conf', files.resolvConf),
-    {
-      destination: '/dev/shm',
-      type: 'bind',
-      source: files.shm,
-      options: ['rbind', 'rprivate', 'rw', 'nosuid', 'nodev', 'noexec'],
-    },
-  ];
-};
-
 export interface MountOptions extends DefaultMountOptions {
   readonly files: SandboxFiles;
   readonly readonlyRoot: boolean;
   /** The kernel can make a whole tree of mounts read-only. */
   readonly recursiveReadOnly: boolean;
+  /** What each host_path leads to, links followed. */
+  readonly sources?: ReadonlyMap<string, string>;
+  /** The layers of each mount that names an image, topmost first. */
+  readonly images?: ReadonlyMap<Mount, readonly string[]>;
+  /** Where the image has a VOLUME. */
+  readonly volumes?: readonly Volume[];
 }
 
-/** All mounts in the order in which they are made. The request's replace Berth's own on the same place; a /dev of the request replaces all below it. */
+/**
+ * All mounts in the order in which they are made. The request's replace Berth's own on the same place; its /dev, /sys and
+ * /proc replace all below them.
+ */
 export const containerMounts = (requested: readonly Mount[], options: MountOptions): readonly OciMount[] => {
-  const asked = requested.map((mount) => bindMount(mount, options));
+  const asked = requested.map((mount) => requestedMount(mount, options));
+  const volumes = (options.volumes ?? []).map(volumeMount);
   const taken = new Set(asked.map(({ destination }) => destination));
-  const replaced = ({ destination }: OciMount): boolean =>
-    taken.has(destination) || (taken.has('/dev') && isUnder('/dev', destination));
-  const own = defaultMounts(options).filter((mount) => !replaced(mount));
-  const files = sandboxMounts(options.files, options.readonlyRoot).filter((mount) => !replaced(mount));
-  return [...own, ...parentsFirst([...files, ...asked])];
+  const tops = ['/dev', '/sys', '/proc'].filter((top) => taken.has(top));
+  const isReplaced = ({ destination }: OciMount): boolean =>
+    taken.has(destination) || tops.some((top) => isUnder(top, destination));
+  const own = defaultMounts(options).filter((mount) => !isReplaced(mount));
+  const files = sandboxMounts(options.files, options.readonlyRoot).filter((mount) => !isReplaced(mount));
+  return [...own, ...parentsFirst([...files, ...volumes, ...asked])];
 };
 
 /** What the root mount's propagation must be so that the mounts below keep theirs. */

@@ -25,4 +25,5 @@ export interface ImageConfig {
   readonly User?: string | null | undefined;
   readonly WorkingDir?: string | null | undefined;
   readonly StopSignal?: string | null | undefined;
+  readonly Volumes?: Readonly<Record<string, object>> | null | undefined;
 }

@@ -66,6 +66,7 @@ const container: Readonly<Record<string, Test>> = {
   stopSignal: isNumber,
   resources: maybe(isObject),
   cgroups: listOf(isText),
+  mountImages: (value) => value === undefined || listOf(isText)(value),
   state: (value) => isObject(value) && states[String(value.kind)]?.(value) === true,
 };
 

@@ -39,6 +39,8 @@ export interface ContainerRecord extends Stored {
   readonly resources?: Readonly<Record<string, unknown>>;
   /** All of them, for killing and removing when no supervisor is left to do it. */
   readonly cgroups: readonly string[];
+  /** For each mount of `config` the id of the image that it shows, or ""; left out by older daemons. */
+  readonly mountImages?: readonly string[];
   readonly state: ContainerState;
 }
 

@@ -33,10 +33,11 @@ export interface StoredName {
   readonly target: Digest;
 }
 
-/** What a container needs: its image's layers stay until the lease is released. */
+/** What a container needs: the layers of its image and of the images that it mounts stay until the lease is released. */
 export interface StoredLease {
   readonly container: string;
   readonly image: Digest;
+  readonly volumes: readonly Digest[];
 }
 
 export const serialise = (record: StoredImage | StoredName | StoredLease): string =>
@@ -97,5 +98,7 @@ export const readName = (value: unknown): StoredName => {
 
 export const readLease = (value: unknown): StoredLease => {
   const object = checkVersion(value);
-  return { container: textField(object, 'container', 'record'), image: digestField(object, 'image') };
+  const volumes = textsField(object, 'volumes', 'record');
+  if (!volumes.every(isDigest)) throw invalid('record: volumes: not digests');
+  return { container: textField(object, 'container', 'record'), image: digestField(object, 'image'), volumes };
 };

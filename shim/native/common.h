@@ -83,6 +83,7 @@ int role_sandbox(int argc, char **argv);
 int role_unpack(int argc, char **argv);      // the head of unpack.c tells the command line, as those of layer*.c do
 int role_layer_fix(int argc, char **argv);
 int role_layer_read(int argc, char **argv);
+int role_layer_copy(int argc, char **argv);
 int role_tree_usage(int argc, char **argv);
 int role_tree_remove(int argc, char **argv);  // PATH…: files and trees, missing ones are fine
 int role_end_holder(int argc, char **argv);  // ID PATH MILLISECONDS: answers FRAME_END_HOLDER for the agent

@@ -24,11 +24,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/xattr.h>
 
 #include "layer.h"
@@ -107,68 +105,6 @@ static bool find_place(struct fix *f, struct invented *p, struct err *e) {
 }
 
 // --- making ---
-
-static bool copy_xattrs(int from, int to, const char *path, struct err *e) {
-  AUTO_FREE char *names = malloc(65536);
-  AUTO_FREE char *value = malloc(65536);
-  if (names == NULL || value == NULL) return fail(e, ENOMEM, "copy xattrs", path);
-  const ssize_t length = flistxattr(from, names, 65536);
-  if (length < 0 && errno != ENOTSUP) return fail_errno(e, "copy xattrs", path);
-  for (const char *name = names; name < names + length; name += strlen(name) + 1) {
-    if (strncmp(name, "user.", 5) != 0 && strcmp(name, "security.capability") != 0) continue;
-    const ssize_t size = fgetxattr(from, name, value, 65536);
-    if (size < 0 || fsetxattr(to, name, value, (size_t)size, 0) < 0) return fail_errno(e, "copy xattrs", path);
-  }
-  return true;
-}
-
-static bool copy_attributes(int from, int to, const char *path, struct stat *info, struct err *e) {
-  if (fstat(from, info) < 0) return fail_errno(e, "stat", path);
-  if (fchown(to, info->st_uid, info->st_gid) < 0) return fail_errno(e, "set owner", path);
-  if (fchmod(to, info->st_mode & 07777) < 0) return fail_errno(e, "set mode", path);
-  return copy_xattrs(from, to, path, e);
-}
-
-static bool copy_bytes(int from, int to, const char *name, struct err *e) {
-  AUTO_FREE char *buffer = NULL;
-  if (ioctl(to, FICLONE, from) == 0) return true;
-  buffer = malloc(262144);
-  if (buffer == NULL) return fail(e, ENOMEM, "copy", name);
-  for (ssize_t count; (count = read(from, buffer, 262144)) != 0;) {
-    if (count < 0) return fail_errno(e, "read", name);
-    if (!write_all(to, buffer, (size_t)count)) return fail_errno(e, "write", name);
-  }
-  return true;
-}
-
-static bool copy_file(int from_dir, const char *name, int to_dir, const char *to_name, struct err *e) {
-  struct stat info;
-  AUTO_CLOSE int from = openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (from < 0) return fail_errno(e, "open", name);
-  AUTO_CLOSE int to = openat(to_dir, to_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (to < 0) return fail_errno(e, "make file", to_name);
-  if (!copy_bytes(from, to, name, e) || !copy_attributes(from, to, name, &info, e)) return false;
-  const struct timespec times[2] = {info.st_mtim, info.st_mtim};
-  return futimens(to, times) == 0 || fail_errno(e, "set time", to_name);
-}
-
-static bool copy_special(int from_dir, const char *name, const struct stat *info, int to_dir, const char *to_name,
-                         struct err *e) {
-  char target[TAR_PATH_LIMIT] = "";
-  const struct timespec times[2] = {info->st_mtim, info->st_mtim};
-  if (S_ISLNK(info->st_mode)) {
-    const ssize_t length = readlinkat(from_dir, name, target, sizeof target - 1);
-    if (length < 0) return fail_errno(e, "read link", name);
-    target[length] = 0;
-    if (symlinkat(target, to_dir, to_name) < 0) return fail_errno(e, "make link", to_name);
-  } else if (mknodat(to_dir, to_name, info->st_mode, info->st_rdev) < 0) {
-    return fail_errno(e, "make device", to_name);
-  }
-  if (fchownat(to_dir, to_name, info->st_uid, info->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-      utimensat(to_dir, to_name, times, AT_SYMLINK_NOFOLLOW) < 0)
-    return fail_errno(e, "set owner and time", to_name);
-  return true;
-}
 
 // The same file under another name in another layer, as one inode where the file system has both.
 static bool bring_file(struct fix *f, int from_dir, const char *name, int to_dir, const char *to_name, struct err *e) {

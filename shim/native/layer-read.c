@@ -1,6 +1,7 @@
 // berth-shim layer-read --limit N --path P --lower DIR…   (topmost first)
 //   The bytes of a file of the merged layers on stdout; links are followed inside the layers' root. Exit 3 when it is
-//   not there, 1 with a line on stderr when it is no regular file or has more than N bytes.
+//   not there, 4 when it is a directory, 1 when it is something else or has more than N bytes, the last two with a
+//   line on stderr. N = 0 only looks: a file is then exit 0.
 // berth-shim tree-usage DIR…
 //   "bytes N" and "inodes N": blocks on disk of all the trees, a file with many names counted once.
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include "sys.h"
 #include "unpack.h"
 
-enum { NOT_THERE = 3, WRONG_USE = 64 };
+enum { NOT_THERE = 3, IS_DIRECTORY = 4, WRONG_USE = 64 };
 
 static int copy_out(int fd, uint64_t limit, const char *path, struct err *e) {
   char buffer[65536];
@@ -33,7 +34,9 @@ static int read_merged(struct view *v, const char *path, uint64_t limit, struct 
   struct seen seen;
   if (!view_resolve(v, path, true, true_path, e) || !view_look(v, true_path, &seen, e)) return 1;
   if (!seen.found) return NOT_THERE;
-  if (!S_ISREG(seen.info.st_mode)) return fail(e, EINVAL, "read what is no regular file", path), 1;
+  if (!S_ISREG(seen.info.st_mode))
+    return fail(e, EINVAL, "read what is no regular file", path), S_ISDIR(seen.info.st_mode) ? IS_DIRECTORY : 1;
+  if (limit == 0) return 0;
   if ((uint64_t)seen.info.st_size > limit) return fail(e, EFBIG, "read", path), 1;
   AUTO_CLOSE int fd = openat(seen.dir, seen.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return fail_errno(e, "open", path), 1;
@@ -59,7 +62,7 @@ int role_layer_read(int argc, char **argv) {
   const int status =
       view_open(&v, argv + i + 1, (size_t)(argc - i - 1), &e) ? read_merged(&v, path, limit, &e) : 1;
   view_close(&v);
-  if (status == 1) print_error(&e);
+  if (status == 1 || status == IS_DIRECTORY) print_error(&e);
   return status;
 }
 

@@ -28,6 +28,12 @@ bool view_look(struct view *v, const char *path, struct seen *seen, struct err *
 // The true path, links followed inside the root, the last name's as well when `last`. What is missing stays as it is.
 bool view_resolve(struct view *v, const char *path, bool last, char out[TAR_PATH_LIMIT], struct err *e);
 
+// With owner, mode, time and those extended attributes that a layer may have (layer-copy.c). `from` may be read anywhere.
+bool copy_attributes(int from, int to, const char *path, struct stat *info, struct err *e);
+bool copy_file(int from_dir, const char *name, int to_dir, const char *to_name, struct err *e);
+bool copy_special(int from_dir, const char *name, const struct stat *info, int to_dir, const char *to_name,
+                  struct err *e);
+
 bool is_whiteout(const struct stat *info);
 bool is_opaque(int dir);
 bool join_path(char out[TAR_PATH_LIMIT], const char *parent, const char *name);  // false: too long

@@ -15,6 +15,7 @@ static const struct role roles[] = {
     {"sandbox", "berth-sandbox", role_sandbox},    {"unpack", "berth-unpack", role_unpack},
     {"cgroup-end", "berth-cgroup", role_cgroup_end}, {"end-holder", "berth-lock", role_end_holder},
     {"layer-fix", "berth-layer", role_layer_fix},    {"layer-read", "berth-layer", role_layer_read},
+    {"layer-copy", "berth-layer", role_layer_copy},
     {"tree-usage", "berth-layer", role_tree_usage},  {"tree-remove", "berth-remove", role_tree_remove},
     {"forward", "berth-forward", role_forward},
 };

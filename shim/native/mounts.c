@@ -118,11 +118,25 @@ static bool attach(struct runner *r, int mount_fd, const char *path, enum target
   return sys_move_mount(mount_fd, target) == 0 ? true : fail_errno(e, "mount", path);
 }
 
+// Instead of the whole what is in a directory below its root. Only of what is mounted every kernel makes a clone.
+static bool narrow(struct runner *r, int *whole, const char *path, const char *directory, struct err *e) {
+  if (!attach(r, *whole, path, TARGET_DIRECTORY, is_ours(path) ? TARGET_NO_LINKS : 0, e)) return false;
+  const uint64_t resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  AUTO_CLOSE int fd = sys_openat2(*whole, directory, O_PATH | O_DIRECTORY, 0, resolve);
+  AUTO_CLOSE int part = fd < 0 ? -1 : sys_open_tree(fd, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  if (part < 0) return fail_errno(e, "open directory of volume", directory);
+  if (fchdir(*whole) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) return fail_errno(e, "unmount", path);
+  close_fd(whole);
+  *whole = keep_fd(&part);
+  return true;
+}
+
 bool op_mount_slot(struct runner *r, struct reader *in, struct err *e) {
   const uint64_t slot = read_number(in);
   const char *path = read_string(in, NULL);
   struct stat info;
   if (slot >= r->slot_count || r->slots[slot] < 0) return fail(e, EBADF, "mount", path);
+  if (in->at < in->end && !narrow(r, &r->slots[slot], path, read_string(in, NULL), e)) return false;
   if (fstat(r->slots[slot], &info) < 0) return fail_errno(e, "stat mount source of", path);
   const enum target_kind kind = S_ISDIR(info.st_mode) ? TARGET_DIRECTORY : TARGET_FILE;
   if (!attach(r, r->slots[slot], path, kind, is_ours(path) ? TARGET_NO_LINKS : 0, e)) return false;

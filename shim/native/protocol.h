@@ -81,7 +81,7 @@ enum op {
   OP_ROOT_BIND = 38,    // s directory
   OP_OPEN_MOUNT = 39,   // n slot, s host path, n recursive, n propagation (MS_PRIVATE, MS_SLAVE, MS_SHARED), n attributes, n recursive attributes
   OP_ENTER_ROOT = 40,   // from the template into a new mount namespace with the root made above; n root propagation
-  OP_MOUNT_SLOT = 41,   // n slot, s target
+  OP_MOUNT_SLOT = 41,   // n slot, s target, s directory below the root of what is mounted… (none, or one)
   OP_MOUNT_FS = 42,     // s type, s source, s target, n attributes (MOUNT_ATTR_*), s option…("key=value" or "key")
   OP_MKDIR = 43,        // s path, n mode, n uid, n gid
   OP_MKNOD = 44,        // s path, n mode with type, n major, n minor, n uid, n gid
@@ -99,6 +99,7 @@ enum op {
   OP_SYSCTL = 56,       // s name with slashes, s value
   OP_BIND_FD_DEVICE = 57, // s host device, s target, n type, n major, n minor: bind of a checked device (user namespaces)
   OP_MOUNT_ATTRIBUTES = 58, // s mount point, n attributes to set (MOUNT_ATTR_*), not those of mounts below it
+  OP_OPEN_OVERLAY = 59, // n slot, n method, n attributes, s lower… (topmost first, two or more): a read-only overlay
   OP_COPY = 61,         // n 0 out, 1 in; s path: instead of an exec, a tar stream from it to stdout, or from stdin to it
   OP_LABEL = 62,        // s file below /proc (self/attr/…), s text: what the security module makes of the process at its exec
   OP_EXEC = 63,         // n argc, s argument…, s environment "K=V"…; PATH of that environment finds a name without a slash

@@ -127,6 +127,10 @@ static int overlay_by_mount(struct overlay *o, struct err *e) {
   return root;
 }
 
+static int make_overlay(uint64_t method, struct overlay *o, struct err *e) {
+  return method == 0 ? overlay_by_fsopen(o, e) : overlay_by_mount(o, e);
+}
+
 bool op_overlay(struct runner *r, struct reader *in, struct err *e) {
   struct overlay o = {.is_volatile = read_number(in) != 0};
   const uint64_t method = read_number(in);
@@ -134,7 +138,7 @@ bool op_overlay(struct runner *r, struct reader *in, struct err *e) {
   o.work = read_string(in, NULL);
   o.lowers = *in;
   close_fd(&r->root);
-  r->root = method == 0 ? overlay_by_fsopen(&o, e) : overlay_by_mount(&o, e);
+  r->root = make_overlay(method, &o, e);
   return r->root >= 0;
 }
 
@@ -178,6 +182,19 @@ bool op_open_mount(struct runner *r, struct reader *in, struct err *e) {
   if ((all.propagation | all.attr_set) != 0 && sys_mount_setattr(fd, recursive, &all) < 0)
     return fail_errno(e, "set attributes of", path);
   if (top.attr_set != 0 && sys_mount_setattr(fd, 0, &top) < 0) return fail_errno(e, "set attributes of", path);
+  if (!set_slot(r, slot, fd, e)) return false;
+  fd = -1;
+  return true;
+}
+
+bool op_open_overlay(struct runner *r, struct reader *in, struct err *e) {
+  const uint64_t slot = read_number(in), method = read_number(in);
+  struct mount_attr attributes = {.attr_set = read_number(in) | MOUNT_ATTR_RDONLY};
+  struct overlay o = {.upper = "", .work = "", .lowers = *in};
+  if (attributes.attr_set & MOUNT_ATTR__ATIME) attributes.attr_clr = MOUNT_ATTR__ATIME;
+  AUTO_CLOSE int fd = make_overlay(method, &o, e);
+  if (fd < 0) return false;
+  if (sys_mount_setattr(fd, 0, &attributes) < 0) return fail_errno(e, "set attributes of", "overlay");
   if (!set_slot(r, slot, fd, e)) return false;
   fd = -1;
   return true;

@@ -100,7 +100,7 @@ static const struct {
     {OP_RLIMIT, op_rlimit},           {OP_CREDENTIALS, op_credentials}, {OP_NO_NEW_PRIVS, op_no_new_privs},
     {OP_SECCOMP, op_seccomp},         {OP_CWD, op_cwd},               {OP_UMASK, op_umask},
     {OP_SYSCTL, op_sysctl},           {OP_EXEC, op_exec},             {OP_WAIT, op_wait},
-    {OP_MOUNT_ATTRIBUTES, op_mount_attributes}, {OP_LABEL, op_label},
+    {OP_MOUNT_ATTRIBUTES, op_mount_attributes}, {OP_LABEL, op_label}, {OP_OPEN_OVERLAY, op_open_overlay},
     {OP_COPY, op_copy},
 };
 

@@ -32,6 +32,7 @@ bool runner_ready(struct runner *r, struct err *e);
 void runner_run(struct runner *r, struct err *e);
 
 bool op_overlay(struct runner *r, struct reader *in, struct err *e);
+bool op_open_overlay(struct runner *r, struct reader *in, struct err *e);
 bool op_root_bind(struct runner *r, struct reader *in, struct err *e);
 bool op_open_mount(struct runner *r, struct reader *in, struct err *e);
 bool op_enter_root(struct runner *r, struct reader *in, struct err *e);
