@@ -1,4 +1,4 @@
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import type { Input, Mount } from '../api/generated/types.ts';
 import { idle, runPod } from './harness/pods.ts';
@@ -64,12 +64,33 @@ test('a mount inside another mount is there whatever their order in the request'
   t.is(out, 'from the host\nfrom the inner\n');
 });
 
-test('a mount source that is not there is refused and named, and nothing is made in its place', async (t) => {
-  const host_path = daemon().world.path('logs', 'missing');
+test('a mount source that is not there is made as a directory, and goes again when the container is not made', async (t) => {
+  const { world } = daemon();
   const pod = await runPod(daemon());
+  const host_path = world.path('logs', 'missing/deep/er');
+  const there = (): Promise<string> =>
+    world.sh(`find ${world.path('logs/missing')} -printf '%m %U ' 2>/dev/null || true`);
+  const mounts = [{ host_path, container_path: '/data' }];
+  await fails(t, pod.create('true', { mounts, working_dir: 'a\0' }), 'invalid-argument', /working_dir/);
+  t.is(await there(), '');
+  t.is((await pod.output('ls -A /data; echo made', { mounts })).stdout, 'made\n');
+  t.is(await there(), '755 0 755 0 755 0 ');
+  await symlink('nowhere', world.path('logs', 'dangling'));
+  const dangling = [{ host_path: world.path('logs', 'dangling'), container_path: '/data' }];
+  await fails(t, pod.create('true', { mounts: dangling }), 'invalid-argument', /host_path .*dangling/);
+});
+
+test('with make_missing_sources off a source that is not there is refused and named, and nothing is made', async (t) => {
+  const { world } = daemon();
+  const host_path = world.path('logs', 'absent');
+  const pod = await runPod(daemon());
+  await daemon().configure({ mounts: { make_missing_sources: false } });
+  await daemon().killAndBoot();
   const create = pod.create('true', { mounts: [{ host_path, container_path: '/data' }] });
-  await fails(t, create, 'invalid-argument', new RegExp(`${host_path}.*ENOENT|ENOENT.*${host_path}|${host_path}`));
-  await t.throwsAsync(readFile(host_path), { code: 'ENOENT' });
+  await fails(t, create, 'invalid-argument', new RegExp(`mount /data: host_path ${host_path}: ENOENT`));
+  await daemon().configure({});
+  await daemon().killAndBoot();
+  await t.throwsAsync(readFile(world.seen(host_path)), { code: 'ENOENT' });
 });
 
 test('a relative source or target and a target of / are refused', async (t) => {
@@ -85,6 +106,127 @@ test('a source that is a symbolic link shows where it leads', async (t) => {
   const target = await hostDirectory();
   await symlink(target, `${target}-link`);
   t.is(await run('cat /data/given', { host_path: `${target}-link`, container_path: '/data' }), 'from the host\n');
+});
+
+test('a link is followed when the container is made, and never again', async (t) => {
+  const [first, second] = [await hostDirectory(), await hostDirectory()];
+  await writeFile(`${second}/given`, 'from the second\n');
+  await symlink(first, `${first}-turned`);
+  const mounts = [{ host_path: `${first}-turned`, container_path: '/data' }];
+  const container = await (await runPod(daemon())).create('cat /data/given', { mounts });
+  await daemon().world.sh(`ln -sfn ${second} ${first}-turned`);
+  await container.start();
+  await container.exited();
+  t.is(await container.text(), 'from the host\n');
+});
+
+test('mount_options hold for the mount, with r for those below it, and are told as a feature', async (t) => {
+  const host_path = await hostDirectory();
+  const { client, world } = daemon();
+  await world.sh(
+    `mkdir ${host_path}/sub; mount -t tmpfs tmpfs ${host_path}/sub; cp /bin/busybox ${host_path}/sub; cp /bin/busybox ${host_path}`,
+  );
+  const mount = { host_path, container_path: '/plain', mount_options: ['noexec', 'nosuid', 'nodev', 'noatime'] };
+  const all = { host_path, container_path: '/all', mount_options: ['rnoexec', 'nosymfollow', 'ro'] };
+  const container = await (await runPod(daemon())).run(idle, { mounts: [mount, all] });
+  const table = await readFile(world.seen(`/proc/${await container.pid()}/mountinfo`), 'utf8');
+  t.regex(table, / \/plain rw,nosuid,nodev,noexec,noatime /);
+  t.regex(table, / \/plain\/sub rw,relatime /);
+  t.regex(table, / \/all ro,noexec,relatime,nosymfollow /);
+  t.regex(table, / \/all\/sub rw,noexec,relatime /);
+  const { stdout } = await container.exec(
+    'for p in /plain /plain/sub /all /all/sub; do $p/busybox echo $p runs 2>/dev/null; done; cat /plain/given',
+  );
+  t.is(stdout, '/plain/sub runs\nfrom the host\n');
+  t.true((await client.Status({})).features?.mount_options);
+  await world.sh(`umount ${host_path}/sub`);
+});
+
+test('a mount option that is unknown or contradicts another is refused and named', async (t) => {
+  const host_path = await hostDirectory();
+  const pod = await runPod(daemon());
+  for (const [option, why] of [
+    ['exec', /"exec" is not one of/],
+    ['size=1m', /"size=1m" is not/],
+    ['rro', /"rro"/],
+    ['', /""/],
+  ] as const)
+    await fails(
+      t,
+      pod.create('true', { mounts: [{ host_path, container_path: '/data', mount_options: ['nodev', option] }] }),
+      'invalid-argument',
+      new RegExp(`mount /data: mount_options: .*${why.source}`),
+    );
+  const both = { host_path, container_path: '/data', mount_options: ['noatime', 'strictatime'] };
+  await fails(t, pod.create('true', { mounts: [both] }), 'invalid-argument', /noatime and strictatime exclude/);
+});
+
+test('of two mounts at one place, written differently, the later lies on top', async (t) => {
+  const [first, second] = [await hostDirectory(), await hostDirectory()];
+  await writeFile(`${second}/given`, 'from the second\n');
+  const out = await run(
+    'cat /data/given; grep -c " /data " /proc/self/mountinfo',
+    { host_path: first, container_path: '/data' },
+    { host_path: second, container_path: 'data/./' },
+  );
+  t.is(out, 'from the second\n2\n');
+});
+
+test('a file is not mounted over a directory, nor a directory over a file: the start says where', async (t) => {
+  const host_path = await hostDirectory();
+  const pod = await runPod(daemon());
+  const start = async (mount: Input<Mount>): Promise<unknown> =>
+    (await pod.create('true', { mounts: [mount] })).start();
+  await fails(t, start({ host_path: `${host_path}/given`, container_path: '/etc' }), 'internal', /\/etc: EISDIR/);
+  await fails(t, start({ host_path, container_path: '/etc/passwd' }), 'internal', /\/etc\/passwd: ENOTDIR/);
+});
+
+test('mounts over /proc, /sys, /dev and /etc/hosts take the place of what every container has there', async (t) => {
+  const host_path = await hostDirectory();
+  const pod = await runPod(daemon());
+  for (const container_path of ['/sys', '/dev']) {
+    const { stdout } = await pod.output(`ls -A ${container_path}; grep -c " ${container_path}/" /proc/mounts`, {
+      mounts: [{ host_path, container_path }],
+    });
+    t.is(stdout, 'given\n0\n', container_path);
+  }
+  t.is(
+    (await pod.output('cat /proc/given', { mounts: [{ host_path, container_path: '/proc' }] })).stdout,
+    'from the host\n',
+  );
+  t.deepEqual((await readdir(host_path)).sort(), ['given']);
+  const hosts = { host_path: `${host_path}/given`, container_path: '//etc/hosts' };
+  t.is((await pod.output('cat /etc/hosts', { mounts: [hosts] })).stdout, 'from the host\n');
+});
+
+test('with BIDIRECTIONAL mounts travel both ways; for who is not privileged it is refused', async (t) => {
+  const host_path = await hostDirectory();
+  const { world } = daemon();
+  const linux = { security_context: { privileged: true } };
+  const pod = await runPod(daemon(), { linux });
+  const mounts = [{ host_path, container_path: '/data', propagation: 'PROPAGATION_BIDIRECTIONAL' as const }];
+  const create = pod.create(idle, { mounts, linux });
+  await fails(t, create, 'failed-precondition', /path ".*" is mounted on ".+" but it is not a shared mount/);
+  await world.sh(
+    `mount --bind ${host_path} ${host_path}; mount --make-shared ${host_path}; mkdir ${host_path}/in ${host_path}/out`,
+  );
+  await fails(t, pod.create('true', { mounts }), 'invalid-argument', /mount \/data: propagation: .*privileged/);
+  const container = await pod.run(idle, { mounts, linux });
+  await world.sh(`mount -t tmpfs tmpfs ${host_path}/in; touch ${host_path}/in/seen`);
+  t.is((await container.exec('ls /data/in; mount -t tmpfs tmpfs /data/out && touch /data/out/back')).stdout, 'seen\n');
+  t.is(await world.sh(`ls ${host_path}/out`), 'back\n');
+  await container.exec('umount /data/out');
+  t.is(await world.sh(`ls ${host_path}/out; umount ${host_path}/in; umount ${host_path}`), '');
+});
+
+test('HOST_TO_CONTAINER from a mount that nothing travels from is refused', async (t) => {
+  const host_path = await hostDirectory();
+  const { world } = daemon();
+  const pod = await runPod(daemon());
+  await world.sh(`mount --bind ${host_path} ${host_path}; mount --make-private ${host_path}`);
+  const mounts = [{ host_path, container_path: '/data', propagation: 'PROPAGATION_HOST_TO_CONTAINER' as const }];
+  await fails(t, pod.create('true', { mounts }), 'failed-precondition', /not a shared or slave mount/);
+  await world.sh(`umount ${host_path}`);
 });
 
 test('with HOST_TO_CONTAINER a mount made later on the host is seen, with PRIVATE it is not', async (t) => {
@@ -146,7 +288,7 @@ test('the start of a container takes no longer with a host mount table of 1,500 
   t.true(many < few * 2 + 3, `${few.toFixed(1)} ms with few mounts, ${many.toFixed(1)} ms with many`);
 });
 
-test('image mounts and ID-mapped mounts are refused in words until they are served', async (t) => {
+test('ID-mapped mounts are refused in words until they are served', async (t) => {
   const pod = await runPod(daemon());
   const idMapped = {
     host_path: await hostDirectory(),

@@ -82,7 +82,7 @@ test('propagation and readonly become mount options', (t) => {
     'rslave',
     'ro',
   ]);
-  t.deepEqual(optionsAt(make([{ ...base, propagation: 'PROPAGATION_BIDIRECTIONAL' }]), '/m'), [
+  t.deepEqual(optionsAt(make([{ ...base, propagation: 'PROPAGATION_BIDIRECTIONAL' }], { privileged: true }), '/m'), [
     'rbind',
     'rshared',
     'rw',
@@ -118,7 +118,7 @@ test('the root’s propagation is the widest that a mount needs', (t) => {
   const base = { container_path: '/m', host_path: '/h' };
   t.is(rootPropagation(make([base])), 'private');
   t.is(rootPropagation(make([{ ...base, propagation: 'PROPAGATION_HOST_TO_CONTAINER' }])), 'slave');
-  t.is(rootPropagation(make([{ ...base, propagation: 'PROPAGATION_BIDIRECTIONAL' }])), 'shared');
+  t.is(rootPropagation(make([{ ...base, propagation: 'PROPAGATION_BIDIRECTIONAL' }], { privileged: true })), 'shared');
 });
 
 const refused: readonly (readonly [string, Mount, RegExp])[] = [
@@ -129,7 +129,13 @@ const refused: readonly (readonly [string, Mount, RegExp])[] = [
   ['a host_path with ..', { container_path: '/m', host_path: '/h/../etc' }, /"\.\."/],
   ['a newline', { container_path: '/m\n/x', host_path: '/h' }, /control/],
   ['a NUL', { container_path: '/m', host_path: '/h\0' }, /control/],
-  ['an image volume', { container_path: '/m', image: { image: 'x' } }, /: image:/],
+  [
+    'an image that shall be writable',
+    { container_path: '/m', image: { image: 'x' } },
+    /ImageVolumeMountFailed: readonly/,
+  ],
+  ['an image without a name', { container_path: '/m', image: {}, readonly: true }, /image\.image is empty/],
+  ['BIDIRECTIONAL', { container_path: '/m', host_path: '/h', propagation: 'PROPAGATION_BIDIRECTIONAL' }, /privileged/],
   ['image_sub_path', { container_path: '/m', host_path: '/h', image_sub_path: 'a' }, /image_sub_path/],
   ['uidMappings', { container_path: '/m', host_path: '/h', uidMappings: [{}] }, /uidMappings/],
   ['gidMappings', { container_path: '/m', host_path: '/h', gidMappings: [{}] }, /gidMappings/],
