@@ -225,7 +225,9 @@ test('CDI devices are refused by name', async (t) => {
 
 test('the status of a container has everything that it was made with', async (t) => {
   const pod = await quickPod();
-  const host_path = daemon().world.path('logs');
+  const host_path = daemon().world.path('logs/shared');
+  const shared = `mkdir ${host_path}; mount --bind ${host_path} ${host_path}; mount --make-shared ${host_path}`;
+  await daemon().world.sh(shared);
   const image = {
     image: names.stopSignal,
     annotations: { of: 'the image' },
@@ -263,6 +265,7 @@ test('the status of a container has everything that it was made with', async (t)
     t.deepEqual([status.reason, status.message, status.exit_code, status.finished_at], ['', '', 0, 0n]);
     if (round === 'before') await daemon().killAndBoot();
   }
+  await daemon().world.sh(`umount ${host_path}`);
 });
 
 test('a start that fails is told by reason, message and code, in the status as in the error', async (t) => {
