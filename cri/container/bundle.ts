@@ -1,5 +1,4 @@
 import type { ContainerConfig, LinuxContainerResources, LinuxContainerUser } from '../../api/generated/types.ts';
-import { codeOf } from '../../base/errors.ts';
 import { makeDirectory, makeOwnedDirectory, removeTree, writeVolatile } from '../../base/files.ts';
 import type { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
