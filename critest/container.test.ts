@@ -230,19 +230,32 @@ test('an unknown image is NOT_FOUND, a bad reference INVALID_ARGUMENT', async (t
   await fails(t, create(''), 'invalid-argument', /image/);
 });
 
-test('a command that does not exist fails StartContainer, and the container has ended with a reason', async (t) => {
+const cannotRun: readonly (readonly [string, string, number, RegExp])[] = [
+  ['does not exist', '/does/not/exist', 127, /exec \/does\/not\/exist: ENOENT/],
+  ['is not in PATH', 'does-not-exist', 127, /exec does-not-exist .*PATH.*: ENOENT/],
+  ['is below a file', '/etc/passwd/x', 127, /exec \/etc\/passwd\/x: ENOTDIR/],
+  ['may not be executed', '/etc/passwd', 126, /exec \/etc\/passwd: EACCES/],
+  ['is a directory', '/tmp', 126, /exec \/tmp: EACCES/],
+];
+test('a command that cannot be executed fails StartContainer, and has ended with 127 or 126 and ContainerCannotRun', async (t) => {
   const pod = await runPod(daemon());
-  const container = await pod.create(['/does/not/exist']);
-  await fails(
-    t,
-    container.start(),
-    'invalid-argument',
-    new RegExp(`^container ${container.id}: start container: exec /does/not/exist: ENOENT$`),
-  );
-  const status = await container.status();
-  t.is(status.state, 'CONTAINER_EXITED');
-  t.not(status.exit_code, 0);
-  t.not(status.reason, '');
+  for (const [what, command, code, message] of cannotRun) {
+    const container = await pod.create([command]);
+    await fails(t, container.start(), code === 127 ? 'invalid-argument' : 'permission-denied', message);
+    const { state, exit_code, reason, ...status } = await container.status();
+    t.deepEqual([state, exit_code, reason], ['CONTAINER_EXITED', code, 'ContainerCannotRun'], what);
+    t.regex(status.message, message);
+    t.true(status.started_at === 0n && status.created_at <= status.finished_at, what);
+  }
+});
+
+test('a container that cannot be made ready has ended with 128, StartError and the cause', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.create('true', { working_dir: '/etc/passwd' });
+  await fails(t, container.start(), 'invalid-argument', /\/etc\/passwd/);
+  const { exit_code, reason, message } = await container.status();
+  t.deepEqual([exit_code, reason], [128, 'StartError']);
+  t.regex(message, /\/etc\/passwd.*: E[A-Z]+/);
 });
 
 test('path traversal in a container name or a log path is refused', async (t) => {

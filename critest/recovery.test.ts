@@ -186,6 +186,7 @@ test('A6: after a reboot pods are not ready, containers have ended, and their ad
   const { world } = daemon();
   const pod = await runPod(daemon());
   const container = await pod.run(idle);
+  const waiting = await pod.create(idle);
   const addresses = async (): Promise<string[]> =>
     (await readdir(world.path('ipam/test'))).filter((name) => /^\d+\.\d+\.\d+\.\d+$/.test(name));
   t.is((await addresses()).length, 1);
@@ -206,7 +207,11 @@ test('A6: after a reboot pods are not ready, containers have ended, and their ad
   t.is(status?.state, 'SANDBOX_NOTREADY');
   const ended = await container.status();
   t.is(ended.state, 'CONTAINER_EXITED');
-  t.not(ended.exit_code, 0);
+  t.deepEqual([ended.exit_code, ended.reason], [137, 'Error']);
+  t.is(ended.message, 'the machine was restarted while it ran');
+  t.true(ended.created_at <= ended.started_at && ended.started_at <= ended.finished_at);
+  const { exit_code, reason } = await waiting.status();
+  t.deepEqual([exit_code, reason], [128, 'StartError']);
   await until('the address is given back', async () => (await addresses()).length === 0);
   await pod.remove();
   const next = await runPod(daemon(), { ...pod.config, metadata: { ...pod.config.metadata, attempt: 1 } });

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { BerthError, type ErrorCode } from '../base/errors.ts';
+import { BerthError, type ErrorCode, errnoOf } from '../base/errors.ts';
 import { FieldReader, FrameParser } from './frames.ts';
 import { Frame } from './protocol.ts';
 
@@ -34,15 +34,22 @@ const execCodes: Readonly<Record<string, ErrorCode>> = {
   EACCES: 'permission-denied',
 };
 
-/** FRAME_ERROR's payload as an error: `mount /proc: EPERM`. `cause` carries the errno's name, for `errnoOf`. */
+/** FRAME_ERROR's payload as an error: `mount /proc: EPERM`. `cause` carries the errno's name, for `errnoOf`, and the operation. */
 export const nativeError = (payload: Buffer): BerthError => {
   const reader = new FieldReader(payload);
   const code = errnoName(reader.number());
   const [operation, object] = [reader.text(), reader.text()];
-  const cause = Object.assign(new Error(code), { code });
+  const cause = Object.assign(new Error(code), { code, operation });
   const message = `${operation}${object === '' ? '' : ` ${object}`}: ${code}`;
   const ofGuest = ['exec', 'chdir', 'open sysctl', 'write sysctl'].includes(operation);
   return new BerthError((ofGuest ? execCodes : codes)[code] ?? 'internal', message, { cause });
+};
+
+/** The errno's name when it was the container's own program that could not be executed; undefined for all else. */
+export const execErrno = (error: unknown): string | undefined => {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if ('operation' in at && at.operation === 'exec') return errnoOf(at);
+  return undefined;
 };
 
 /** The error that a role of ours wrote to its stdout as a frame; undefined when it wrote none. */

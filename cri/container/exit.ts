@@ -1,9 +1,10 @@
+import { stat } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
-import { messageOf } from '../../base/errors.ts';
+import { messageOf, orMissing } from '../../base/errors.ts';
 import { endCgroup } from '../../shim/cgroup.ts';
 import { connectSupervisor, type Exit, readExit } from '../../shim/supervisor.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
-import type { Container, ContainerState } from '../state/container.ts';
+import type { Container } from '../state/container.ts';
 import { setState } from './save.ts';
 
 /**
@@ -70,7 +71,7 @@ export const recordLoss = async (runtime: Runtime, container: Container): Promis
   await endCgroup(runtime.agent, container.record.cgroups);
   await setState(runtime, container, {
     kind: 'exited',
-    startedAt: startedAt(container.record.state),
+    startedAt: await startedAt(runtime, container),
     finishedAt: String(now()),
     exitCode: 137,
     reason: 'Error',
@@ -82,7 +83,7 @@ export const recordExit = async (runtime: Runtime, container: Container, exit: E
   const exitCode = exit.code;
   await setState(runtime, container, {
     kind: 'exited',
-    startedAt: startedAt(container.record.state),
+    startedAt: await startedAt(runtime, container),
     finishedAt: String(exit.finishedAt),
     exitCode,
     reason: reasonOf(exit.oomKilled, exitCode),
@@ -100,4 +101,9 @@ const reasonOf = (oomKilled: boolean, exitCode: number): string => {
   return exitCode === 0 ? 'Completed' : 'Error';
 };
 
-const startedAt = (state: ContainerState): string => (state.kind === 'created' ? '0' : state.startedAt);
+/** Before the start was recorded it is when the supervisor took its lock. */
+const startedAt = async (runtime: Runtime, { id, record }: Container): Promise<string> => {
+  if (record.state.kind !== 'created') return record.state.startedAt;
+  const taken = await orMissing(stat(containerPaths(runtime.config, id).lock, { bigint: true }));
+  return taken === undefined ? record.createdAt : String(taken.mtimeNs);
+};

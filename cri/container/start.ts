@@ -1,5 +1,6 @@
 import type { StartContainerRequest } from '../../api/generated/types.ts';
 import { BerthError, codeOf, messageOf, within } from '../../base/errors.ts';
+import { execErrno } from '../../shim/native-error.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { follow } from './exit.ts';
@@ -7,7 +8,10 @@ import { setState } from './save.ts';
 import { takeOver } from './take-over.ts';
 import { checkTarget } from './target.ts';
 
-/** Starts a created container. One that could not start has ended with 128 and the reason StartError. */
+/**
+ * Starts a created container. One that could not start has ended with 128 and the reason StartError; with 127 or 126 and
+ * ContainerCannotRun when it is the command that is not there or cannot be executed.
+ */
 export const startContainer = async (runtime: Runtime, request: StartContainerRequest): Promise<object> => {
   const container = runtime.containers.get(request.container_id);
   await runtime.locks.run(container.id, () => start(runtime, container));
@@ -54,9 +58,15 @@ const failed = async (runtime: Runtime, container: Container, error: unknown): P
     kind: 'exited',
     startedAt: '0', // it never did; the kubelet counts its back-off from the end
     finishedAt: String(now()),
-    exitCode: 128,
-    reason: 'StartError',
+    ...endOf(execErrno(error)),
     message,
   });
   throw within(`container ${container.id}`, error);
+};
+
+/** As shells and Docker have it: 127 for no such command, 126 for one that is no program or may not be executed. */
+const endOf = (errno: string | undefined): { readonly exitCode: number; readonly reason: string } => {
+  if (errno === 'ENOENT' || errno === 'ENOTDIR') return { exitCode: 127, reason: 'ContainerCannotRun' };
+  const cannot = errno !== undefined && ['EACCES', 'EPERM', 'EISDIR', 'ENOEXEC', 'ELOOP'].includes(errno);
+  return cannot ? { exitCode: 126, reason: 'ContainerCannotRun' } : { exitCode: 128, reason: 'StartError' };
 };

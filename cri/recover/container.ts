@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { messageOf, orMissing } from '../../base/errors.ts';
 import { endCgroup } from '../../shim/cgroup.ts';
 import { recordLoss } from '../container/exit.ts';
@@ -7,7 +8,7 @@ import { removeOne } from '../container/remove.ts';
 import { setState, stateOnDisk } from '../container/save.ts';
 import { takeOver } from '../container/take-over.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
-import type { Container } from '../state/container.ts';
+import type { Container, ContainerState } from '../state/container.ts';
 
 /** What became of one container while no daemon was there. Only a free lock proves that its supervisor is dead. */
 export const recoverContainer = async (runtime: Runtime, container: Container): Promise<void> => {
@@ -30,21 +31,23 @@ const settle = async (runtime: Runtime, container: Container): Promise<void> => 
 
 /** A created container stays one, unless its start had begun: its writable layer has been mounted then. */
 const settleCreated = async (runtime: Runtime, container: Container): Promise<void> => {
-  const { plan, lock } = containerPaths(runtime.config, container.id);
-  const [hasPlan, hasLock] = await Promise.all(
-    [plan, lock].map(async (path) => (await orMissing(stat(path))) !== undefined),
+  const { plan, lock, work } = containerPaths(runtime.config, container.id);
+  // The kernel makes the last when it mounts the layer; it outlives a restart of the machine.
+  const [hasPlan, hasLock, hadMount] = await Promise.all(
+    [plan, lock, join(work, 'work')].map(async (path) => (await orMissing(stat(path))) !== undefined),
   );
   if (hasPlan && !hasLock) return;
   await endCgroup(runtime.agent, container.record.cgroups);
-  const time = String(now());
-  await setState(runtime, container, {
-    kind: 'exited',
-    startedAt: '0',
-    finishedAt: time,
-    exitCode: 128,
-    reason: 'StartError',
-    message: hasPlan
-      ? 'berthd ended while the container was being started'
-      : 'the machine was restarted before it was started',
-  });
+  const startedAt = hadMount ? container.record.createdAt : '0';
+  const end = { startedAt, finishedAt: String(now()), ...endOf(hasPlan, hadMount) };
+  await setState(runtime, container, { kind: 'exited', ...end });
 };
+
+const endOf = (hasPlan = false, hadMount = false): Pick<Ended, 'exitCode' | 'reason' | 'message'> => {
+  const notStarted = { exitCode: 128, reason: 'StartError' };
+  if (hasPlan) return { ...notStarted, message: 'berthd ended while the container was being started' };
+  if (hadMount) return { exitCode: 137, reason: 'Error', message: 'the machine was restarted while it ran' };
+  return { ...notStarted, message: 'the machine was restarted before it was started' };
+};
+
+type Ended = ContainerState & { readonly kind: 'exited' };
