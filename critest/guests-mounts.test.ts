@@ -47,7 +47,7 @@ const instead: readonly (readonly [string, (name: string) => TarEntry])[] = [
 ];
 
 for (const place of ['proc', 'sys', 'dev'])
-  test(`runc 2019-19921, 2023-27561, 2023-28642, crun 2026-47766: an image whose /${place} is a link or a file is refused, and nothing is mounted or made there`, async (t) => {
+  test(`runc 2019-19921, 2023-27561, 2023-28642, 2026-41579, crun 2026-47766: an image whose /${place} is a link or a file is refused, and nothing is mounted or made there`, async (t) => {
     const trap: TarEntry[] = [{ name: 'trap/', type: 'directory' }, { name: 'trap/untouched' }];
     const host = await volume('echo kept >untouched');
     const before = await state(host);

@@ -324,17 +324,10 @@ test('containerd 2020-15257: the sockets are files, 0600 in directories of mode 
   t.is((await world.sh('cat /proc/net/unix | grep "@.*berth" || true')).trim(), '');
 });
 
-test('runc 2023-27561, 2026-41579: an image whose /proc or /dev is a link cannot lead a mount elsewhere', async (t) => {
+test('runc 2023-27561, 2026-41579: an image whose /proc or /dev is a link is refused before anything is mounted at its target', async (t) => {
   const pod = await runPod(daemon());
-  for (const image of [names.linkedProc, names.linkedDev]) {
-    const container = await pod.create('ls /trap', { image: { image } });
-    const started = await container.start().then(
-      () => true,
-      () => false,
-    );
-    // Refused, or mounted over the link's own name: never at the link's target.
-    t.is(started && (await container.exited()) && (await container.text('stdout')), started && 'untouched\n', image);
-  }
+  for (const image of [names.linkedProc, names.linkedDev])
+    await t.throwsAsync((await pod.create('ls /trap', { image: { image } })).start(), { message: /ELOOP/ }, image);
 });
 
 test('a masked path that is a link in the image shows nothing', async (t) => {
