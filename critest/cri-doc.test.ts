@@ -24,20 +24,22 @@ test('a missing, a foreign, a doubled and an empty row are told, and so is an ig
   const rows = parseRows(
     [
       '# a comment',
-      'A.a\tDone.\tf › t',
-      'A.a\tDone.\tf › t',
-      'A.b\t\tf › t',
-      'A.c\tIgnored.\tf › t',
+      'A.a\tDone.\tcritest/f › t',
+      'A.a\tDone.\tcritest/f › t',
+      'A.b\t\tcritest/f › t',
+      'A.c\tIgnored.\tcritest/f › t',
       'A.x\tDone.',
+      'A.y\tDone.\tf.ts › t',
     ].join('\n'),
   );
-  t.deepEqual(wrongRows(rows, ['A.a', 'A.b', 'A.c', 'A.d']), [
+  t.deepEqual(wrongRows(rows, ['A.a', 'A.b', 'A.c', 'A.d', 'A.y']), [
     'A.d has no row',
     'A.x is nothing of CRI v1',
     'A.a has two rows',
     'A.b does not say what Berth does',
     'A.c is ignored: only Windows fields may be',
     'A.x names no test',
+    'A.y is shown by a test that asks no daemon',
   ]);
 });
 

@@ -97,6 +97,14 @@ test('a pod without a DNS configuration has a copy of the host’s resolv.conf',
   }
 });
 
+test('a pod on the host’s network has a copy of the host’s hosts, which is its own', async (t) => {
+  const hosts = await daemon().world.sh('cat /etc/hosts');
+  const pod = await runPod(daemon(), secure(onHost));
+  t.is((await pod.output('cat /etc/hosts; echo 10.0.0.1 mine >>/etc/hosts')).stdout, hosts);
+  t.is((await pod.output('tail -1 /etc/hosts')).stdout, '10.0.0.1 mine\n');
+  t.is(await daemon().world.sh('cat /etc/hosts'), hosts);
+});
+
 test('DNS servers, searches and options that are no such thing are refused by name', async (t) => {
   const dns = (dns_config: object): Promise<unknown> => refused({ dns_config });
   await fails(t, dns({ servers: ['dns.example'] }), 'invalid-argument', /dns_config\.servers.*dns\.example/);

@@ -62,4 +62,5 @@ const wrongText = ({ name, text, tests }: Row): readonly string[] => [
   ...(text === '' ? [`${name} does not say what Berth does`] : []),
   ...(/ignored/i.test(text) && !/windows/i.test(name) ? [`${name} is ignored: only Windows fields may be`] : []),
   ...(tests.length === 0 ? [`${name} names no test`] : []),
+  ...(tests.some(({ file }) => !file.startsWith('critest/')) ? [`${name} is shown by a test that asks no daemon`] : []),
 ];
