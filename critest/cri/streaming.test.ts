@@ -8,7 +8,7 @@ import { until } from '../harness/until.ts';
 import { outcome, type SpdyCommand, spdyCommand, type Wanted, WebSocketClient } from './streaming/command.ts';
 import { type ClientStream, type Dial, SpdyClient } from './streaming/spdy-client.ts';
 import { tunnel } from './streaming/tunnel.ts';
-import { dialInto } from './streaming/world.ts';
+import { dialInto, echoIn } from './streaming/world.ts';
 
 let dial: Dial = () => {
   throw new Error('there is no bridge');
@@ -332,13 +332,7 @@ for (const [name, open] of [
 ] as const)
   test(`a port-forward over ${name} reaches both loopbacks of the pod, keeps half-closes, tells a refused port`, async (t) => {
     const pod = await runPod(daemon());
-    const server = (address: string, port: number): string =>
-      `(while :; do nc -l -s ${address} -p ${port} -e sh -c 'cat; echo from ${address}'; done) &`;
-    const container = await pod.run(`${server('127.0.0.1', 81)} ${server('::1', 82)} ${idle}`);
-    await until('both listen', async () => {
-      const { stdout } = await container.exec('cat /proc/net/tcp /proc/net/tcp6');
-      return /:0051 .* 0A /.test(stdout) && /:0052 .* 0A /.test(stdout);
-    });
+    await using _ = await echoIn(daemon(), await pod.run(idle), [81, 82]);
     const { url } = await daemon().client.PortForward({ pod_sandbox_id: pod.id, port: [81, 82] });
     const client = await open(url);
     for (const [port, address] of [
@@ -347,7 +341,7 @@ for (const [name, open] of [
     ] as const) {
       const { data, error } = await connection(client, port);
       data.end('hello ');
-      t.deepEqual([await text(data), await text(error)], [`hello from ${address}\n`, '']);
+      t.deepEqual([await text(data), await text(error)], [`hello from ${address}`, '']);
     }
     const refused = await connection(client, 83);
     t.regex(await text(refused.error), /port 83.*ECONNREFUSED/);
