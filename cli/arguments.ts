@@ -47,3 +47,14 @@ export const wholeNumber = (option: string, text: string, unit: string): number 
     throw new UsageError(`${option}: wants a whole number of ${unit}, not ${JSON.stringify(text)}`);
   return Number(text);
 };
+
+const units = 'bkmgt';
+
+/** Bytes: "512m", "2g", "1048576"; 1k is 1024. A UsageError that names the option otherwise. */
+export const byteSize = (option: string, text: string): number => {
+  const [, number, unit = 'b'] = /^(\d{1,15}(?:\.\d{1,3})?)([bkmgt])?(?:i?b)?$/i.exec(text) ?? [];
+  const bytes = Number(number) * 1024 ** units.indexOf(unit.toLowerCase());
+  if (!Number.isSafeInteger(Math.round(bytes)))
+    throw new UsageError(`${option}: wants a size such as 512m or 2g, not ${JSON.stringify(text)}`);
+  return Math.round(bytes);
+};

@@ -159,6 +159,61 @@ test("stop ends a pod's containers with the grace given and then the pod; an err
   });
 });
 
+test('update asks for the limits that are named, in the request’s units, and for nothing else', (t) => {
+  const asked: unknown[] = [];
+  const UpdateContainerResources: Handlers['UpdateContainerResources'] = async ({ container_id: container, linux }) => {
+    const given = Object.entries(linux ?? {}).filter(([, value]) => value && typeof value !== 'object');
+    asked.push([container.slice(0, 2), Object.fromEntries(given)]);
+    return {};
+  };
+  return withDaemon({ UpdateContainerResources }, async (berth) => {
+    const memory = ['-m', '512m', '--memory-swap=-1', '--cpus', '1.5', '--cpuset-cpus', '0'];
+    t.deepEqual(await berth('update', ...memory, 'server', 'web/side'), {
+      code: 0,
+      out: 'server\nweb/side\n',
+      error: '',
+    });
+    const all = {
+      memory_limit_in_bytes: 536_870_912n,
+      memory_swap_limit_in_bytes: -1n,
+      cpu_quota: 150_000n,
+      cpu_period: 100_000n,
+      cpuset_cpus: '0',
+    };
+    t.deepEqual(asked.splice(0), [
+      ['1c', all],
+      ['12', all],
+    ]);
+    await berth(
+      'update',
+      '-c',
+      '7',
+      '--cpu-quota=-1',
+      '--cpu-period',
+      '9',
+      '--memory',
+      '1.5G',
+      '--cpuset-mems',
+      '1',
+      'web',
+    );
+    const second = {
+      cpu_shares: 7n,
+      cpu_quota: -1n,
+      cpu_period: 9n,
+      memory_limit_in_bytes: 1_610_612_736n,
+      cpuset_mems: '1',
+    };
+    t.deepEqual(asked, [['1c', second]]);
+    t.regex(
+      (await berth('update', '-m', 'much', 'web')).error,
+      /--memory: wants a size such as 512m or 2g, not "much"/,
+    );
+    t.regex((await berth('update', '--cpus', '0', 'web')).error, /--cpus: wants a number of processors/);
+    t.is(asked.length, 1);
+  });
+});
+
 test('rm refuses what runs, and --force removes it', (t) => {
   const removed: string[] = [];
   const handlers: Handlers = {
@@ -311,6 +366,9 @@ test('wrong usage ends with 2 and shows how it is meant', (t) =>
       ['run', '-d', '--rm', 'x'],
       ['ps', '--al'],
       ['stop'],
+      ['update', 'web'],
+      ['update', '-m', '5m'],
+      ['update', '--cpus', '1', '--cpu-quota', '5', 'web'],
       ['rm'],
       ['run', '-e', 'x', 'i'],
       ['run', '--name', '../x', 'i'],
@@ -325,7 +383,7 @@ test('wrong usage ends with 2 and shows how it is meant', (t) =>
 test('help names every verb, and help VERB and VERB --help its options', (t) =>
   withDaemon({}, async (berth) => {
     const { out } = await berth('help');
-    for (const name of ['run', 'ps', 'images', 'pull', 'logs', 'exec', 'stop', 'rm', 'info', 'import'])
+    for (const name of ['run', 'ps', 'images', 'pull', 'logs', 'exec', 'update', 'stop', 'rm', 'info', 'import'])
       t.regex(out, new RegExp(`^ {2}${name} `, 'm'));
     t.is((await berth()).out, out);
     t.regex((await berth('help', 'run')).out, /^usage: berth run .*\n\n {2}--rm/m);

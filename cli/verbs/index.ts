@@ -9,6 +9,7 @@ import { pull } from './pull.ts';
 import { rm } from './rm.ts';
 import { run } from './run.ts';
 import { stop } from './stop.ts';
+import { update } from './update.ts';
 
 /** In the order of `berth help`. */
-export const verbs: readonly Verb[] = [run, ps, logs, exec, stop, rm, images, pull, importLayout, info];
+export const verbs: readonly Verb[] = [run, ps, logs, exec, update, stop, rm, images, pull, importLayout, info];
