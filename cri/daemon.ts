@@ -69,7 +69,7 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
     openImages(config, agent, log),
     openNetwork(config, agent, log),
     openStreaming(config, log),
-    readHost(),
+    readHost(config),
     Store.open(join(config.root, 'state/sandboxes'), checkSandboxRecord, log),
     Store.open(join(config.root, 'state/containers'), checkContainerRecord, log),
   ]);

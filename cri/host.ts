@@ -3,7 +3,9 @@ import { access, lstat, opendir, readFile, realpath } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { invalid, orMissing } from '../base/errors.ts';
+import type { Config } from './config/index.ts';
 import { hasAppArmor } from './security/apparmor.ts';
+import { readContainerContexts, type SelinuxHost } from './security/selinux.ts';
 import type { HostDevice } from './spec/devices.ts';
 
 export type { HostDevice };
@@ -12,7 +14,7 @@ export type { HostDevice };
 export interface Host {
   readonly hostname: string;
   readonly appArmor: boolean;
-  readonly selinux: boolean;
+  readonly selinux: SelinuxHost;
   /** The capabilities in the daemon's bounding set. */
   readonly capabilities: bigint;
   /** The highest RLIMIT_NOFILE that can be given: fs.nr_open, or the daemon's own limit without CAP_SYS_RESOURCE. */
@@ -37,14 +39,19 @@ const highestNofile = async (capabilities: bigint): Promise<number> => {
   return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(limits)?.[1] ?? 1024);
 };
 
-export const readHost = async (): Promise<Host> => {
+const readSelinux = async (isEnabled: boolean): Promise<SelinuxHost> => {
+  if (!(await exists('/sys/fs/selinux/enforce'))) return { kind: 'absent' };
+  return isEnabled ? { kind: 'on', contexts: await readContainerContexts() } : { kind: 'off' };
+};
+
+export const readHost = async ({ selinux }: Pick<Config, 'selinux'>): Promise<Host> => {
   const status = await readFile('/proc/self/status', 'utf8');
   const oomScoreAdj = Number(await readFile('/proc/self/oom_score_adj', 'utf8'));
   const capabilities = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   return {
     hostname: hostname(),
     appArmor: await hasAppArmor(),
-    selinux: await exists('/sys/fs/selinux/enforce'),
+    selinux: await readSelinux(selinux.enable),
     capabilities,
     nofile: await highestNofile(capabilities),
     oomScoreAdj,

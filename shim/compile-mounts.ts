@@ -83,11 +83,16 @@ const addOpen = (plan: Plan, mount: OciMount, source: string, slot: number): voi
 
 const fileSystems = new Set(['proc', 'sysfs', 'tmpfs', 'devpts', 'mqueue']);
 
-const mountFileSystem = (plan: Plan, mount: OciMount): void => {
+/** SELinux: those whose files have no labels of their own. One message queue file system serves the whole ipc namespace. */
+const labelled = new Set(['tmpfs', 'devpts']);
+
+const mountFileSystem = (plan: Plan, mount: OciMount, label: string | undefined): void => {
   if (!fileSystems.has(mount.type)) throw invalid(`mount ${mount.destination}: type ${mount.type} is not known`);
   const options = mountOptions(mount.options);
   const set = options.attributes | options.recursiveAttributes;
-  plan.add('MOUNT_FS', mount.type, mount.source || mount.type, mount.destination, set, ...options.rest);
+  const context = label !== undefined && labelled.has(mount.type) ? [cString(`context=${label}`, 'mount label')] : [];
+  const source = mount.source || mount.type;
+  plan.add('MOUNT_FS', mount.type, source, mount.destination, set, ...options.rest, ...context);
 };
 
 /** `/sys/fs/cgroup`, as the container's cgroup namespace shows it: one mount on v2, one a hierarchy on v1. */
@@ -109,13 +114,13 @@ const addSlots = (plan: Plan, opened: readonly Opened[]): void => {
 };
 
 /** All mounts in the order of the spec, inside the new root. */
-export const addMounts = (plan: Plan, mounts: readonly OciMount[], sources: Sources): void => {
+export const addMounts = (plan: Plan, mounts: readonly OciMount[], sources: Sources, label?: string): void => {
   for (const mount of mounts) {
     const opened = sources.get(mount) ?? [];
     cString(mount.destination, 'mount');
     if (mount.type === 'cgroup') mountCgroups(plan, mount, opened);
     else if (opened.length > 0) addSlots(plan, opened);
-    else mountFileSystem(plan, mount);
+    else mountFileSystem(plan, mount, label);
   }
 };
 

@@ -84,6 +84,7 @@ const addOutside = (plan: Plan, { spec, root, cgroup, features }: BundleInput): 
   addLabels(plan, spec.process);
   addNamespaces(plan, spec);
   if (root.lowers.length === 0) throw invalid('root: no layers');
+  if (spec.linux.mountLabel !== undefined) plan.add('MOUNT_LABEL', cString(spec.linux.mountLabel, 'mount label'));
   plan.add('OVERLAY', root.volatile ? 1 : 0, overlayMethod(features), root.upper, root.work, ...root.lowers);
 };
 
@@ -104,7 +105,7 @@ const addInside = (plan: Plan, { spec, cgroup, features }: BundleInput): void =>
   const { mounts, linux, process, root, hostname } = spec;
   const sources = openSources(plan, mounts, hierarchies(spec, cgroup.make), overlayMethod(features));
   plan.add('ENTER_ROOT', propagations[linux.rootfsPropagation ?? ''] ?? 0);
-  addMounts(plan, mounts, sources);
+  addMounts(plan, mounts, sources, linux.mountLabel);
   if (hasOwnDev(mounts)) addDev(plan, linux.devices);
   for (const path of linux.maskedPaths) plan.add('MASK', cString(path, 'masked path'));
   for (const path of linux.readonlyPaths) plan.add('READ_ONLY_PATH', cString(path, 'read-only path'));

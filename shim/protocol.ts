@@ -100,4 +100,5 @@ export const Op = {
   COPY: 61,
   LABEL: 62,
   EXEC: 63,
+  MOUNT_LABEL: 68,
 } as const;

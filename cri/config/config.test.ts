@@ -47,6 +47,7 @@ const expected: Config = {
   mounts: { make_missing_sources: true },
   limits: { nofile_soft: 1024, nofile_hard: 524_288, pids: 0 },
   seccomp: { default: 'builtin' },
+  selinux: { enable: false },
   exec: { output_limit: 16 << 20 },
   streaming: {
     address: '127.0.0.1',

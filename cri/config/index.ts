@@ -41,6 +41,7 @@ export interface Config {
     readonly idle_seconds: number;
     readonly creation_seconds: number;
   };
+  readonly selinux: { readonly enable: boolean };
   /** Bytes of each stream. */
   readonly exec: { readonly output_limit: number };
 }

@@ -40,6 +40,7 @@ export const tables: Readonly<Record<string, string>> = {
   mounts: 'What is mounted into containers.',
   limits: 'What a container may use when its pod says nothing.',
   seccomp: 'Which system calls a container may make.',
+  selinux: 'Labels of containers, where the kernel has SELinux.',
   exec: 'Commands that are run in containers.',
   streaming: 'The server for exec, attach and port-forward. The kubelet connects to it for its clients.',
 };
@@ -210,6 +211,15 @@ export const keys: readonly Key[] = [
     default: 'builtin',
     comment: [
       'The profile behind RuntimeDefault: "builtin", or the absolute path of a profile in the OCI form (JSON).',
+    ],
+  },
+  {
+    name: 'selinux.enable',
+    type: 'boolean',
+    default: false,
+    comment: [
+      "Each pod gets a label of its own from the policy's contexts for containers; a request may choose another.",
+      'While this is off, a request that names one is refused on such a kernel.',
     ],
   },
   {

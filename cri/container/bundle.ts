@@ -11,6 +11,7 @@ import type { ContainerSpec } from '../spec/container.ts';
 import { resourcesInForce } from '../spec/resources-update.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { filterOf, withProfiles } from './filter.ts';
+import { relabelMounts } from './relabel.ts';
 import { specOf } from './spec-of.ts';
 import { findVolumes, makeVolumes, type Volumes } from './volumes.ts';
 
@@ -37,6 +38,7 @@ export const makeBundle = async (runtime: Runtime, input: BundleRequest, rollbac
   const volumes = await findVolumes(runtime, input.id, input.config, input.image);
   const container = await withProfiles(runtime, await specOf(runtime, { ...input, volumes }, rollback));
   for (const notice of container.notices) runtime.log.warn({ container: input.id }, notice);
+  await relabelMounts(runtime, input.sandbox, input.config, container.spec.linux.mountLabel);
   const paths = containerPaths(runtime.config, input.id);
   const bpf = await filterOf(runtime, container.spec);
   rollback.add('image', () => runtime.images.release(input.id));

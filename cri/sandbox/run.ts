@@ -9,6 +9,7 @@ import { Rollback } from '../../base/rollback.ts';
 import { createOnce } from '../create-once.ts';
 import { now, type Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
+import { drawLevel } from '../security/selinux.ts';
 import { checkPod } from '../spec/pod-checks.ts';
 import { type SandboxSpec, sandboxSpec } from '../spec/sandbox.ts';
 import { type Sandbox, type SandboxRecord, sandboxKey } from '../state/sandbox.ts';
@@ -74,6 +75,13 @@ const make = async (
   return sandbox.id;
 };
 
+/** None where labels are off; the request's own, or one that no other pod has. */
+const selinuxLevel = ({ host, sandboxes }: Runtime, config: PodSandboxConfig): Pick<SandboxRecord, 'selinuxLevel'> => {
+  if (host.selinux.kind !== 'on') return {};
+  const taken = new Set(sandboxes.values().map(({ record }) => record.selinuxLevel ?? ''));
+  return { selinuxLevel: config.linux?.security_context?.selinux_options?.level || drawLevel(taken) };
+};
+
 const newSandbox = (
   runtime: Runtime,
   config: PodSandboxConfig,
@@ -94,6 +102,7 @@ const newSandbox = (
       state: 'creating',
       netns,
       ips: [],
+      ...selinuxLevel(runtime, config),
       ...known,
     },
   };

@@ -13,6 +13,7 @@ export const sandboxView = (runtime: Runtime, sandbox: Sandbox): SandboxView => 
     id: sandbox.id,
     config: sandbox.config,
     hostname: spec.hostname,
+    selinuxLevel: sandbox.record.selinuxLevel ?? '',
     namespaces: spec.namespaces,
     paths: {
       ...(pins.net === undefined ? {} : { network: pins.net }),

@@ -1,5 +1,6 @@
 import type { OciSpec } from '../../shim/oci.ts';
 import type { AppArmorChoice } from '../security/apparmor.ts';
+import type { SelinuxHost } from '../security/selinux.ts';
 import type { SandboxFiles } from './default-mounts.ts';
 import type { HostDevice } from './devices.ts';
 import type { MountOptions } from './mounts.ts';
@@ -15,6 +16,8 @@ export interface SandboxView {
   readonly namespaces: SandboxNamespaces;
   readonly paths: NamespacePaths;
   readonly files: SandboxFiles;
+  /** The categories that part it from other pods; empty where it has none. */
+  readonly selinuxLevel: string;
 }
 
 export interface RuntimeSettings {
@@ -27,7 +30,7 @@ export interface RuntimeSettings {
 /** Facts of the machine, read once by the caller. */
 export interface HostFacts {
   readonly appArmor: boolean;
-  readonly selinux: boolean;
+  readonly selinux: SelinuxHost;
   /** The kernel can make a whole tree of mounts read-only. */
   readonly recursiveReadOnly: boolean;
   /** Mask of the capabilities that the daemon has in its bounding set. */

@@ -19,6 +19,7 @@ const base: Omit<ContainerInput, 'config'> = {
     hostname: 'web-0',
     namespaces: { network: 'pod', ipc: 'pod', uts: 'pod', pid: 'container' },
     paths: { network: '/n', ipc: '/i', uts: '/u' },
+    selinuxLevel: 's0:c1,c2',
     files: { hostname: '/s/hostname', hosts: '/s/hosts', resolvConf: '/s/resolv.conf', shm: '/s/shm' },
   },
   image: { Cmd: ['/bin/app'], User: 'app', StopSignal: 'SIGQUIT', Env: ['A=1'], WorkingDir: '/srv' },
@@ -27,7 +28,7 @@ const base: Omit<ContainerInput, 'config'> = {
   runtime: { pids: 1000, nofileSoft: 1024, nofileHard: 4096 },
   host: {
     appArmor: false,
-    selinux: false,
+    selinux: { kind: 'absent' },
     recursiveReadOnly: true,
     devices: [{ path: '/dev/kmsg', type: 'c', major: 1, minor: 11, mode: 0o600, uid: 0, gid: 0 }],
   },

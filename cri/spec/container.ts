@@ -16,6 +16,7 @@ import {
   hiddenPaths,
   isPrivileged,
   seccompChoice,
+  selinuxLabels,
 } from './security.ts';
 import { stopSignal } from './signals.ts';
 import type { ContainerConfig, SecurityContext } from './types.ts';
@@ -44,6 +45,7 @@ const ociProcess = (input: ContainerInput, user: ResolvedUser, privileged: boole
   const { config, image, sandbox, runtime, host } = input;
   const context: SecurityContext = config.linux?.security_context ?? {};
   const score = oomScoreAdj(config.linux?.resources, host.lowestOomScoreAdj);
+  const { selinuxLabel } = selinuxLabels(host.selinux, context, sandbox);
   return {
     terminal: config.tty ?? false,
     user: { uid: user.uid, gid: user.gid, additionalGids: user.groups },
@@ -51,6 +53,7 @@ const ociProcess = (input: ContainerInput, user: ResolvedUser, privileged: boole
     env: environment(config, image, { hostname: sandbox.hostname, home: user.home }),
     cwd: workingDirectory(config, image),
     capabilities: containerCapabilities(context, privileged, host.capabilities),
+    ...(selinuxLabel === undefined ? {} : { selinuxLabel }),
     rlimits: [{ type: 'RLIMIT_NOFILE', soft: runtime.nofileSoft, hard: runtime.nofileHard }],
     noNewPrivileges: context.no_new_privs ?? false,
     ...(score === undefined ? {} : { oomScoreAdj: score }),
@@ -60,6 +63,7 @@ const ociProcess = (input: ContainerInput, user: ResolvedUser, privileged: boole
 const ociLinux = (input: ContainerInput, privileged: boolean, mounts: OciSpec['mounts']): OciSpec['linux'] => {
   const { config, sandbox, host, runtime, targetPid } = input;
   const context: SecurityContext = config.linux?.security_context ?? {};
+  const { mountLabel } = selinuxLabels(host.selinux, context, sandbox);
   const { devices, rules } = containerDevices(config.devices ?? [], {
     privileged,
     hostDevices: host.devices,
@@ -77,6 +81,7 @@ const ociLinux = (input: ContainerInput, privileged: boolean, mounts: OciSpec['m
     cgroupsPath: cleanPath(input.cgroupsPath, 'cgroup_parent'),
     resources: containerResources(config.linux?.resources ?? {}, rules, { pids: runtime.pids }),
     maskedPaths: hiddenPaths(context.masked_paths, privileged, 'masked_paths'),
+    ...(mountLabel === undefined ? {} : { mountLabel }),
     readonlyPaths: hiddenPaths(context.readonly_paths, privileged, 'readonly_paths'),
     rootfsPropagation: rootPropagation(mounts),
   };

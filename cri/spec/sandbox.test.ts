@@ -6,7 +6,7 @@ import { sandboxSpec } from './sandbox.ts';
 import type { PodSandboxConfig } from './types.ts';
 
 const metadata = { name: 'web-0', uid: 'u-1', namespace: 'default', attempt: 2 };
-const host = { hostname: 'node-1', selinux: false };
+const host = { hostname: 'node-1', selinux: { kind: 'absent' } } as const;
 const make = (config: Partial<PodSandboxConfig>) => sandboxSpec({ metadata, ...config }, host);
 const sysctls = (map: Record<string, string>, options = {}) =>
   make({ linux: { sysctls: map, security_context: { namespace_options: options } } }).sysctls;

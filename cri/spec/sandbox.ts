@@ -1,5 +1,6 @@
 import { BerthError, invalid, within } from '../../base/errors.ts';
 import { cgroupParent } from '../cgroup/parent.ts';
+import type { SelinuxHost } from '../security/selinux.ts';
 import { resolvConf } from './dns.ts';
 import { logDirectory } from './log-path.ts';
 import { validateAttempt, validateMap, validateName } from './names.ts';
@@ -76,7 +77,7 @@ export const checkPodResources = (field: string, resources: LinuxResources | und
 /** Checks a pod's configuration and works out what to make. Errors name the field. */
 export const sandboxSpec = (
   config: PodSandboxConfig,
-  host: { readonly hostname: string; readonly selinux: boolean },
+  host: { readonly hostname: string; readonly selinux: SelinuxHost },
 ): SandboxSpec => {
   if (config.windows) throw new BerthError('unimplemented', 'windows: this is Linux');
   const namespaces = sandboxNamespaces(config);

@@ -63,12 +63,22 @@ test('AppArmor: the message goes before the old text, and without both the defau
   t.throws(() => choose({ apparmor_profile: 'nonsense' }), { message: /apparmor_profile: "nonsense"/ });
 });
 
-test('an SELinux label without SELinux is told of, with SELinux it is refused', (t) => {
-  t.deepEqual(checkSelinux(undefined, { selinux: false }), []);
-  t.deepEqual(checkSelinux({ user: '', level: '' }, { selinux: true }), []);
-  t.regex(checkSelinux({ type: 'spc_t', level: 's0' }, { selinux: false }).join(), /::spc_t:s0 has no effect/);
-  t.throws(() => checkSelinux({ type: 'x_t' }, { selinux: true }), { code: 'unimplemented' });
-  t.throws(() => checkSelinux({ type: 'x\n' }, { selinux: false }), { code: 'invalid-argument' });
+test('an SELinux label without SELinux is told of; where labels are off it is refused', (t) => {
+  const [absent, off] = [{ selinux: { kind: 'absent' } }, { selinux: { kind: 'off' } }] as const;
+  const on = { selinux: { kind: 'on', contexts: undefined } } as const;
+  t.deepEqual(checkSelinux(undefined, absent), []);
+  t.deepEqual(checkSelinux({ user: '', level: '' }, off), []);
+  t.regex(checkSelinux({ type: 'spc_t', level: 's0' }, absent).join(), /::spc_t:s0 has no effect/);
+  t.throws(() => checkSelinux({ type: 'x_t' }, off), { code: 'failed-precondition', message: /selinux\.enable/ });
+  t.deepEqual(checkSelinux({ type: 'x_t' }, on), []);
+  for (const { selinux } of [absent, off, on])
+    for (const [options, field] of [
+      [{ type: 'x\n' }, /selinux_options\.type/],
+      [{ user: 'a:b' }, /selinux_options\.user/],
+      [{ role: 'a b' }, /selinux_options\.role/],
+      [{ level: 's0:c1,' }, /selinux_options\.level/],
+    ] as const)
+      t.throws(() => checkSelinux(options, { selinux }), { code: 'invalid-argument', message: field });
 });
 
 test('a privileged container needs a privileged pod', (t) => {

@@ -2,6 +2,7 @@ import { BerthError, invalid } from '../../base/errors.ts';
 import type { OciCapabilities } from '../../shim/oci.ts';
 import type { AppArmorChoice } from '../security/apparmor.ts';
 import { allCapabilities, capabilitySet, parseCapability } from '../security/capabilities.ts';
+import { checkSelinuxParts, containerLabels, type SelinuxHost } from '../security/selinux.ts';
 import type { PodSandboxConfig, SecurityContext, SecurityProfile, SelinuxOption } from './types.ts';
 import { absolutePath, cleanPath, enumName, plainText } from './values.ts';
 
@@ -75,13 +76,30 @@ const withoutPrefix = (chosen: Profile, asked: boolean): AppArmorChoice => {
  */
 export const checkSelinux = (
   options: SelinuxOption | undefined,
-  host: { readonly selinux: boolean },
+  host: { readonly selinux: SelinuxHost },
 ): readonly string[] => {
-  const { user = '', role = '', type = '', level = '' } = options ?? {};
-  if (user + role + type + level === '') return [];
-  const label = plainText([user, role, type, level].join(':'), 'selinux_options');
-  if (!host.selinux) return [`selinux_options ${label} has no effect: this kernel has no SELinux`];
-  throw new BerthError('unimplemented', `selinux_options: ${label}: labels are not served by this version`);
+  const { user = '', role = '', type = '', level = '' } = checkSelinuxParts(options ?? {});
+  if (user + role + type + level === '' || host.selinux.kind === 'on') return [];
+  const label = [user, role, type, level].join(':');
+  if (host.selinux.kind === 'absent') return [`selinux_options ${label} has no effect: this kernel has no SELinux`];
+  throw new BerthError(
+    'failed-precondition',
+    `selinux_options: ${label}: labels are off, see selinux.enable of the configuration`,
+  );
+};
+
+/** A privileged container's process keeps the label of Berth's own ones; what it may use is labelled all the same. */
+export const selinuxLabels = (
+  host: SelinuxHost,
+  context: SecurityContext,
+  pod: { readonly config: PodSandboxConfig; readonly selinuxLevel: string },
+): { readonly selinuxLabel?: string; readonly mountLabel?: string } => {
+  if (host.kind !== 'on') return {};
+  const podOptions = checkSelinuxParts(pod.config.linux?.security_context?.selinux_options ?? {});
+  const options = checkSelinuxParts(context.selinux_options ?? {});
+  const labels = containerLabels(host.contexts, podOptions, options, pod.selinuxLevel);
+  if (labels === undefined) return {};
+  return { ...(context.privileged ? {} : { selinuxLabel: labels.process }), mountLabel: labels.mount };
 };
 
 /** Is the container privileged? Errors: a pod that is not privileged cannot hold one that is. */

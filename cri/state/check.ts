@@ -45,6 +45,7 @@ const sandbox: Readonly<Record<string, Test>> = {
   netns: isText,
   ips: listOf(isText),
   cgroupParents: listOf(isText),
+  selinuxLevel: maybe(isText),
   overhead: maybe(isObject),
   resources: maybe(isObject),
 };

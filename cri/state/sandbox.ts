@@ -21,6 +21,8 @@ export interface SandboxRecord extends Stored {
   readonly ips: readonly string[];
   /** Directories above its containers' cgroups that Berth makes and so removes, the outermost first. */
   readonly cgroupParents: readonly string[];
+  /** Its own SELinux level (`s0:c12,c345`), where labels are on. */
+  readonly selinuxLevel?: string;
   /** LinuxContainerResources of the last UpdatePodSandboxResources, as `toJson` writes them; missing before one. */
   readonly overhead?: Readonly<Record<string, unknown>>;
   readonly resources?: Readonly<Record<string, unknown>>;

@@ -46,6 +46,7 @@ static const struct signature {
     {OP_MOUNT_ATTRIBUTES, "sn", "set mount attributes"},
     {OP_LABEL, "ss", "set security label"},
     {OP_COPY, "ns", "copy"},
+    {OP_MOUNT_LABEL, "s", "label mounts"},
     {OP_EXEC, "nss*", "exec"},
 };
 

@@ -102,5 +102,6 @@ enum op {
   OP_OPEN_OVERLAY = 59, // n slot, n method, n attributes, s lower… (topmost first, two or more): a read-only overlay
   OP_COPY = 61,         // n 0 out, 1 in; s path: instead of an exec, a tar stream from it to stdout, or from stdin to it
   OP_LABEL = 62,        // s file below /proc (self/attr/…), s text: what the security module makes of the process at its exec
+  OP_MOUNT_LABEL = 68,  // s SELinux context of all that OP_OVERLAY makes
   OP_EXEC = 63,         // n argc, s argument…, s environment "K=V"…; PATH of that environment finds a name without a slash
 };

@@ -12,7 +12,7 @@
 
 struct overlay {
   bool is_volatile;
-  const char *upper, *work;
+  const char *upper, *work, *label;
   struct reader lowers;
 };
 
@@ -65,6 +65,8 @@ static int overlay_by_fsopen(struct overlay *o, struct err *e) {
   for (size_t i = 0; i < sizeof fixed_options / sizeof fixed_options[0]; i++)
     if (sys_fsconfig_string(fs, fixed_options[i][0], fixed_options[i][1]) < 0)
       return fail_fs(fs, e, "mount overlay", fixed_options[i][0]), -1;
+  if (o->label != NULL && sys_fsconfig_string(fs, "context", o->label) < 0)
+    return fail_fs(fs, e, "mount overlay with context", o->label), -1;
   if (sys_fsconfig_create(fs) < 0) return fail_fs(fs, e, "mount overlay", o->upper), -1;
   const int root = sys_fsmount(fs, 0);
   if (root < 0) fail_fs(fs, e, "mount overlay", o->upper);
@@ -91,8 +93,11 @@ static bool add_option(struct options *o, const char *key, const char *path, str
 
 // In the namespace of the mount: overlayfs takes no directory of another one.
 static bool add_options(struct options *options, struct overlay *o, struct err *e) {
-  options->length = (size_t)snprintf(options->text, sizeof options->text, "redirect_dir=nofollow,metacopy=off,index=off,xino=off%s",
-                                     o->is_volatile ? ",volatile" : "");
+  const bool has_label = o->label != NULL;
+  options->length = (size_t)snprintf(options->text, sizeof options->text, "redirect_dir=nofollow,metacopy=off,index=off,xino=off%s%s%s%s",
+                                     o->is_volatile ? ",volatile" : "", has_label ? ",context=\"" : "",
+                                     has_label ? o->label : "", has_label ? "\"" : "");
+  if (options->length >= sizeof options->text) return fail(e, ENAMETOOLONG, "mount overlay with context", o->label);
   for (const char *key = ",lowerdir="; o->lowers.at < o->lowers.end; key = ":")
     if (!add_option(options, key, read_string(&o->lowers, NULL), e)) return false;
   return o->upper[0] == '\0' ||
@@ -132,7 +137,7 @@ static int make_overlay(uint64_t method, struct overlay *o, struct err *e) {
 }
 
 bool op_overlay(struct runner *r, struct reader *in, struct err *e) {
-  struct overlay o = {.is_volatile = read_number(in) != 0};
+  struct overlay o = {.is_volatile = read_number(in) != 0, .label = r->mount_label};
   const uint64_t method = read_number(in);
   o.upper = read_string(in, NULL);
   o.work = read_string(in, NULL);
@@ -140,6 +145,12 @@ bool op_overlay(struct runner *r, struct reader *in, struct err *e) {
   close_fd(&r->root);
   r->root = make_overlay(method, &o, e);
   return r->root >= 0;
+}
+
+bool op_mount_label(struct runner *r, struct reader *in, struct err *e) {
+  (void)e;
+  r->mount_label = read_string(in, NULL);
+  return true;
 }
 
 bool op_root_bind(struct runner *r, struct reader *in, struct err *e) {
@@ -190,7 +201,7 @@ bool op_open_mount(struct runner *r, struct reader *in, struct err *e) {
 bool op_open_overlay(struct runner *r, struct reader *in, struct err *e) {
   const uint64_t slot = read_number(in), method = read_number(in);
   struct mount_attr attributes = {.attr_set = read_number(in) | MOUNT_ATTR_RDONLY};
-  struct overlay o = {.upper = "", .work = "", .lowers = *in};
+  struct overlay o = {.upper = "", .work = "", .label = r->mount_label, .lowers = *in};
   if (attributes.attr_set & MOUNT_ATTR__ATIME) attributes.attr_clr = MOUNT_ATTR__ATIME;
   AUTO_CLOSE int fd = make_overlay(method, &o, e);
   if (fd < 0) return false;

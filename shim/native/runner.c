@@ -101,7 +101,7 @@ static const struct {
     {OP_SECCOMP, op_seccomp},         {OP_CWD, op_cwd},               {OP_UMASK, op_umask},
     {OP_SYSCTL, op_sysctl},           {OP_EXEC, op_exec},             {OP_WAIT, op_wait},
     {OP_MOUNT_ATTRIBUTES, op_mount_attributes}, {OP_LABEL, op_label}, {OP_OPEN_OVERLAY, op_open_overlay},
-    {OP_COPY, op_copy},
+    {OP_MOUNT_LABEL, op_mount_label}, {OP_COPY, op_copy},
 };
 
 static bool run_one(struct runner *r, struct operation *op, struct err *e) {

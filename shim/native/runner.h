@@ -15,6 +15,7 @@ struct runner {
   int null_mount, empty_mount;  // what masks a file and a directory; made at the first use
   pid_t *born;     // of who is born twice (birth.c), until then: where the pid is told to the supervisor
   bool tty;
+  const char *mount_label;  // or NULL
   int *slots;
   size_t slot_count;
   mode_t umask;    // of the program
@@ -33,6 +34,7 @@ void runner_run(struct runner *r, struct err *e);
 
 bool op_overlay(struct runner *r, struct reader *in, struct err *e);
 bool op_open_overlay(struct runner *r, struct reader *in, struct err *e);
+bool op_mount_label(struct runner *r, struct reader *in, struct err *e);
 bool op_root_bind(struct runner *r, struct reader *in, struct err *e);
 bool op_open_mount(struct runner *r, struct reader *in, struct err *e);
 bool op_enter_root(struct runner *r, struct reader *in, struct err *e);
