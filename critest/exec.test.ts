@@ -30,7 +30,7 @@ test("an exec has the container's environment, directory, user and namespaces", 
   t.is(stdout, `red\n/tmp\n1000\nsh -c ${idle}\n${pod.config.hostname}\n`);
 });
 
-test('a timeout kills the exec and all that it started, and answers DEADLINE_EXCEEDED', async (t) => {
+test('A15, containerd 2026-53495: a timeout kills the exec and all that it started, and answers DEADLINE_EXCEEDED', async (t) => {
   const container = await idling();
   const started = performance.now();
   await fails(t, container.exec('sleep 4321 & sleep 4321', 1), 'deadline-exceeded', /timeout|deadline|1 ?s|1000/i);
@@ -65,7 +65,7 @@ test('the error of an exec names the container', async (t) => {
   await fails(t, container.exec(['nosuch']), 'invalid-argument', new RegExp(`${container.id}.*nosuch.*ENOENT`));
 });
 
-test('A15: a background child that keeps the pipe open does not hang ExecSync', async (t) => {
+test('A15, containerd 2026-53495: a background child that keeps the pipe open does not hang ExecSync', async (t) => {
   const container = await idling();
   const started = performance.now();
   const { stdout, code } = await container.exec('sleep 1000 & echo started', 60);
