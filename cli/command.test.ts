@@ -8,6 +8,7 @@ import type { Handlers } from '../api/handlers.ts';
 import { serve } from '../api/server.ts';
 import { BerthError } from '../base/errors.ts';
 import { runCommand } from './command.ts';
+import { ownTerminal } from './stream/terminal.ts';
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const id = (letter: string): string => letter.repeat(64);
@@ -69,6 +70,7 @@ const withDaemon = async (
       },
     };
     const code = await runCommand(argv, {
+      terminal: ownTerminal(),
       address,
       logRoot: join(path, 'logs'),
       out: output,
@@ -107,7 +109,7 @@ test("exec finds the container by pod, name, pod/name and id, and ends with the 
   };
   return withDaemon({ ExecSync }, async (berth) => {
     for (const word of ['web', 'server', 'web/server', 'default/web', '1cc'])
-      t.deepEqual(await berth('exec', word, 'ls', '--all'), { code: 7, out: 'out', error: 'err' });
+      t.deepEqual(await berth('exec', '--timeout', '0', word, 'ls', '--all'), { code: 7, out: 'out', error: 'err' });
     await berth('exec', '--timeout', '5', 'side', 'x');
     t.deepEqual(asked.at(0), ['c', ['ls', '--all'], 0n]);
     t.deepEqual(asked.at(-1), ['2', ['x'], 5n]);
@@ -383,7 +385,21 @@ test('wrong usage ends with 2 and shows how it is meant', (t) =>
 test('help names every verb, and help VERB and VERB --help its options', (t) =>
   withDaemon({}, async (berth) => {
     const { out } = await berth('help');
-    for (const name of ['run', 'ps', 'images', 'pull', 'logs', 'exec', 'update', 'stop', 'rm', 'info', 'import'])
+    for (const name of [
+      'run',
+      'ps',
+      'images',
+      'pull',
+      'logs',
+      'exec',
+      'attach',
+      'port-forward',
+      'update',
+      'stop',
+      'rm',
+      'info',
+      'import',
+    ])
       t.regex(out, new RegExp(`^ {2}${name} `, 'm'));
     t.is((await berth()).out, out);
     t.regex((await berth('help', 'run')).out, /^usage: berth run .*\n\n {2}--rm/m);
@@ -401,7 +417,13 @@ test('without a daemon the error says where nobody answers', async (t) => {
       error += String(data);
     },
   };
-  const around = { address: undefined, logRoot: '/nowhere', out, signal: new AbortController().signal };
+  const around = {
+    terminal: ownTerminal(),
+    address: undefined,
+    logRoot: '/nowhere',
+    out,
+    signal: new AbortController().signal,
+  };
   t.is(await runCommand(['--address', 'unix:///nowhere/b.sock', 'ps'], around), 1);
   t.is(
     error,

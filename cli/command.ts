@@ -4,10 +4,12 @@ import { parseHead } from './arguments.ts';
 import { type Output, UsageError, type Verb } from './context.ts';
 import { inWords } from './failure.ts';
 import { findVerb, generalHelp, usageOf, verbHelp } from './help.ts';
+import type { Terminal } from './stream/terminal.ts';
 import { version } from './version.ts';
 
 export interface Surroundings {
   readonly out: Output;
+  readonly terminal: Terminal;
   readonly signal: AbortSignal;
   /** BERTH_ADDRESS of the environment. */
   readonly address: string | undefined;
@@ -45,18 +47,18 @@ const print = ({ out }: Surroundings, text: string): number => {
   return 0;
 };
 
-/** run and exec hand on the command's exit code, so that their own failures need one that commands rarely use. */
-const failureCode = ({ name }: Verb): number => (name === 'run' || name === 'exec' ? 125 : 1);
+/** run, exec and attach hand on the command's exit code, so that their own failures need one that commands rarely use. */
+const failureCode = ({ name }: Verb): number => (['run', 'exec', 'attach'].includes(name) ? 125 : 1);
 
 const perform = async (
   verb: Verb,
   words: readonly string[],
   address: string,
-  { out, signal, logRoot }: Surroundings,
+  { out, terminal, signal, logRoot }: Surroundings,
 ): Promise<number> => {
   try {
     using client = connect(address);
-    return await verb.run(words, { client, address, out, signal, logRoot });
+    return await verb.run(words, { client, address, out, terminal, signal, logRoot });
   } catch (error) {
     out.error(`berth ${verb.name}: ${inWords(error, address)}\n`);
     if (!(error instanceof UsageError)) return failureCode(verb);

@@ -1,4 +1,5 @@
 import type { Client } from '../api/client.ts';
+import type { Terminal } from './stream/terminal.ts';
 
 /** What a verb works with. */
 export interface Context {
@@ -9,6 +10,8 @@ export interface Context {
   /** Aborts at the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
   readonly out: Output;
+  /** For what goes on with a person: exec, attach. */
+  readonly terminal: Terminal;
 }
 
 export interface Output {

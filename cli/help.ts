@@ -26,7 +26,7 @@ Pods and containers are meant by name (pod, pod/container) or by the first lette
   --version          the version of berth
   -h, --help         this text
 
-Exit codes: run and exec give the command's own, and 125 when berth itself fails; else 0, 1 for an error, 2 for wrong usage.
+Exit codes: run, exec and attach give the command's own, and 125 when berth itself fails; else 0, 1 for an error, 2 for wrong usage.
 `;
 
 export const usageOf = (verb: Verb): string => `usage: berth ${verb.name} ${verb.usage}`.trimEnd();

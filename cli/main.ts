@@ -1,4 +1,5 @@
 import { runCommand } from './command.ts';
+import { ownTerminal } from './stream/terminal.ts';
 
 /** `berth`: a client of berthd's socket, without any state of its own. */
 const stop = new AbortController();
@@ -14,6 +15,7 @@ process.exitCode = await runCommand(process.argv.slice(2), {
   signal: stop.signal,
   logRoot: '/var/log/berth',
   address: process.env.BERTH_ADDRESS,
+  terminal: ownTerminal(),
   out: {
     tty: process.stdout.isTTY,
     columns: process.stdout.columns || 80,

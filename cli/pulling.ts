@@ -10,7 +10,10 @@ export interface PullWish {
 }
 
 /** Fetches an image, shows how far it is, and gives its id. */
-export const pullImage = async (wish: PullWish, { client, out, signal }: Context): Promise<string> => {
+export const pullImage = async (
+  wish: PullWish,
+  { client, out, signal }: Omit<Context, 'terminal'>,
+): Promise<string> => {
   const progress = new Progress(out);
   let id = '';
   try {

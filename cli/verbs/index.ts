@@ -1,9 +1,11 @@
 import type { Verb } from '../context.ts';
+import { attach } from './attach.ts';
 import { exec } from './exec.ts';
 import { images } from './images.ts';
 import { importLayout } from './import.ts';
 import { info } from './info.ts';
 import { logs } from './logs.ts';
+import { portForward } from './port-forward.ts';
 import { ps } from './ps.ts';
 import { pull } from './pull.ts';
 import { rm } from './rm.ts';
@@ -12,4 +14,18 @@ import { stop } from './stop.ts';
 import { update } from './update.ts';
 
 /** In the order of `berth help`. */
-export const verbs: readonly Verb[] = [run, ps, logs, exec, update, stop, rm, images, pull, importLayout, info];
+export const verbs: readonly Verb[] = [
+  run,
+  ps,
+  logs,
+  exec,
+  attach,
+  portForward,
+  update,
+  stop,
+  rm,
+  images,
+  pull,
+  importLayout,
+  info,
+];

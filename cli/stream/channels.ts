@@ -1,0 +1,72 @@
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { WebSocket } from 'ws';
+import { BerthError, messageOf } from '../../base/errors.ts';
+
+/** The channels of `channel.k8s.io`; CLOSE (v5) closes the one that its second byte names. */
+export const Channel = { STDIN: 0, STDOUT: 1, STDERR: 2, STATUS: 3, RESIZE: 4, CLOSE: 255 } as const;
+
+const handshakeMs = 10_000;
+/** What may wait for the daemon before no more is read of who writes. */
+const highWater = 1 << 20;
+const lookAgainMs = 5;
+
+/** A WebSocket whose messages begin with the number of a channel. Errors: `unavailable`. */
+export class Channels {
+  readonly #socket: WebSocket;
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+  }
+
+  static async open(url: string, protocol: string, signal: AbortSignal): Promise<Channels> {
+    const socket = new WebSocket(url.replace(/^http/, 'ws'), [protocol], {
+      handshakeTimeout: handshakeMs,
+      perMessageDeflate: false,
+    });
+    const abort = (): void => socket.terminate();
+    signal.addEventListener('abort', abort, { once: true });
+    socket.on('error', () => undefined);
+    socket.once('close', () => signal.removeEventListener('abort', abort));
+    // Nothing of what comes may be lost before somebody listens.
+    socket.once('open', () => socket.pause());
+    try {
+      if (signal.aborted) abort();
+      await once(socket, 'open');
+    } catch (error) {
+      throw new BerthError('unavailable', `connect to ${new URL(url).host}: ${messageOf(error)}`, { cause: error });
+    }
+    return new Channels(socket);
+  }
+
+  /** Every message until the connection ends; `take` gives a stream that is to drain before the next one. */
+  async read(take: (channel: number, bytes: Buffer) => Writable | undefined): Promise<void> {
+    const socket = this.#socket;
+    socket.on('message', (data: Buffer) => {
+      const full = take(data[0] ?? 0, data.subarray(1));
+      if (full === undefined) return;
+      socket.pause();
+      full.once('drain', () => socket.resume());
+    });
+    socket.resume();
+    if (socket.readyState !== WebSocket.CLOSED) await once(socket, 'close');
+  }
+
+  /** Resolves when there is room for more. */
+  async write(channel: number, bytes: Uint8Array): Promise<void> {
+    const message = Buffer.allocUnsafe(bytes.length + 1);
+    message[0] = channel;
+    message.set(bytes, 1);
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(message);
+    while (this.#socket.readyState === WebSocket.OPEN && this.#socket.bufferedAmount > highWater)
+      await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  get closed(): boolean {
+    return this.#socket.readyState !== WebSocket.OPEN;
+  }
+}
