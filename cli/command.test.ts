@@ -393,6 +393,7 @@ test('help names every verb, and help VERB and VERB --help its options', (t) =>
       'logs',
       'exec',
       'attach',
+      'cp',
       'port-forward',
       'update',
       'stop',

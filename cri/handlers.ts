@@ -1,4 +1,5 @@
 import type { Handlers } from '../api/handlers.ts';
+import { adminCopy } from './admin/copy.ts';
 import { adminImport } from './admin/import.ts';
 import { adminInfo } from './admin/info.ts';
 import { adminPull } from './admin/pull.ts';
@@ -60,5 +61,6 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   ImageFsInfo: () => imageFsInfo(runtime),
   Pull: (request, call) => adminPull(runtime, request, call),
   Import: (request, call) => adminImport(runtime, request, call),
+  Copy: async (request) => adminCopy(runtime, request),
   Info: async () => adminInfo(runtime),
 });

@@ -11,7 +11,7 @@ const handshakeMs = 10_000;
 const highWater = 1 << 20;
 const lookAgainMs = 5;
 
-/** A WebSocket whose messages begin with the number of a channel. Errors: `unavailable`. */
+/** A WebSocket whose messages begin with the number of a channel. Errors: `failed-precondition`. */
 export class Channels {
   readonly #socket: WebSocket;
 
@@ -34,7 +34,9 @@ export class Channels {
       if (signal.aborted) abort();
       await once(socket, 'open');
     } catch (error) {
-      throw new BerthError('unavailable', `connect to ${new URL(url).host}: ${messageOf(error)}`, { cause: error });
+      throw new BerthError('failed-precondition', `connect to ${new URL(url).host}: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
     return new Channels(socket);
   }

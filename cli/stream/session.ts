@@ -11,6 +11,8 @@ export interface SessionOptions {
   readonly tty: boolean;
   /** Keys that end the session and leave the process alone (a terminal's only). */
   readonly detachKeys?: Buffer;
+  /** A line for the person there, when the keys work. */
+  readonly hint?: string;
   readonly signal: AbortSignal;
 }
 
@@ -18,6 +20,7 @@ export interface SessionOptions {
 export const runSession = async (url: string, options: SessionOptions): Promise<number> => {
   const channels = await Channels.open(url, 'v5.channel.k8s.io', options.signal);
   const undo = options.tty ? prepareTerminal(channels, options.terminal) : () => undefined;
+  if (options.hint !== undefined) options.terminal.stderr.write(`${options.hint}\r\n`);
   const end = new AbortController();
   let detached = false;
   const status: Buffer[] = [];
@@ -40,7 +43,7 @@ export const runSession = async (url: string, options: SessionOptions): Promise<
     await feeding;
   }
   if (detached) return 0;
-  if (status.length === 0) throw new BerthError('unavailable', 'the connection to berthd was lost');
+  if (status.length === 0) throw new BerthError('internal', 'the connection to berthd was lost');
   return exitCodeOf(Buffer.concat(status).toString('utf8'));
 };
 

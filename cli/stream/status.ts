@@ -26,5 +26,8 @@ export const exitCodeOf = (text: string): number => {
   const cause = details?.causes?.find((candidate) => candidate.reason === 'ExitCode');
   if (reason === 'NonZeroExitCode' && typeof cause?.message === 'string' && /^\d{1,3}$/.test(cause.message))
     return Number(cause.message);
-  throw new BerthError('unavailable', typeof message === 'string' && message !== '' ? message : 'the session failed');
+  throw new BerthError(
+    'failed-precondition',
+    typeof message === 'string' && message !== '' ? message : 'the session failed',
+  );
 };

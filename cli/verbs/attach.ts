@@ -21,8 +21,8 @@ export const attach: Verb = {
     const request = { container_id: id, tty, stdin: input, stdout: true, stderr: !tty };
     const { url } = await context.client.Attach(request, { signal: context.signal });
     const { terminal, signal } = context;
-    if (tty && input) context.out.error('Ctrl-p Ctrl-q leaves the container and lets it run\n');
-    return runSession(url, { terminal, stdin: input, tty, detachKeys, signal });
+    const keys = tty && input ? { detachKeys, hint: 'Ctrl-p Ctrl-q leaves the container and lets it run' } : {};
+    return runSession(url, { terminal, stdin: input, tty, signal, ...keys });
   },
 };
 

@@ -1,5 +1,6 @@
 import type { Verb } from '../context.ts';
 import { attach } from './attach.ts';
+import { cp } from './cp.ts';
 import { exec } from './exec.ts';
 import { images } from './images.ts';
 import { importLayout } from './import.ts';
@@ -20,6 +21,7 @@ export const verbs: readonly Verb[] = [
   logs,
   exec,
   attach,
+  cp,
   portForward,
   update,
   stop,

@@ -53,6 +53,10 @@ const baseOf = (runtime: Runtime, container: Container): Promise<Base> => {
   return base;
 };
 
+/** The bundle's config.json. */
+export const specOfRunning = async (runtime: Runtime, container: Container): Promise<OciSpec> =>
+  (await baseOf(runtime, container)).spec;
+
 const readBase = async (runtime: Runtime, container: Container): Promise<Base> => {
   const { spec: path } = containerPaths(runtime.config, container.id);
   const spec = (await readJson(path)) as OciSpec | undefined;

@@ -85,6 +85,16 @@ test('a tree that is copied in is the same inside, under the name that was asked
   t.is(await treeOf(join(upper, 'renamed')), await treeOf(join(source, 'tree')));
 });
 
+test('the content of a tree is copied into a new directory', async (t) => {
+  await using room = await Room.make();
+  const source = await room.layer(fillTree);
+  const container = await room.start(['guest', 'wait']);
+  const args = ['-C', join(source, 'tree'), '--format=pax', '-cf', '-', '.'];
+  const stream = (await run('tar', args, { encoding: 'buffer' })).stdout;
+  t.like(await copy(container, 'in', '/new', stream), { code: 0, stderr: '' });
+  t.is(await treeOf(join(container.bundle, 'upper/new')), await treeOf(join(source, 'tree')));
+});
+
 test('one file takes the place of another, a directory is not replaced', async (t) => {
   await using room = await Room.make();
   const container = await room.start(['guest', 'wait']);

@@ -20,15 +20,18 @@ struct directory {
 struct reader_state {
   int root;
   const char *first;  // takes the place of each name's first component, or NULL
+  bool whole;         // the stream has "." itself: then `first` takes the place of that
   struct tar tar;
   struct directory *directories;  // the last one first: their times are set when nothing more comes into them
 };
 
-static bool name_of(const struct reader_state *s, const char *name, char out[TAR_PATH_LIMIT], struct err *e) {
+static bool name_of(struct reader_state *s, const char *name, char out[TAR_PATH_LIMIT], struct err *e) {
   char clean[TAR_PATH_LIMIT];
   if (!clean_path(name, clean)) return fail(e, EINVAL, "copy (outside of its directory)", name);
-  const char *rest = s->first == NULL ? clean : strchr(clean, '/');
-  const int length = snprintf(out, TAR_PATH_LIMIT, "%s%s", s->first == NULL ? "" : s->first, rest == NULL ? "" : rest);
+  s->whole |= clean[0] == '\0';
+  const char *rest = s->first == NULL || s->whole ? clean : strchr(clean, '/');
+  const int length = snprintf(out, TAR_PATH_LIMIT, "%s%s%s", s->first == NULL ? "" : s->first,
+                              s->first != NULL && s->whole && clean[0] != '\0' ? "/" : "", rest == NULL ? "" : rest);
   return length < (int)TAR_PATH_LIMIT || fail(e, ENAMETOOLONG, "copy", name);
 }
 
@@ -82,7 +85,7 @@ static bool make_link(int dir, const char *name, const struct tar_entry *entry, 
   return utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) == 0 || fail_errno(e, "set time", entry->name);
 }
 
-static bool make_hard_link(const struct reader_state *s, int dir, const char *name, const struct tar_entry *entry,
+static bool make_hard_link(struct reader_state *s, int dir, const char *name, const struct tar_entry *entry,
                            struct err *e) {
   char target[TAR_PATH_LIMIT];
   if (!name_of(s, entry->link, target, e)) return false;

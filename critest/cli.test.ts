@@ -1,0 +1,148 @@
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { idle, runPod } from './harness/pods.ts';
+import { suiteDaemon } from './harness/suite.ts';
+import { sourceTree } from './harness/tree.ts';
+import { until } from './harness/until.ts';
+import type { Output } from './harness/world.ts';
+
+const daemon = suiteDaemon();
+const command = join(sourceTree, 'bin/berth');
+
+const berth = (args: readonly string[], input = ''): Promise<Output> =>
+  daemon().world.run(command, ['--address', daemon().address, ...args], input);
+
+/** In a terminal of its own: `script` makes one, and stty its size. Types each text when the prompt before it is there. */
+const inTerminal = async (words: string, ...typed: readonly (readonly [RegExp, string])[]): Promise<Output> => {
+  const inner = `stty rows 31 cols 97; ${command} --address ${daemon().address} ${words}`;
+  const child = daemon().world.spawn('script', ['-qec', inner, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  let stdout = '';
+  child.stdout?.on('data', (data) => {
+    stdout += data;
+  });
+  const ended = once(child, 'close');
+  for (const [prompt, input] of typed) {
+    await until(`${prompt} is there`, () => Promise.resolve(prompt.test(stdout)));
+    child.stdin?.write(input);
+  }
+  const [status] = await ended;
+  return { status, stdout, stderr: '' };
+};
+
+test('berth exec passes both streams and the exit code', async (t) => {
+  const { id } = await (await runPod(daemon())).run(idle);
+  t.deepEqual(await berth(['exec', id, 'sh', '-c', 'echo out; echo err >&2; exit 7']), {
+    status: 7,
+    stdout: 'out\n',
+    stderr: 'err\n',
+  });
+  t.deepEqual(await berth(['exec', '--timeout', '9', id, 'echo', 'sync']), { status: 0, stdout: 'sync\n', stderr: '' });
+});
+
+test('berth exec -i passes stdin to its end, 3 MB of it', async (t) => {
+  const { id } = await (await runPod(daemon())).run(idle);
+  const { stdout, status } = await berth(['exec', '-i', id, 'wc', '-c'], 'x'.repeat(3_000_000));
+  t.deepEqual([stdout.trim(), status], ['3000000', 0]);
+});
+
+test('berth exec without -i leaves our stdin alone', async (t) => {
+  const { id } = await (await runPod(daemon())).run(idle);
+  t.deepEqual(await berth(['exec', id, 'wc', '-c'], 'not for it'), { status: 0, stdout: '0\n', stderr: '' });
+});
+
+test('berth exec -it has a terminal of our size, and its end is the command’s', async (t) => {
+  const { id } = await (await runPod(daemon())).run(idle);
+  const { stdout, status } = await inTerminal(`exec -it ${id} sh`, [/# /, 'stty size; tty; exit 5\n']);
+  t.regex(stdout, /31 97\s+\/dev\/pts\/\d\s/);
+  t.is(status, 5);
+});
+
+test('a command that does not exist is told on stderr with 125 of our own', async (t) => {
+  const { id } = await (await runPod(daemon())).run(idle);
+  const { status, stderr } = await berth(['exec', id, 'nosuch']);
+  t.is(status, 125);
+  t.regex(stderr, /berth exec: .*nosuch.*ENOENT/);
+});
+
+test('berth attach brings what is said from then on, and its stdin is the container’s', async (t) => {
+  const { id } = await (await runPod(daemon())).run('while read -r line; do echo "got $line"; done; exit 3', {
+    stdin: true,
+    stdin_once: true,
+  });
+  t.deepEqual(await berth(['attach', id], 'one\ntwo\n'), { status: 0, stdout: 'got one\ngot two\n', stderr: '' });
+});
+
+test('Ctrl-p Ctrl-q leaves a terminal, and the container runs on', async (t) => {
+  const container = await (await runPod(daemon())).run('cat', { stdin: true, tty: true });
+  const { stdout, status } = await inTerminal(
+    `attach ${container.id}`,
+    [/Ctrl-p/, 'hello\n'],
+    [/hello\s+hello/, '\x10\x11'],
+  );
+  t.regex(stdout, /Ctrl-p Ctrl-q/);
+  t.is(status, 0);
+  t.is((await container.status()).state, 'CONTAINER_RUNNING');
+});
+
+test('berth port-forward carries connections to the pod, and tells of a port that nobody listens on', async (t) => {
+  const { world } = daemon();
+  const pod = await runPod(daemon());
+  await pod.run('while true; do echo hello | nc -l -p 8080; done');
+  const words = `--address ${daemon().address} port-forward ${pod.id} :8080 :8081`;
+  const forward = world.spawn('sh', ['-c', `echo $$ >${world.path('pid')}; exec ${command} ${words} 2>&1`], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  let said = '';
+  forward.stdout?.on('data', (data) => {
+    said += data;
+  });
+  const [here, nobody] = await until('it listens', () => {
+    const ports = [...said.matchAll(/127\.0\.0\.1:(\d+) -> \d+/g)].map(([, port]) => port);
+    return Promise.resolve(ports.length === 2 ? ports : undefined);
+  });
+  const ask = (port = '') => world.sh(`bash -c 'exec 3<>/dev/tcp/127.0.0.1/${port}; head -1 <&3'`);
+  for (let turn = 0; turn < 2; turn += 1)
+    t.is(await until('it answers', async () => (await ask(here)) || undefined), 'hello\n');
+  await ask(nobody);
+  await until('it tells', () => Promise.resolve(/port 8081: .*ECONNREFUSED/.test(said)));
+  const ended = once(forward, 'close');
+  await world.sh(`kill $(cat ${world.path('pid')}); rm ${world.path('pid')}`);
+  t.deepEqual((await ended)[0], 0);
+});
+
+test('berth cp brings a tree out and in again as it was', async (t) => {
+  const { world } = daemon();
+  const container = await (await runPod(daemon())).run(idle);
+  await container.exec(
+    'mkdir -p /tree/sub; echo data > /tree/sub/file; chmod 750 /tree/sub; ln -s sub /tree/link; touch -d "2001-02-03 04:05:06" /tree/sub/file',
+  );
+  const here = world.path('cp');
+  await world.sh(`mkdir ${here}`);
+  t.like(await berth(['cp', `${container.id}:/tree`, here]), { status: 0, stderr: '' });
+  t.like(await berth(['cp', `${container.id}:/tree/.`, `${here}/named`]), { status: 0, stderr: '' });
+  const list = "find . -printf '%P %y %m %TY %l\\n' | sort";
+  t.is(await world.sh(`cd ${here}/tree && ${list}`), await world.sh(`cd ${here}/named && ${list}`));
+  t.regex(await world.sh(`cd ${here}/tree && ${list}`), /^link l 777 \d+ sub$.*^sub d 750.*^sub\/file f 644 2001 $/ms);
+  t.like(await berth(['cp', here, `${container.id}:/back`]), { status: 0, stderr: '' });
+  t.is((await container.exec('cat /back/tree/link/file; stat -c %a:%u /back/tree/sub')).stdout, 'data\n750:0\n');
+  t.regex((await berth(['cp', `${container.id}:/tree/sub/file`, '-'])).stdout, /^\d|file/);
+  await world.sh(`rm -r ${here}`);
+});
+
+test('berth cp names what is not there, on either side, and leaves nothing', async (t) => {
+  const { world } = daemon();
+  const { id } = await (await runPod(daemon())).run(idle);
+  const here = world.path('cp');
+  await world.sh(`mkdir ${here}`);
+  await writeFile(world.seen(join(here, 'file')), 'x');
+  t.like(await berth(['cp', `${id}:/nosuch`, join(here, 'new')]), {
+    status: 1,
+    stderr: 'open: nosuch: No such file or directory\n',
+  });
+  t.regex((await berth(['cp', join(here, 'nosuch'), `${id}:/`])).stderr, /nosuch: there is no such file/);
+  t.regex((await berth(['cp', join(here, 'file'), `${id}:/no/such/place`])).stderr, /No such file or directory/);
+  t.is(await world.sh(`ls -A ${here}`), 'file\n');
+  await world.sh(`rm -r ${here}`);
+});
