@@ -167,6 +167,28 @@ test('hard links inside the layer share the file, those out of it are told', asy
   t.deepEqual(report.parents, ['d']);
 });
 
+test('the file of a hard link has the owner, mode, time and attributes of the link’s own entry', async (t) => {
+  await using layers = await Layers.make();
+  const own = { mode: 0o4750, uid: 1000, gid: 1001, mtime: 1_500_000_000 };
+  const { path } = await layers.unpack([
+    file('a', 'x', { mode: 0o600, uid: 1 }),
+    { ...hardlink('b', 'a'), ...own, pax: { 'SCHILY.xattr.user.a': 'one' } },
+    file('same', 'y', own),
+    { ...hardlink('other', 'same'), ...own },
+    { name: 'null', type: '3', major: 1, minor: 3, mode: 0o666 },
+    { ...hardlink('nothing', 'null'), ...own },
+    symlink('link', 'a'),
+    { ...hardlink('link2', 'link'), ...own },
+  ]);
+  for (const name of ['a', 'b', 'same', 'other', 'null', 'link']) {
+    const { uid, gid, mtimeMs } = lstatSync(join(path, name));
+    t.deepEqual([uid, gid, mtimeMs], [1000, 1001, 1_500_000_000_000], name);
+  }
+  for (const name of ['a', 'other']) t.is(mode(join(path, name)), 0o4750);
+  t.is(mode(join(path, 'null')), 0o666, 'of a device it stays');
+  t.true(hasXattr(join(path, 'a'), 'user.a', 'one'));
+});
+
 test('links in the layer are followed inside its root: absolute, with .. and through the top', async (t) => {
   await using layers = await Layers.make();
   const { path, report } = await layers.unpack([

@@ -149,7 +149,8 @@ static void forget_cache(struct layer *l) {
   }
 }
 
-// The kernel counts links twice when it has to begin again in the middle, and then takes a long chain for a loop.
+// The kernel counts links twice when it has to begin again in the middle, and then takes a long chain for a loop. On a
+// busy machine it may do so each time: then the walk below counts them itself.
 static int open_scoped(int root, const char *path) {
   int fd = -1;
   for (int tries = 0; tries < 8; tries++) {
@@ -297,7 +298,7 @@ static bool get_directory(struct layer *l, const char *path, bool make, struct c
       close_fd(&fd);
       return false;
     }
-  } else if (errno != ENOENT && errno != ENOTDIR) {
+  } else if (errno != ENOENT && errno != ENOTDIR && !(errno == ELOOP && make)) {
     return fail_errno(e, "open directory", path);
   } else if (!make) {
     *found = false;
@@ -447,6 +448,27 @@ static bool make_directory(struct layer *l, const struct cached *parent, const c
   return set_attributes(fd, entry, e);
 }
 
+// Of what cannot be opened: a link's mode means nothing, and a device's is given when it is made.
+static bool set_special(int dir, const char *name, const struct tar_entry *entry, struct err *e) {
+  if (fchownat(dir, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) < 0)
+    return fail_errno(e, "set owner", entry->name);
+  if (!set_xattrs(-1, entry, e)) return false;
+  const struct timespec times[2] = {entry->mtime, entry->mtime};
+  return utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) == 0 || fail_errno(e, "set time", entry->name);
+}
+
+// The file that a hard link is another name of gets what the link's own entry says, as the field's other unpackers do.
+// One of a lower layer keeps its own: it is not this layer's to change, and what writes such layers repeats them.
+static bool set_linked(int dir, const char *name, const struct stat *info, const struct tar_entry *entry, struct err *e) {
+  if (!S_ISREG(info->st_mode)) return set_special(dir, name, entry, e);
+  AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return fail_errno(e, "open", entry->name);
+  if (!set_attributes(fd, entry, e)) return false;
+  const struct timespec times[2] = {entry->mtime, entry->mtime}, old = info->st_mtim;
+  return (old.tv_sec == entry->mtime.tv_sec && old.tv_nsec == entry->mtime.tv_nsec) || futimens(fd, times) == 0 ||
+         fail_errno(e, "set time", entry->name);
+}
+
 static bool make_special(int dir, const char *name, const struct tar_entry *entry, struct err *e) {
   static const mode_t types[] = {['3'] = S_IFCHR, ['4'] = S_IFBLK, ['6'] = S_IFIFO};
   const dev_t device = entry->type == '6' ? 0 : makedev(entry->major, entry->minor);
@@ -458,11 +480,7 @@ static bool make_special(int dir, const char *name, const struct tar_entry *entr
   } else if (mknodat(dir, name, types[(int)entry->type] | (entry->mode & 0777), device) < 0) {
     return fail_errno(e, "make device", entry->name);
   }
-  if (fchownat(dir, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) < 0)
-    return fail_errno(e, "set owner", entry->name);
-  if (!set_xattrs(-1, entry, e)) return false;
-  const struct timespec times[2] = {entry->mtime, entry->mtime};
-  return utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) == 0 || fail_errno(e, "set time", entry->name);
+  return set_special(dir, name, entry, e);
 }
 
 static bool split(const char *path, char parent[TAR_PATH_LIMIT], const char **name) {
@@ -507,13 +525,15 @@ static bool make_hard_link(struct layer *l, const char *path, const struct tar_e
   if (!split(path, parent, &name)) return fail(e, ENAMETOOLONG, "make hard link", entry->name);
   bool made;
   if (!get_directory(l, parent, true, &dir, &made, e)) return false;
-  if (found && fstatat(dir->fd, name, &here, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == info.st_ino) return true;
+  if (found && fstatat(dir->fd, name, &here, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == info.st_ino)
+    return set_linked(dir->fd, name, &info, entry, e);
   struct node *node = dir->node;
   if (node->path_length + strlen(name) + 1 >= LAYER_PATH_LIMIT)
     return fail(e, ENAMETOOLONG, "make hard link", entry->name);
   if (!clear_place(l, dir, name, false, &kept, &whiteout, e)) return false;
   if (!found) return remember_missing(l, node, name, target, e);
-  return linkat(from, target_name, dir->fd, name, 0) == 0 || fail_errno(e, "make hard link", entry->name);
+  if (linkat(from, target_name, dir->fd, name, 0) < 0) return fail_errno(e, "make hard link", entry->name);
+  return set_linked(dir->fd, name, &info, entry, e);
 }
 
 // --- whiteouts (OCI image-spec, layer.md): they speak of lower layers, entries of the same layer win ---
