@@ -296,6 +296,41 @@ test('the verbose status of a pod has the keys that scripts read from containerd
   t.like(await infoOf(pod), { processStatus: 'deleted', netNamespaceClosed: true, cniResult: null });
 });
 
+test('overhead and resources of a pod are told as they were made or updated last, also after a restart, and no cgroup is changed', async (t) => {
+  const parent = `/${daemon().world.cgroup}/limits-of-a-pod`;
+  const overhead = { cpu_shares: 10n, memory_limit_in_bytes: 8n << 20n };
+  const resources = { cpu_quota: 20_000n, cpu_period: 100_000n };
+  const linux = { ...secure(onHost).linux, cgroup_parent: parent, overhead, resources };
+  const pod = await runPod(daemon(), { linux });
+  const container = await pod.run(idle);
+  const told = async (): Promise<object> => {
+    const info = await infoOf(pod);
+    return { overhead: info.overhead, resources: info.resources };
+  };
+  const made = { cpu_shares: 10, memory_limit_in_bytes: 8 << 20 };
+  t.deepEqual(await told(), { overhead: made, resources: { cpu_quota: 20_000, cpu_period: 100_000 } });
+  const update = (limits: object, pod_sandbox_id = pod.id): Promise<unknown> =>
+    client().UpdatePodSandboxResources({ pod_sandbox_id, ...limits });
+  await update({ resources: { memory_limit_in_bytes: 64n << 20n } }, pod.id.slice(0, 20));
+  t.deepEqual(await told(), { overhead: made, resources: { memory_limit_in_bytes: 64 << 20 } });
+  await update({ overhead: { cpu_shares: 20n } });
+  await daemon().killAndBoot();
+  t.deepEqual(await told(), { overhead: { cpu_shares: 20 }, resources: { memory_limit_in_bytes: 64 << 20 } });
+  // The pod's own cgroup is the kubelet's: it has set it before it tells.
+  const place = (await daemon().world.sh(`grep -E ':memory:|^0::/.' /proc/${await container.pid()}/cgroup`)).trim();
+  t.true(place.endsWith(`${parent}/${container.id}`), place);
+  const root = place.includes(':memory:') ? '/sys/fs/cgroup/memory' : '/sys/fs/cgroup';
+  const limit = await daemon().world.sh(
+    `cat ${root}${parent}/memory.max ${root}${parent}/memory.limit_in_bytes 2>/dev/null || true`,
+  );
+  t.regex(limit, /^(max|9223372036854771712)\n$/);
+  await fails(t, update({ overhead: { oom_score_adj: 5000n } }), 'invalid-argument', /overhead: .*oom_score_adj/);
+  await fails(t, update({ resources: { cpu_quota: 1n } }), 'invalid-argument', /resources: .*cpu_quota/);
+  await fails(t, update({}, 'f'.repeat(64)), 'not-found', /ffff/);
+  await pod.stop();
+  await fails(t, update({ overhead }), 'failed-precondition', /stopped, not ready/);
+});
+
 test('the status of a pod has its containers, each as ContainerStatus tells it, and the time', async (t) => {
   const pod = await runPod(daemon(), secure(onHost));
   const ended = await pod.run('exit 3');
