@@ -296,6 +296,21 @@ test('the verbose status of a pod has the keys that scripts read from containerd
   t.like(await infoOf(pod), { processStatus: 'deleted', netNamespaceClosed: true, cniResult: null });
 });
 
+test('on a kernel without SELinux labels are told of in the log, and what asks for them runs', async (t) => {
+  const selinux_options = { user: 'a_u', role: 'b_r', type: 'c_t', level: 's0:c7' };
+  const pod = await runPod(daemon(), secure({ ...onHost, selinux_options }));
+  const host_path = daemon().world.path('logs');
+  const { stdout } = await pod.output('echo ran; cat /proc/self/attr/current 2>/dev/null', {
+    linux: { security_context: { selinux_options: { ...selinux_options, type: 'd_t' } } },
+    mounts: [{ host_path, container_path: '/data', selinux_relabel: true }],
+  });
+  t.regex(stdout, /^ran\n/);
+  t.notRegex(stdout, /c7/);
+  const log = await daemon().log();
+  for (const label of ['a_u:b_r:c_t:s0:c7', 'a_u:b_r:d_t:s0:c7'])
+    t.regex(log, new RegExp(`selinux_options ${label} has no effect: this kernel has no SELinux`));
+});
+
 test('overhead and resources of a pod are told as they were made or updated last, also after a restart, and no cgroup is changed', async (t) => {
   const parent = `/${daemon().world.cgroup}/limits-of-a-pod`;
   const overhead = { cpu_shares: 10n, memory_limit_in_bytes: 8n << 20n };

@@ -71,8 +71,8 @@ test.serial(
     t.not((await labelsOf(daemon, await other.create('true')))[0], label);
     await daemon.killAndBoot();
     t.deepEqual(await labelsOf(daemon, await pod.create('true')), [label, mount]);
-    const asked = await pod.create('true', asking({ type: 'spc_t', level: 's0:c5' }));
-    t.deepEqual(await labelsOf(daemon, asked), ['system_u:system_r:spc_t:s0:c5', `${file}:s0:c5`]);
+    const asked = await pod.create('true', asking({ role: 'other_r', type: 'spc_t', level: 's0:c5' }));
+    t.deepEqual(await labelsOf(daemon, asked), ['system_u:other_r:spc_t:s0:c5', `${file}:s0:c5`]);
     const withOptions = await podWith(daemon, { user: 'u_u', level: 's0:c1,c9' }, true);
     t.deepEqual(await labelsOf(daemon, await withOptions.create('true')), [
       'u_u:system_r:container_t:s0:c1,c9',

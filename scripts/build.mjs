@@ -11,6 +11,7 @@ const steps = [
   ['typescript', node, ['node_modules/typescript/bin/tsc', '-p', '.']],
   ['native', node, ['scripts/native.mjs']],
   ['quickstart image', node, ['scripts/quickstart-image.mjs']],
+  ['docs/cri.md', node, ['scripts/cri-doc.mjs', '--check']],
 ];
 
 for (const [name, command, args] of steps) {
