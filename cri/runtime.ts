@@ -59,6 +59,7 @@ export const sandboxPaths = (config: Pick<Config, 'state'>, id: string) => {
     hosts: at('hosts'),
     hostname: at('hostname'),
     cniLock: at('cni.lock'),
+    user: at('user'),
     ipc: at('ipc'),
     uts: at('uts'),
     shm: at('shm'),

@@ -297,14 +297,21 @@ test('C: with a host mount table of 3,000 entries the start of a container copie
   }
 });
 
-test('ID-mapped mounts are refused in words until they are served', async (t) => {
+test('a mount with mapped ids is refused in a pod without a user namespace', async (t) => {
   const pod = await runPod(daemon());
-  const idMapped = {
+  const mapping = [{ host_id: 1, length: 1 }];
+  const mount = {
     host_path: await hostDirectory(),
     container_path: '/data',
-    uidMappings: [{ host_id: 1, length: 1 }],
+    uidMappings: mapping,
+    gidMappings: mapping,
   };
-  await t.throwsAsync(pod.create('true', { mounts: [idMapped] }), { message: /uidMappings|id.?mapp/i });
+  await fails(
+    t,
+    pod.create('true', { mounts: [mount] }),
+    'invalid-argument',
+    /\/data: uidMappings: the pod has no user/,
+  );
 });
 
 test('a device of the request is there with its permissions, and what is no device is refused', async (t) => {

@@ -3,6 +3,7 @@ import { cString } from './frames.ts';
 import { CloneFlag } from './linux.ts';
 import type { OciNamespace, OciProcess } from './oci.ts';
 import { Plan } from './plan.ts';
+import { hostId, type UserNamespace } from './user-namespace.ts';
 
 export interface ExecOptions {
   /** The container's. Its pid namespace is the supervisor's children's already. */
@@ -11,6 +12,7 @@ export interface ExecOptions {
   readonly join: readonly string[];
   /** v2 directory: cloned into. */
   readonly into?: string;
+  readonly user?: UserNamespace;
   readonly bpf?: Uint8Array;
   readonly seccompFlags?: number;
   /** Rows and columns, where the process has a terminal. */
@@ -27,10 +29,16 @@ export const compileExec = (process: OciProcess, options: ExecOptions): Buffer =
   // Its own cgroup namespace shows what the container's does, and is what the exec is known by when it has to be killed
   // with all that it started.
   const own = options.namespaces.filter(({ type, path }) => type === 'cgroup' && path === undefined);
+  const { user } = options;
+  // Both need the host's rights.
+  if (user !== undefined) {
+    addRlimits(plan, process);
+    plan.add('OWN_STREAMS', hostId(user.uids, process.user.uid));
+  }
   plan.add('JOIN_CONTAINER', joined(options.namespaces.filter((namespace) => !own.includes(namespace))));
   if (own.length > 0) plan.add('UNSHARE', CloneFlag.cgroup);
   if (process.terminal) plan.add('TERMINAL', options.size?.rows ?? 0, options.size?.columns ?? 0);
-  addRlimits(plan, process);
+  if (user === undefined) addRlimits(plan, process);
   plan.add('CWD', cString(process.cwd, 'cwd'), 0);
   addCredentials(plan, process);
   if (options.bpf !== undefined) plan.add('SECCOMP', options.seccompFlags ?? 0, options.bpf);
@@ -39,7 +47,4 @@ export const compileExec = (process: OciProcess, options: ExecOptions): Buffer =
 };
 
 const joined = (namespaces: readonly OciNamespace[]): number =>
-  namespaces.reduce(
-    (flags, { type }) => (type === 'pid' || type === 'user' ? flags : flags | CloneFlag[type]),
-    CloneFlag.mount as number,
-  );
+  namespaces.reduce((flags, { type }) => (type === 'pid' ? flags : flags | CloneFlag[type]), CloneFlag.mount as number);

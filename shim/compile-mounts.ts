@@ -6,6 +6,7 @@ import { isBind, mountOptions } from './mount-options.ts';
 import type { OciMount } from './oci.ts';
 import { readOverlay } from './overlay-options.ts';
 import type { Plan } from './plan.ts';
+import { isMapped, type UserNamespace } from './user-namespace.ts';
 
 /** A v1 hierarchy: where the host has it, and the container's directory in it. */
 export interface Hierarchy {
@@ -14,7 +15,7 @@ export interface Hierarchy {
 }
 
 /** What is opened outside and mounted inside, by its slot. */
-interface Opened {
+export interface Opened {
   readonly slot: number;
   readonly target: string;
   /** Below the root of what was opened; all of it when undefined. */
@@ -32,11 +33,12 @@ export const openSources = (
   mounts: readonly OciMount[],
   cgroups: readonly Hierarchy[],
   overlayMethod: 0 | 1,
+  user?: UserNamespace,
 ): Sources => {
   let slots = 0;
   const open = (mount: OciMount, source: string, target: string): Opened => {
     const opened = { slot: slots, target };
-    addOpen(plan, mount, source, slots);
+    addOpen(plan, mount, source, slots, isMapped(mount, user));
     slots += 1;
     return opened;
   };
@@ -65,7 +67,7 @@ const attributesOf = (mount: OciMount, options: readonly string[]): number => {
   return attributes | recursiveAttributes;
 };
 
-const addOpen = (plan: Plan, mount: OciMount, source: string, slot: number): void => {
+const addOpen = (plan: Plan, mount: OciMount, source: string, slot: number, mapped: boolean): void => {
   const options = mountOptions(mount.options);
   if (options.rest.length > 0)
     throw invalid(`mount ${mount.destination}: option ${options.rest.join(',')} is not one of a bind mount`);
@@ -76,7 +78,8 @@ const addOpen = (plan: Plan, mount: OciMount, source: string, slot: number): voi
     source,
     options.recursive ? 1 : 0,
     propagation,
-    options.attributes,
+    // Not what is mounted below: that may be of a kind that cannot.
+    options.attributes | (mapped ? MountAttribute.IDMAP : 0),
     options.recursiveAttributes,
   );
 };
@@ -86,13 +89,15 @@ const fileSystems = new Set(['proc', 'sysfs', 'tmpfs', 'devpts', 'mqueue']);
 /** SELinux: those whose files have no labels of their own. One message queue file system serves the whole ipc namespace. */
 const labelled = new Set(['tmpfs', 'devpts']);
 
+export const contextOf = ({ type }: OciMount, label: string | undefined): readonly string[] =>
+  label !== undefined && labelled.has(type) ? [cString(`context=${label}`, 'mount label')] : [];
+
 const mountFileSystem = (plan: Plan, mount: OciMount, label: string | undefined): void => {
   if (!fileSystems.has(mount.type)) throw invalid(`mount ${mount.destination}: type ${mount.type} is not known`);
   const options = mountOptions(mount.options);
   const set = options.attributes | options.recursiveAttributes;
-  const context = label !== undefined && labelled.has(mount.type) ? [cString(`context=${label}`, 'mount label')] : [];
   const source = mount.source || mount.type;
-  plan.add('MOUNT_FS', mount.type, source, mount.destination, set, ...options.rest, ...context);
+  plan.add('MOUNT_FS', mount.type, source, mount.destination, set, ...options.rest, ...contextOf(mount, label));
 };
 
 /** `/sys/fs/cgroup`, as the container's cgroup namespace shows it: one mount on v2, one a hierarchy on v1. */

@@ -5,6 +5,7 @@ import { compileExec } from './compile-exec.ts';
 import type { KernelFeatures } from './features.ts';
 import type { OciMount, OciProcess, OciSpec } from './oci.ts';
 import { Op } from './protocol.ts';
+import type { UserNamespace } from './user-namespace.ts';
 
 interface Operation {
   readonly name: string;
@@ -261,8 +262,117 @@ test('a path with a zero byte is refused wherever it stands', (t) => {
   refused(() => compile(specOf(), { log: { path: bad, directory: '/logs' } }));
 });
 
-test('a user namespace is refused, not ignored', (t) => {
-  t.throws(() => compile(specOf({}, { namespaces: [{ type: 'user' }] })), { message: /user namespaces/ });
+const ids = (hostID: number, size = 65536) => [{ containerID: 0, hostID, size }];
+const inUser = (changes: Partial<OciSpec> = {}, linux: Partial<OciSpec['linux']> = {}): OciSpec =>
+  specOf(changes, {
+    namespaces: [{ type: 'user', path: '/u' }, { type: 'pid' }, { type: 'network', path: '/n' }, { type: 'cgroup' }],
+    uidMappings: ids(1000),
+    gidMappings: ids(2000),
+    ...linux,
+  });
+const fileSystem = (destination: string, type: string): OciMount => ({ destination, type, source: type, options: [] });
+
+test('in a user namespace all that needs the host’s rights comes before they are given up', (t) => {
+  const mounts = [
+    fileSystem('/proc', 'proc'),
+    fileSystem('/dev', 'tmpfs'),
+    fileSystem('/dev/pts', 'devpts'),
+    fileSystem('/sys', 'sysfs'),
+    { destination: '/data', type: 'bind', source: '/host', options: ['rbind'] },
+  ];
+  const rlimits = [{ type: 'RLIMIT_NOFILE', soft: 1, hard: 2 }];
+  const plan = decode(compile(inUser({ mounts, process: { ...process, rlimits } })));
+  const names = plan.map(({ name }) => name).filter((name, index, all) => name !== all[index - 1]);
+  t.deepEqual(names, [
+    ...['STDIO', 'SET_PID_NS', 'CLONE', 'JOIN_NS', 'USER_NS', 'OVERLAY', 'OPEN_MOUNT', 'OPEN_FS', 'NODES', 'MKNOD'],
+    ...['RLIMIT', 'OWN_STREAMS', 'JOIN_USER', 'OPEN_FS', 'ENTER_ROOT', 'MOUNT_SLOT', 'MOUNT_FS', 'MOUNT_SLOT'],
+    ...['SYMLINK', 'CWD', 'NO_NEW_PRIVS', 'CREDENTIALS', 'EXEC'],
+  ]);
+  const of = (name: string): Operation[] => plan.filter((operation) => operation.name === name);
+  const made = of('OPEN_FS').map((operation) => [text(operation, 1), number(operation, 0)]);
+  t.deepEqual(made, [
+    ['sysfs', 1],
+    ['tmpfs', 2],
+    ['proc', 3],
+  ]);
+  t.deepEqual(of('OPEN_FS')[1]?.fields.slice(4).map(String), ['uid=1000', 'gid=2000']);
+  const slots = new Map(of('MOUNT_SLOT').map((operation) => [text(operation, 1), number(operation, 0)]));
+  t.deepEqual(Object.fromEntries(slots), { '/proc': 3, '/dev': 2, '/sys': 1, '/data': 0 });
+  t.is(number(of('NODES')[0] ?? { name: '', fields: [] }, 0), 2);
+});
+
+test('in a user namespace a pid namespace of the container’s own is made by its root, and a joined one is joined', (t) => {
+  const own = compile(inUser());
+  t.is(text(one(t, own, 'SET_PID_NS'), 0), '');
+  t.is(number(one(t, own, 'CLONE'), 0), 0);
+  t.is(number(one(t, own, 'JOIN_USER'), 0), 0x20000000 | 0x02000000);
+  const namespaces = [
+    { type: 'user', path: '/u' },
+    { type: 'pid', path: '/p' },
+  ] as const;
+  const joined = compile(inUser({}, { namespaces }));
+  t.is(text(one(t, joined, 'SET_PID_NS'), 0), '/p');
+  t.is(number(one(t, joined, 'JOIN_USER'), 0), 0);
+});
+
+test('in a user namespace devices have mapped owners, and those that are the host’s keep theirs', (t) => {
+  const device = { type: 'c', major: 9, minor: 1, fileMode: 0o660, uid: 7, gid: 70_000 } as const;
+  const devices = [
+    { ...device, path: '/dev/a' },
+    { ...device, path: '/dev/b/c', hostOwned: true },
+    { ...device, path: '/elsewhere' },
+  ];
+  const plan = compile(inUser({ mounts: [fileSystem('/dev', 'tmpfs')] }, { devices }));
+  const nodes = decode(plan).filter(({ name }) => name === 'MKNOD' || name === 'NODES');
+  const owner = (operation: Operation | undefined): number[] | undefined =>
+    operation && [number(operation, 4), number(operation, 5)];
+  const at = (path: string): Operation | undefined => nodes.find((operation) => text(operation, 0) === path);
+  t.deepEqual(
+    owner(at('/a')),
+    [1007, 0],
+    'a group that is not mapped becomes the host’s root, who is not mapped either',
+  );
+  t.deepEqual(owner(at('/b/c')), [7, 70_000]);
+  t.deepEqual(owner(at('/null')), [1000, 2000]);
+  t.deepEqual([nodes[0]?.name, nodes[1]?.name], ['MKNOD', 'NODES'], 'what is not in /dev is made in the root');
+  t.is(text(nodes[0] ?? { name: '', fields: [] }, 0), '/elsewhere');
+});
+
+test('a mount has its ids mapped where it says so, and only by the container’s own mapping', (t) => {
+  const mount = { destination: '/data', type: 'bind', source: '/host', options: ['rbind'] };
+  const attributes = (changes: Partial<OciMount>): number =>
+    number(one(t, compile(inUser({ mounts: [{ ...mount, ...changes }] })), 'OPEN_MOUNT'), 4);
+  t.is(attributes({}), 0);
+  t.is(attributes({ uidMappings: ids(1000), gidMappings: ids(2000) }), 0x100000);
+  t.throws(() => attributes({ uidMappings: ids(1000), gidMappings: ids(1000) }), { message: /\/data: id mappings/ });
+  t.throws(() => compile(specOf({ mounts: [{ ...mount, uidMappings: ids(1000), gidMappings: ids(2000) }] })), {
+    message: /\/data: id mappings/,
+  });
+});
+
+test('a user namespace without a path, or with other mappings than one that begins with 0, is refused', (t) => {
+  const refused = (linux: Partial<OciSpec['linux']>, message: RegExp): void => {
+    t.throws(() => compile(inUser({}, linux)), { code: 'invalid-argument', message });
+  };
+  refused({ namespaces: [{ type: 'user' }] }, /without a path/);
+  refused({ uidMappings: [] }, /uidMappings: one mapping/);
+  refused({ gidMappings: [...ids(1, 1), ...ids(2, 1)] }, /gidMappings: one mapping/);
+  refused({ gidMappings: [{ containerID: 1, hostID: 1, size: 1 }] }, /gidMappings/);
+  refused({ namespaces: [{ type: 'user', path: '/u' }, { type: 'network' }] }, /network namespace without a path/);
+});
+
+test('an exec joins the user namespace with the others, when it has its limits and its pipes', (t) => {
+  const rlimits = [{ type: 'RLIMIT_NOFILE', soft: 1, hard: 2 }];
+  const user = { path: '/u', uids: ids(1000)[0], gids: ids(2000)[0] } as const;
+  const { namespaces } = inUser().linux;
+  const options = { namespaces, join: [], user: user as UserNamespace };
+  const plan = compileExec({ ...process, rlimits, user: { uid: 5, gid: 6, additionalGids: [] } }, options);
+  t.deepEqual(
+    decode(plan).map(({ name }) => name),
+    ['CLONE', 'RLIMIT', 'OWN_STREAMS', 'JOIN_CONTAINER', 'UNSHARE', 'CWD', 'NO_NEW_PRIVS', 'CREDENTIALS', 'EXEC'],
+  );
+  t.is(number(one(t, plan, 'OWN_STREAMS'), 0), 1005);
+  t.is(number(one(t, plan, 'JOIN_CONTAINER'), 0), 0x10000000 | 0x40000000 | 0x00020000);
 });
 
 test('an exec joins the container’s own namespaces, never pid or user, and has a cgroup namespace of its own', (t) => {

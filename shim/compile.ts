@@ -1,5 +1,6 @@
 import { invalid } from '../base/errors.ts';
-import { addDev } from './compile-dev.ts';
+import { addDev, addDevLinks } from './compile-dev.ts';
+import { addUserNs, joinUser } from './compile-mapped.ts';
 import { addMounts, type Hierarchy, hasOwnDev, openSources } from './compile-mounts.ts';
 import { addCredentials, addExec, addLabels, addRlimits } from './compile-process.ts';
 import type { KernelFeatures } from './features.ts';
@@ -9,6 +10,7 @@ import type { OciNamespace, OciSpec } from './oci.ts';
 import { Plan } from './plan.ts';
 import { ExecFlag } from './protocol.ts';
 import { sysctlPath } from './sandbox.ts';
+import { type UserNamespace, userNamespaceOf } from './user-namespace.ts';
 
 /** All that a container's plan is made of. Paths are the host's and absolute. */
 export interface BundleInput {
@@ -47,10 +49,11 @@ export interface BundleInput {
  */
 export const compilePlan = (input: BundleInput): Buffer => {
   const plan = new Plan();
-  addSupervisor(plan, input);
-  addOutside(plan, input);
-  addInside(plan, input);
-  addRlimits(plan, input.spec.process);
+  const user = userNamespaceOf(input.spec);
+  addSupervisor(plan, input, user);
+  addOutside(plan, input, user);
+  addInside(plan, input, user);
+  if (user === undefined) addRlimits(plan, input.spec.process);
   addCredentials(plan, input.spec.process);
   if (input.bpf !== undefined) plan.add('SECCOMP', seccompMask(input.spec), input.bpf);
   addExec(plan, input.spec.process);
@@ -60,8 +63,10 @@ export const compilePlan = (input: BundleInput): Buffer => {
 const namespaceOf = (spec: OciSpec, type: OciNamespace['type']): OciNamespace | undefined =>
   spec.linux.namespaces.find((namespace) => namespace.type === type);
 
-const addSupervisor = (plan: Plan, { spec, cgroup, log, stdin, stdinOnce, wait, features }: BundleInput): void => {
-  if (namespaceOf(spec, 'user') !== undefined) throw invalid('spec: user namespaces are not supported yet');
+type User = UserNamespace | undefined;
+
+const addSupervisor = (plan: Plan, input: BundleInput, user: User): void => {
+  const { spec, cgroup, log, stdin, stdinOnce, wait, features } = input;
   for (const { directory, version } of cgroup.make) plan.add('CGROUP_MAKE', directory, version);
   for (const { file, value } of cgroup.writes) plan.add('CGROUP_WRITE', file, value, 0);
   if (cgroup.devices !== undefined) plan.add('CGROUP_DEVICES', cgroup.devices.directory, cgroup.devices.program);
@@ -70,19 +75,21 @@ const addSupervisor = (plan: Plan, { spec, cgroup, log, stdin, stdinOnce, wait, 
   const terminal = spec.process.terminal ? ExecFlag.TTY : 0;
   plan.add('STDIO', streams | terminal | (stdin ? ExecFlag.STDIN : 0), stdinOnce ? 1 : 0);
   const pid = namespaceOf(spec, 'pid');
-  if (pid?.path !== undefined) plan.add('SET_PID_NS', pid.path);
-  const flags = pid !== undefined && pid.path === undefined ? CloneFlag.pid : 0;
+  // In a user namespace its owner makes it.
+  if (pid !== undefined && (pid.path !== undefined || user !== undefined)) plan.add('SET_PID_NS', pid.path ?? '');
+  const flags = pid !== undefined && pid.path === undefined && user === undefined ? CloneFlag.pid : 0;
   plan.add('CLONE', flags, features.cloneIntoCgroup ? (cgroup.into ?? '') : '');
   if (wait) plan.add('WAIT');
 };
 
 /** In the host's mount namespace: cgroup, the other namespaces, the root and what is bound into it. */
-const addOutside = (plan: Plan, { spec, root, cgroup, features }: BundleInput): void => {
+const addOutside = (plan: Plan, { spec, root, cgroup, features }: BundleInput, user: User): void => {
   for (const file of cgroup.join) plan.add('CGROUP_JOIN', file);
   if (cgroup.into !== undefined && !features.cloneIntoCgroup) plan.add('CGROUP_JOIN', `${cgroup.into}/cgroup.procs`);
   if (spec.process.oomScoreAdj !== undefined) plan.add('OOM_SCORE', String(spec.process.oomScoreAdj));
   addLabels(plan, spec.process);
-  addNamespaces(plan, spec);
+  addNamespaces(plan, spec, user);
+  addUserNs(plan, user);
   if (root.lowers.length === 0) throw invalid('root: no layers');
   if (spec.linux.mountLabel !== undefined) plan.add('MOUNT_LABEL', cString(spec.linux.mountLabel, 'mount label'));
   plan.add('OVERLAY', root.volatile ? 1 : 0, overlayMethod(features), root.upper, root.work, ...root.lowers);
@@ -91,22 +98,23 @@ const addOutside = (plan: Plan, { spec, root, cgroup, features }: BundleInput): 
 const overlayMethod = ({ lowerdirPlus, overlayNewApi }: KernelFeatures): 0 | 1 =>
   lowerdirPlus && overlayNewApi ? 0 : 1;
 
-const addNamespaces = (plan: Plan, spec: OciSpec): void => {
+const addNamespaces = (plan: Plan, spec: OciSpec, user: User): void => {
   let unshared = 0;
   for (const { type, path } of spec.linux.namespaces) {
     if (type === 'pid' || type === 'mount' || type === 'user') continue;
     if (path === undefined) unshared |= CloneFlag[type];
     else plan.add('JOIN_NS', CloneFlag[type], cString(path, `${type} namespace`));
   }
-  if (unshared !== 0) plan.add('UNSHARE', unshared);
+  if (unshared !== 0 && user === undefined) plan.add('UNSHARE', unshared);
 };
 
-const addInside = (plan: Plan, { spec, cgroup, features }: BundleInput): void => {
+const addInside = (plan: Plan, { spec, cgroup, features }: BundleInput, user: User): void => {
   const { mounts, linux, process, root, hostname } = spec;
-  const sources = openSources(plan, mounts, hierarchies(spec, cgroup.make), overlayMethod(features));
+  const binds = openSources(plan, mounts, hierarchies(spec, cgroup.make), overlayMethod(features), user);
+  const sources = user === undefined ? binds : joinUser(plan, spec, user, binds, () => addRlimits(plan, process));
   plan.add('ENTER_ROOT', propagations[linux.rootfsPropagation ?? ''] ?? 0);
   addMounts(plan, mounts, sources, linux.mountLabel);
-  if (hasOwnDev(mounts)) addDev(plan, linux.devices);
+  if (hasOwnDev(mounts)) (user === undefined ? addDev : addDevLinks)(plan, linux.devices);
   for (const path of linux.maskedPaths) plan.add('MASK', cString(path, 'masked path'));
   for (const path of linux.readonlyPaths) plan.add('READ_ONLY_PATH', cString(path, 'read-only path'));
   const uts = namespaceOf(spec, 'uts');

@@ -46,6 +46,7 @@ export const MountAttribute = {
   NOATIME: 0x10,
   STRICTATIME: 0x20,
   NODIRATIME: 0x80,
+  IDMAP: 0x100000,
   NOSYMFOLLOW: 0x200000,
 } as const;
 

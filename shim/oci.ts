@@ -46,6 +46,9 @@ export interface OciMount {
   readonly type: string;
   readonly source: string;
   readonly options: readonly string[];
+  /** Of a bind mount: the owners of its files, as its container sees them. */
+  readonly uidMappings?: readonly OciIdMapping[];
+  readonly gidMappings?: readonly OciIdMapping[];
 }
 
 export interface OciNamespace {
@@ -67,6 +70,8 @@ export interface OciDevice {
   readonly fileMode: number;
   readonly uid: number;
   readonly gid: number;
+  /** Berth's own: `uid` and `gid` are the host's, also in a user namespace. */
+  readonly hostOwned?: boolean;
 }
 
 export interface OciDeviceRule {

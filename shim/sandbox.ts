@@ -1,10 +1,20 @@
 import { BerthError, invalid } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
 import { errorOnStdout } from './native-error.ts';
+import type { OciIdMapping } from './oci.ts';
 import { SELF } from './program.ts';
+
+/** Which ids of the host a user namespace maps, from its 0 on; needed where it is made. */
+export interface PinnedUser {
+  readonly path: string;
+  readonly uids?: OciIdMapping;
+  readonly gids?: OciIdMapping;
+}
 
 /** Where the namespaces of a pod are pinned; what is missing is the host's. */
 export interface NamespacePaths {
+  /** The user namespace that owns the others. */
+  readonly user?: PinnedUser;
   readonly net?: string;
   readonly ipc?: string;
   readonly uts?: string;
@@ -37,11 +47,17 @@ export const sysctlPath = (name: string): string => {
   return path;
 };
 
-const pathsOf = ({ net, ipc, uts, pid, shm }: NamespacePaths): string[] =>
-  [pid, net, ipc, uts, shm?.path].filter((path) => path !== undefined);
+const pathsOf = ({ user, net, ipc, uts, pid, shm }: NamespacePaths): string[] =>
+  [pid, net, ipc, uts, user?.path, shm?.path].filter((path) => path !== undefined);
+
+const userArguments = (user: PinnedUser | undefined): string[] => {
+  if (user?.uids === undefined || user.gids === undefined) return [];
+  const { path, uids, gids } = user;
+  return ['--user', path, ...[uids.hostID, uids.size, gids.hostID, gids.size].map(String)];
+};
 
 const argumentsOf = (request: NamespaceRequest): string[] => {
-  const args: string[] = [];
+  const args = userArguments(request.user);
   for (const kind of ['net', 'ipc', 'uts', 'pid'] as const) {
     const path = request[kind];
     if (path !== undefined) args.push(`--${kind}`, path);

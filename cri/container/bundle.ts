@@ -1,9 +1,11 @@
 import type { ContainerConfig, LinuxContainerResources, LinuxContainerUser } from '../../api/generated/types.ts';
 import { makeDirectory, makeOwnedDirectory, removeTree, writeVolatile } from '../../base/files.ts';
 import type { Rollback } from '../../base/rollback.ts';
-import type { ImageRecord } from '../../images/index.ts';
+import type { ImageMounts, ImageRecord } from '../../images/index.ts';
 import { compilePlan } from '../../shim/compile.ts';
+import type { OciSpec } from '../../shim/oci.ts';
 import { removeTreeByAgent } from '../../shim/tree.ts';
+import { hostId, userNamespaceOf } from '../../shim/user-namespace.ts';
 import { containerCgroup } from '../cgroup/container.ts';
 import { countedBy } from '../cgroup/mode.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
@@ -46,7 +48,11 @@ export const makeBundle = async (runtime: Runtime, input: BundleRequest, rollbac
   const { lowers, root } = await runtime.images.mounts(input.image.id, input.id, shown);
   rollback.add('layer', () => removeTreeByAgent(runtime.agent, [paths.layer]));
   rollback.add('bundle', () => removeTree(paths.bundle));
-  await Promise.all([makeOwnedDirectory(paths.upper, root), makeDirectory(paths.work), makeDirectory(paths.bundle)]);
+  await Promise.all([
+    makeOwnedDirectory(paths.upper, mappedRoot(container.spec, root)),
+    makeDirectory(paths.work),
+    makeDirectory(paths.bundle),
+  ]);
   await makeVolumes(runtime, input, volumes);
   const cgroup = containerCgroup(runtime.cgroups, container.spec.linux.cgroupsPath, container.spec.linux.resources);
   const plan = compilePlan({
@@ -76,3 +82,10 @@ const inForce = (runtime: Runtime, { spec }: ContainerSpec): LinuxContainerResou
 
 const idsOf = ({ config }: BundleRequest, { images }: Volumes): readonly string[] =>
   config.mounts.map((mount) => images.find((volume) => volume.mount === mount)?.image.id ?? '');
+
+/** What the image says of its root, as the container is to see it. */
+const mappedRoot = (spec: OciSpec, root: ImageMounts['root']): ImageMounts['root'] => {
+  const user = userNamespaceOf(spec);
+  if (user === undefined) return root;
+  return { ...root, uid: hostId(user.uids, root.uid), gid: hostId(user.gids, root.gid) };
+};

@@ -3,6 +3,7 @@ import { readJson } from '../../base/files.ts';
 import { seccompMask } from '../../shim/compile.ts';
 import { compileExec } from '../../shim/compile-exec.ts';
 import type { OciSpec } from '../../shim/oci.ts';
+import { userNamespaceOf } from '../../shim/user-namespace.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { joinCgroup } from './cgroup.ts';
@@ -25,6 +26,7 @@ export const execPlan = async (
 ): Promise<Buffer> => {
   const base = await baseOf(runtime, container);
   const { spec, bpf } = base;
+  const user = userNamespaceOf(spec);
   const cgroup = joinCgroup(runtime.cgroups, spec.linux.cgroupsPath, runtime.agent.features);
   return compileExec(
     { ...spec.process, args: command, env: environment(spec.process.env, terminal), terminal },
@@ -32,6 +34,7 @@ export const execPlan = async (
       namespaces: spec.linux.namespaces,
       join: cgroup.join,
       ...(cgroup.into === undefined ? {} : { into: cgroup.into }),
+      ...(user === undefined ? {} : { user }),
       ...(bpf === undefined ? {} : { bpf, seccompFlags: seccompMask(spec) }),
     },
   );

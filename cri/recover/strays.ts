@@ -48,7 +48,7 @@ const removeBundle = async (runtime: Runtime, id: string): Promise<void> => {
 };
 
 const removeSandboxDirectory = async (runtime: Runtime, id: string): Promise<void> => {
-  const { directory, ipc, uts, pid, shm } = sandboxPaths(runtime.config, id);
-  await removeNamespaces(runtime.agent, { ipc, uts, pid, shm: { path: shm, size: 0 } });
+  const { directory, user, ipc, uts, pid, shm } = sandboxPaths(runtime.config, id);
+  await removeNamespaces(runtime.agent, { user: { path: user }, ipc, uts, pid, shm: { path: shm, size: 0 } });
   await removeTree(directory);
 };

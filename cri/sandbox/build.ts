@@ -44,9 +44,10 @@ const makeLogDirectory = (path: string): Promise<void> =>
 
 /** Where each namespace of the pod is pinned; missing where it is the host's. */
 export const namespacePins = (runtime: Runtime, sandbox: Sandbox, spec: SandboxSpec) => {
-  const { ipc, uts, shm, pid } = sandboxPaths(runtime.config, sandbox.id);
+  const { user, ipc, uts, shm, pid } = sandboxPaths(runtime.config, sandbox.id);
   const { namespaces } = spec;
   return {
+    ...(namespaces.user === undefined ? {} : { user: { path: user, ...namespaces.user } }),
     ...(namespaces.network === 'pod' ? { net: sandbox.record.netns } : {}),
     ...(namespaces.uts === 'pod' ? { uts } : {}),
     ...(namespaces.ipc === 'pod' ? { ipc, shm: { path: shm, size: shmBytes } } : {}),
@@ -57,12 +58,14 @@ export const namespacePins = (runtime: Runtime, sandbox: Sandbox, spec: SandboxS
 /** As Docker and containerd have it. */
 const shmBytes = 64 << 20;
 
-/** A pod may bind low ports and ping without capabilities, as containerd's default is; the request's own go first. */
-const sysctlsOf = (spec: SandboxSpec): Readonly<Record<string, string>> => ({
-  ...(spec.namespaces.network === 'pod'
-    ? { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' }
-    : {}),
-  ...spec.sysctls,
+/**
+ * A pod may bind low ports and ping without capabilities, as containerd's default is; the request's own go first. A user
+ * namespace does not have all the groups.
+ */
+const sysctlsOf = ({ namespaces, sysctls }: SandboxSpec): Readonly<Record<string, string>> => ({
+  ...(namespaces.network === 'pod' ? { 'net.ipv4.ip_unprivileged_port_start': '0' } : {}),
+  ...(namespaces.network === 'pod' && !namespaces.user ? { 'net.ipv4.ping_group_range': '0 2147483647' } : {}),
+  ...sysctls,
 });
 
 const connect = async (runtime: Runtime, sandbox: Sandbox, rollback: Rollback): Promise<readonly string[]> => {

@@ -6,6 +6,7 @@ import { toJson } from '../../api/json.ts';
 import { newId } from '../../base/digest.ts';
 import { BerthError, invalid, messageOf, within } from '../../base/errors.ts';
 import { Rollback } from '../../base/rollback.ts';
+import type { KernelFeatures } from '../../shim/features.ts';
 import { createOnce } from '../create-once.ts';
 import { now, type Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
@@ -30,6 +31,7 @@ export const runPodSandbox = async (
   checkHandler('RunPodSandbox', handler);
   const spec = sandboxSpec(config, runtime.host);
   checkPod(config, runtime.host);
+  checkKernel(spec, runtime.agent.features);
   const key = sandboxKey(config);
   const id = await createOnce(
     runtime,
@@ -40,6 +42,14 @@ export const runPodSandbox = async (
     },
   );
   return { pod_sandbox_id: id };
+};
+
+const checkKernel = ({ namespaces }: SandboxSpec, { idmappedOverlayLower }: KernelFeatures): void => {
+  if (namespaces.user !== undefined && !idmappedOverlayLower)
+    throw new BerthError(
+      'unimplemented',
+      'userns_options.mode: POD: needs Linux 6.3 or newer (idmapped layers below overlayfs) with user namespaces allowed',
+    );
 };
 
 const sameSandbox = (there: Sandbox, config: PodSandboxConfig): string => {

@@ -29,9 +29,9 @@ const endContainer = (runtime: Runtime, container: Container): Promise<void> =>
 
 /** Every place where a namespace of the sandbox may be pinned; removing what is not there is no error. */
 export const allPins = (runtime: Runtime, sandbox: Sandbox) => {
-  const { ipc, uts, shm, pid } = sandboxPaths(runtime.config, sandbox.id);
+  const { user, ipc, uts, shm, pid } = sandboxPaths(runtime.config, sandbox.id);
   const net = sandbox.record.netns === '' ? {} : { net: sandbox.record.netns };
-  return { ...net, ipc, uts, pid, shm: { path: shm, size: 0 } };
+  return { user: { path: user }, ...net, ipc, uts, pid, shm: { path: shm, size: 0 } };
 };
 
 /** Network first: CNI's DEL wants the namespace that it made its interfaces in. */

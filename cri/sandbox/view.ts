@@ -16,6 +16,7 @@ export const sandboxView = (runtime: Runtime, sandbox: Sandbox): SandboxView => 
     selinuxLevel: sandbox.record.selinuxLevel ?? '',
     namespaces: spec.namespaces,
     paths: {
+      ...(pins.user === undefined ? {} : { user: pins.user.path }),
       ...(pins.net === undefined ? {} : { network: pins.net }),
       ...(pins.ipc === undefined ? {} : { ipc: pins.ipc }),
       ...(pins.uts === undefined ? {} : { uts: pins.uts }),

@@ -3,15 +3,22 @@ import type { Runtime } from '../runtime.ts';
 import { handlers } from '../runtime-handlers.ts';
 
 /** From memory alone. Features are told only when they are served. */
-export const statusOfRuntime = (runtime: Runtime, request: StatusRequest): StatusResponse => ({
-  status: { conditions: [runtimeReady(runtime), networkReady(runtime)] },
-  info: request.verbose ? verboseInfo(runtime) : {},
-  runtime_handlers: handlers.map((name) => ({
-    name,
-    features: { recursive_read_only_mounts: runtime.agent.features.recursiveReadOnly, user_namespaces: false },
-  })),
-  features: { supplemental_groups_policy: true, user_namespaces_host_network: false, mount_options: true },
-});
+export const statusOfRuntime = (runtime: Runtime, request: StatusRequest): StatusResponse => {
+  const { recursiveReadOnly, idmappedOverlayLower } = runtime.agent.features;
+  return {
+    status: { conditions: [runtimeReady(runtime), networkReady(runtime)] },
+    info: request.verbose ? verboseInfo(runtime) : {},
+    runtime_handlers: handlers.map((name) => ({
+      name,
+      features: { recursive_read_only_mounts: recursiveReadOnly, user_namespaces: idmappedOverlayLower },
+    })),
+    features: {
+      supplemental_groups_policy: true,
+      user_namespaces_host_network: idmappedOverlayLower,
+      mount_options: true,
+    },
+  };
+};
 
 const runtimeReady = (runtime: Runtime): RuntimeCondition => {
   const problem = runtime.agent.problem();

@@ -21,6 +21,7 @@ import {
 import { stopSignal } from './signals.ts';
 import type { ContainerConfig, SecurityContext } from './types.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
+import { checkMapped, mappedIds } from './user-namespace.ts';
 import { cleanPath } from './values.ts';
 
 export type { ContainerInput, ContainerSpec, HostFacts, RuntimeSettings, SandboxView } from './container-input.ts';
@@ -52,7 +53,8 @@ const ociProcess = (input: ContainerInput, user: ResolvedUser, privileged: boole
     args: processArgs(config, image),
     env: environment(config, image, { hostname: sandbox.hostname, home: user.home }),
     cwd: workingDirectory(config, image),
-    capabilities: containerCapabilities(context, privileged, host.capabilities),
+    // Those of a user namespace are its own: what the daemon lacks it may have.
+    capabilities: containerCapabilities(context, privileged, sandbox.namespaces.user ? undefined : host.capabilities),
     ...(selinuxLabel === undefined ? {} : { selinuxLabel }),
     rlimits: [{ type: 'RLIMIT_NOFILE', soft: runtime.nofileSoft, hard: runtime.nofileHard }],
     noNewPrivileges: context.no_new_privs ?? false,
@@ -66,6 +68,7 @@ const ociLinux = (input: ContainerInput, privileged: boolean, mounts: OciSpec['m
   const { mountLabel } = selinuxLabels(host.selinux, context, sandbox);
   const { devices, rules } = containerDevices(config.devices ?? [], {
     privileged,
+    mapped: sandbox.namespaces.user !== undefined,
     hostDevices: host.devices,
     found: input.devices ?? new Map(),
   });
@@ -77,6 +80,7 @@ const ociLinux = (input: ContainerInput, privileged: boolean, mounts: OciSpec['m
       privileged,
       ...(targetPid === undefined ? {} : { targetPid }),
     }),
+    ...mappedIds(sandbox.namespaces.user),
     devices,
     cgroupsPath: cleanPath(input.cgroupsPath, 'cgroup_parent'),
     resources: containerResources(config.linux?.resources ?? {}, rules, { pids: runtime.pids }),
@@ -102,6 +106,7 @@ export const containerSpec = (input: ContainerInput): ContainerSpec => {
     passwd: input.passwd,
     group: input.group,
   });
+  checkMapped(sandbox.namespaces.user, user);
   const readonly = context.readonly_rootfs ?? false;
   const mounts = containerMounts(config.mounts ?? [], {
     privileged,
@@ -109,6 +114,8 @@ export const containerSpec = (input: ContainerInput): ContainerSpec => {
     files: sandbox.files,
     recursiveReadOnly: input.host.recursiveReadOnly,
     ...input.mounts,
+    hostNetwork: sandbox.namespaces.network === 'node',
+    ...(sandbox.namespaces.user === undefined ? {} : { user: sandbox.namespaces.user }),
   });
   const spec: OciSpec = {
     ociVersion: '1.2.0',

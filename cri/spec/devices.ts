@@ -95,6 +95,8 @@ const unique = (devices: readonly OciDevice[]): readonly OciDevice[] => [
 ];
 
 export interface DeviceOptions {
+  /** The pod has a user namespace: its root does not become owner of what privileged containers get of the host's. */
+  readonly mapped?: boolean;
   readonly privileged: boolean;
   /** Every device below the host's /dev; only privileged containers get them. */
   readonly hostDevices: readonly HostDevice[];
@@ -110,7 +112,7 @@ export const containerDevices = (asked: readonly Device[], options: DeviceOption
   const sets = asked.map((device) => requested(device, options.found.get(device.host_path ?? '') ?? []));
   const host = options.privileged ? options.hostDevices.filter(({ path }) => !foreign.test(path)) : [];
   const devices = [
-    ...host.map((node) => ociDevice(node, node.path)),
+    ...host.map((node) => ({ ...ociDevice(node, node.path), ...(options.mapped ? { hostOwned: true } : {}) })),
     ...defaultDevices,
     ...sets.flatMap((set) => set.devices),
   ];

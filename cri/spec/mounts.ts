@@ -4,6 +4,7 @@ import { type DefaultMountOptions, defaultMounts, type SandboxFiles, sandboxMoun
 import { imageMount, isImageMount, type Volume, volumeMount } from './image-mounts.ts';
 import { accessOptions, propagationModes as modes } from './mount-options.ts';
 import type { Mount } from './types.ts';
+import { mappedIds, mountIds } from './user-namespace.ts';
 import { absolutePath, cleanPath, enumName, isUnder } from './values.ts';
 
 const propagations = {
@@ -25,13 +26,6 @@ const checkRecursive = (mount: Mount, served: boolean): void => {
   if (!served) unsupported(mount, 'recursive_read_only', 'RROUnsupported: needs Linux 5.12 or newer (mount_setattr)');
 };
 
-// What is not served is refused by name: a mount that is quietly different from the one asked for is a hole.
-const checkServed = (mount: Mount, { recursiveReadOnly }: MountOptions): void => {
-  if (mount.uidMappings?.length) unsupported(mount, 'uidMappings', 'idmapped mounts are not served by this version');
-  if (mount.gidMappings?.length) unsupported(mount, 'gidMappings', 'idmapped mounts are not served by this version');
-  checkRecursive(mount, recursiveReadOnly);
-};
-
 const modeOf = (mount: Mount, { privileged }: MountOptions): (typeof modes)[number] => {
   const mode = enumName(mount.propagation, modes, 'propagation');
   if (mode === 'PROPAGATION_BIDIRECTIONAL' && !privileged)
@@ -49,17 +43,19 @@ const bindMount = (mount: Mount, destination: string, options: MountOptions): Oc
   if (mount.image_sub_path) throw invalid(`mount ${destination}: image_sub_path: the mount names no image`);
   const source = options.sources?.get(mount.host_path ?? '') ?? mountSource(mount);
   const propagation = propagations[modeOf(mount, options)];
-  return { destination, type: 'bind', source, options: ['rbind', propagation, ...accessOptions(mount)] };
+  const ids = mountIds(mount, options.user, destination);
+  return { destination, type: 'bind', source, options: ['rbind', propagation, ...accessOptions(mount)], ...ids };
 };
 
 const requestedMount = (mount: Mount, options: MountOptions): OciMount => {
   if (!mount.container_path) throw invalid('mount: container_path is empty');
-  checkServed(mount, options);
+  checkRecursive(mount, options.recursiveReadOnly);
   const destination = cleanPath(mount.container_path, 'container_path');
   if (destination === '/') throw invalid('mount: container_path "/" would hide the image');
-  return isImageMount(mount)
-    ? imageMount(mount, destination, options.images?.get(mount) ?? [])
-    : bindMount(mount, destination, options);
+  if (!isImageMount(mount)) return bindMount(mount, destination, options);
+  mountIds(mount, options.user, destination);
+  // Layers are mapped for all of the pod, whether the mount says so or not: the image's own are, too.
+  return { ...imageMount(mount, destination, options.images?.get(mount) ?? []), ...mappedIds(options.user) };
 };
 
 const depth = ({ destination }: OciMount): number => destination.split('/').length;
@@ -88,13 +84,13 @@ export interface MountOptions extends DefaultMountOptions {
  */
 export const containerMounts = (requested: readonly Mount[], options: MountOptions): readonly OciMount[] => {
   const asked = requested.map((mount) => requestedMount(mount, options));
-  const volumes = (options.volumes ?? []).map(volumeMount);
+  const volumes = (options.volumes ?? []).map((volume) => ({ ...volumeMount(volume), ...mappedIds(options.user) }));
   const taken = new Set(asked.map(({ destination }) => destination));
   const tops = ['/dev', '/sys', '/proc'].filter((top) => taken.has(top));
   const isReplaced = ({ destination }: OciMount): boolean =>
     taken.has(destination) || tops.some((top) => isUnder(top, destination));
   const own = defaultMounts(options).filter((mount) => !isReplaced(mount));
-  const files = sandboxMounts(options.files, options.readonlyRoot).filter((mount) => !isReplaced(mount));
+  const files = sandboxMounts(options.files, options.readonlyRoot, options.user).filter((mount) => !isReplaced(mount));
   return [...own, ...parentsFirst([...files, ...volumes, ...asked])];
 };
 

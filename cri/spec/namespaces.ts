@@ -1,6 +1,7 @@
 import { BerthError, invalid } from '../../base/errors.ts';
 import type { OciNamespace } from '../../shim/oci.ts';
 import type { NamespaceOption, PodSandboxConfig } from './types.ts';
+import { checkContainerUser, type UserMapping, userMapping } from './user-namespace.ts';
 import { enumName } from './values.ts';
 
 const modes = ['POD', 'CONTAINER', 'NODE', 'TARGET'] as const;
@@ -14,6 +15,8 @@ export interface SandboxNamespaces {
   readonly uts: 'pod' | 'node';
   /** `pod`: one pid namespace for all containers. */
   readonly pid: 'pod' | 'container' | 'node';
+  /** The pod's user namespace, which owns its other ones; undefined for the node's. */
+  readonly user?: UserMapping;
 }
 
 const mode = (options: NamespaceOption | undefined, field: 'network' | 'pid' | 'ipc'): Mode =>
@@ -26,17 +29,6 @@ const podOrNode = (options: NamespaceOption | undefined, field: 'network' | 'ipc
   throw invalid(`namespace_options.${field}: ${asked} is not possible, only POD and NODE are`);
 };
 
-/** User namespaces are for a later version: anything but the host's is refused by name. */
-export const checkUserNamespace = (options: NamespaceOption | undefined): void => {
-  const userns = options?.userns_options;
-  if (!userns) return;
-  const asked = enumName(userns.mode, modes, 'userns_options.mode');
-  if (asked === 'POD')
-    throw new BerthError('unimplemented', 'userns_options.mode: POD: user namespaces are not served by this version');
-  if (asked !== 'NODE') throw invalid(`userns_options.mode: ${asked} is not possible, only POD and NODE are`);
-  if (userns.uids?.length || userns.gids?.length) throw invalid('userns_options: mappings with mode NODE');
-};
-
 const sandboxPid = (options: NamespaceOption | undefined): SandboxNamespaces['pid'] => {
   const asked = mode(options, 'pid');
   if (asked === 'TARGET') throw invalid('namespace_options.pid: TARGET is for containers, not for pods');
@@ -46,13 +38,20 @@ const sandboxPid = (options: NamespaceOption | undefined): SandboxNamespaces['pi
 /** What the pod's configuration asks for; a missing message is POD throughout, as proto3 reads it. */
 export const sandboxNamespaces = (config: PodSandboxConfig): SandboxNamespaces => {
   const options = config.linux?.security_context?.namespace_options;
-  checkUserNamespace(options);
   const network = podOrNode(options, 'network');
-  return { network, ipc: podOrNode(options, 'ipc'), uts: network, pid: sandboxPid(options) };
+  const user = userMapping(options);
+  const [ipc, pid] = [podOrNode(options, 'ipc'), sandboxPid(options)];
+  // Its processes would be nobody there, and its mounts would fail; Kubernetes forbids both.
+  if (user !== undefined && (ipc === 'node' || pid === 'node'))
+    throw invalid(
+      `userns_options.mode: POD with namespace_options.${ipc === 'node' ? 'ipc' : 'pid'} NODE is not possible`,
+    );
+  return { network, ipc, uts: network, pid, ...(user === undefined ? {} : { user }) };
 };
 
 /** Where the pod's namespaces are; a path is missing where the host's is used, or for pid where each container has its own. */
 export interface NamespacePaths {
+  readonly user?: string;
   readonly network?: string;
   readonly ipc?: string;
   readonly uts?: string;
@@ -117,15 +116,22 @@ const targetPath = ({ options, targetPid }: NamespaceInput): string => {
   return targetPid;
 };
 
-/** The container's namespaces. A privileged one sees the host's cgroups, as with containerd. */
+const userNamespace = ({ options, pod, paths }: NamespaceInput): readonly OciNamespace[] => {
+  checkContainerUser(options, pod.user);
+  if (pod.user === undefined) return [];
+  if (paths.user === undefined) throw new BerthError('failed-precondition', "the pod's user namespace is gone");
+  return [{ type: 'user', path: paths.user }];
+};
+
+/** The container's namespaces. A privileged one sees the host's cgroups, as with containerd; in a user namespace nobody can. */
 export const containerNamespaces = (input: NamespaceInput): readonly OciNamespace[] => {
-  checkUserNamespace(input.options);
   return [
+    ...userNamespace(input),
     ...pidNamespace(input),
     ...joined(input, 'network'),
     ...joined(input, 'ipc'),
     ...join('uts', input.pod.uts, input.paths.uts),
     { type: 'mount' },
-    ...(input.privileged ? [] : [{ type: 'cgroup' as const }]),
+    ...(input.privileged && input.pod.user === undefined ? [] : [{ type: 'cgroup' as const }]),
   ];
 };

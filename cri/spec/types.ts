@@ -7,6 +7,7 @@ export type PodSandboxConfig = wire.Input<wire.PodSandboxConfig>;
 export type DnsConfig = wire.Input<wire.DNSConfig>;
 export type Mount = wire.Input<wire.Mount>;
 export type Device = wire.Input<wire.Device>;
+export type IdMapping = wire.Input<wire.IDMapping>;
 export type NamespaceOption = wire.Input<wire.NamespaceOption>;
 export type SecurityProfile = wire.Input<wire.SecurityProfile>;
 export type SelinuxOption = wire.Input<wire.SELinuxOption>;

@@ -86,13 +86,19 @@ bool birth_keep(int a, int b, struct err *e) {
   return fail_errno(e, "close", "descriptors");
 }
 
+static bool prepare_page(pid_t *born, struct err *e) {
+  *born = 0;  // it is there when the kernel writes to it
+  return madvise(born, sizeof *born, MADV_DONTFORK) == 0 ? true : fail_errno(e, "madvise", "page of the pid");
+}
+
+bool birth_early(struct runner *r, struct err *e) { return r->born == NULL || (prepare_page(r->born, e) && birth(r, e)); }
+
 bool birth_prepare(struct runner *r, struct err *e) {
   if (r->born == NULL) return true;
   if (!birth_keep(-1, r->status, e)) return false;
-  r->root = r->parent = r->null_mount = r->empty_mount = r->container = r->template = -1;
+  r->root = r->parent = r->null_mount = r->empty_mount = r->container = r->template = r->user_ns = r->nodes = -1;
   r->slot_count = 0;
-  *r->born = 0;  // the page is there when the kernel writes to it
-  return madvise(r->born, sizeof *r->born, MADV_DONTFORK) == 0 ? true : fail_errno(e, "madvise", "page of the pid");
+  return prepare_page(r->born, e);
 }
 
 bool birth(struct runner *r, struct err *e) {

@@ -12,6 +12,8 @@ bool birth_keep(int a, int b, struct err *e);
 bool birth_prepare(struct runner *r, struct err *e);
 // Goes on as the second process; the first, which called it, is gone.
 bool birth(struct runner *r, struct err *e);
+// The same where nobody else is: nothing has to be closed before.
+bool birth_early(struct runner *r, struct err *e);
 // The file system context of a procfs of the pid namespace that was joined; -1 with errno. He who hands it over lives where
 // guests may take hold of him: what is mounted from it must be looked at before it is used.
 int birth_proc(void);

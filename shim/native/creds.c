@@ -53,6 +53,18 @@ static bool own_streams(uid_t uid, struct err *e) {
   return true;
 }
 
+bool op_own_streams(struct runner *r, struct reader *in, struct err *e) {
+  (void)r;
+  return own_streams((uid_t)read_number(in), e);
+}
+
+bool become_root(struct err *e) {
+  if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
+    return fail_errno(e, "become root of", "user namespace");
+  set_undumpable();
+  return join_keyring(e);
+}
+
 bool op_credentials(struct runner *r, struct reader *in, struct err *e) {
   const uint64_t uid = read_number(in), gid = read_number(in);
   size_t length;

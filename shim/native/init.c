@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -19,8 +20,6 @@
 
 #define NAME "berth-init"
 #define TEMPLATE_FD 4
-// No user of an image by convention, and not the overflow uid that files of other user namespaces seem to have.
-#define INIT_ID 65533
 #define END_MS 10000
 
 #if defined(__x86_64__)
@@ -59,10 +58,9 @@ static void hide_arguments(const struct init *init) {
 }
 
 // A process of uid 0 without capabilities would let a container read the host through /proc/1/root.
-static bool leave_host(void) {
-  if (setsid() < 0 || setns(TEMPLATE_FD, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0 || chdir("/") < 0) return false;
-  if (setgroups(0, NULL) < 0 || setresgid(INIT_ID, INIT_ID, INIT_ID) < 0) return false;
-  if (setresuid(INIT_ID, INIT_ID, INIT_ID) < 0) return false;
+static bool leave_host(uid_t id) {
+  if (setsid() < 0 || chdir("/") < 0) return false;
+  if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0) return false;
   set_undumpable();
   return true;
 }
@@ -84,33 +82,52 @@ static _Noreturn void be_init(const struct init *init, int ready, int go) {
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, NULL);
   hide_arguments(init);
-  if (!leave_host() || write(ready, &byte, 1) != 1) _exit(1);
   // The end of the pipe without a byte: its maker failed or died, and nothing may be left.
+  if (read(go, &byte, 1) != 1 || !leave_host(init->id) || write(ready, &byte, 1) != 1) _exit(1);
   if (read(go, &byte, 1) != 1) _exit(1);
   if (sys_close_range(0, ~0u, 0) < 0 || !confine()) _exit(1);
   live();
 }
 
-bool init_start(struct init *init, struct err *e) {
+// Born in a copy of the mount template. That one is the host's: who is born in a user namespace could not join it.
+static bool clone_init(struct init *init, unsigned long flags, struct err *e) {
+  const bool apart = (flags & CLONE_NEWPID) != 0;
+  AUTO_CLOSE int host = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+  if (host < 0 || (apart && setns(TEMPLATE_FD, CLONE_NEWNS) < 0)) return fail_errno(e, "join namespace", "mount template");
+  // Whoever makes an ipc namespace owns the root of its mqueue.
+  setfsgid(init->gid);
+  setfsuid(init->uid);
+  init->pid = (pid_t)syscall(SYS_clone, flags | (apart ? CLONE_NEWNS : 0) | SIGCHLD, 0, 0, 0, 0);
+  setfsuid(0);
+  setfsgid(0);
+  if (init->pid < 0) fail_errno(e, "clone", NAME);
+  else if (init->pid == 0) return true;
+  if (apart && setns(host, CLONE_NEWNS) < 0) return fail_errno(e, "join namespace", "the host's mount namespace");
+  return init->pid > 0;
+}
+
+bool init_start(struct init *init, unsigned long flags, struct err *e) {
   int go[2] = {-1, -1}, ready[2] = {-1, -1};
-  char byte;
   bool good = false;
   if (pipe2(go, O_CLOEXEC) < 0 || pipe2(ready, O_CLOEXEC) < 0) fail_errno(e, "pipe", NAME);
-  else if ((init->pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0)) < 0) fail_errno(e, "clone", NAME);
-  else if (init->pid == 0) {
+  else good = clone_init(init, flags, e);
+  if (good && init->pid == 0) {
     close_fd(&go[1]);
     be_init(init, ready[1], go[0]);
-  } else {
-    close_fd(&ready[1]);
-    good = read(ready[0], &byte, 1) == 1 || fail(e, EIO, "start", NAME);
   }
   if (init->pid < 0) init->pid = 0;
-  snprintf(init->namespace_path, sizeof init->namespace_path, "/proc/%d/ns/pid", (int)init->pid);
   close_fd(&go[0]);
-  close_fd(&ready[0]);
   close_fd(&ready[1]);
   init->go = go[1];
+  init->ready = ready[0];
   return good;
+}
+
+bool init_settle(struct init *init, struct err *e) {
+  char byte = 1;
+  const bool settled = write(init->go, &byte, 1) == 1 && read(init->ready, &byte, 1) == 1;
+  close_fd(&init->ready);
+  return settled || fail(e, EIO, "start", NAME);
 }
 
 bool init_go(struct init *init, struct err *e) {
@@ -121,7 +138,9 @@ bool init_go(struct init *init, struct err *e) {
 
 void init_abandon(struct init *init) {
   close_fd(&init->go);
+  close_fd(&init->ready);
   if (init->pid > 0) waitpid(init->pid, NULL, 0);
+  init->pid = 0;
 }
 
 // When the process began, in clock ticks since boot: with it a number names one process for good. 0: no such init.

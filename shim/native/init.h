@@ -5,13 +5,20 @@
 struct init {
   int argc;  // this program's arguments: the init overwrites its copy, so that containers do not read them
   char **argv;
+  uid_t uid, gid;  // of the host: who owns what it is made with
+  uid_t id;        // who it is to be
   pid_t pid;
-  int go;  // it ends when this is closed without a word
-  char namespace_path[40];
+  int go, ready;  // it ends when the first is closed without a word
 };
 
-// Makes the namespace with its init, which waits for init_go. Descriptor 4 is the mount template that it goes to live in.
-bool init_start(struct init *init, struct err *e);
+// No user of an image by convention, and not the overflow uid that files of other user namespaces seem to have.
+#define INIT_ID 65533
+
+// Makes the namespaces of these clone flags with a process in them, which waits. With CLONE_NEWPID it can become an init;
+// then descriptor 4 is the mount template that it lives in.
+bool init_start(struct init *init, unsigned long flags, struct err *e);
+// It becomes what it is to be, and waits again.
+bool init_settle(struct init *init, struct err *e);
 // From here on it lives without its maker.
 bool init_go(struct init *init, struct err *e);
 void init_abandon(struct init *init);

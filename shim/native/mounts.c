@@ -155,19 +155,43 @@ static bool configure(int fs, const char *source, struct reader *options) {
   return sys_fsconfig_create(fs) == 0;
 }
 
-bool op_mount_fs(struct runner *r, struct reader *in, struct err *e) {
-  const char *type = read_string(in, NULL), *source = read_string(in, NULL), *path = read_string(in, NULL);
-  const uint64_t attributes = read_number(in);
+// A new file system as a detached mount; `in` is at its options. -1.
+static int make_fs(struct runner *r, const char *type, const char *source, unsigned attributes, struct reader *in) {
   const bool is_handed = r->born != NULL && strcmp(type, "proc") == 0;
   AUTO_CLOSE int fs = is_handed ? birth_proc() : sys_fsopen(type);
-  if (fs < 0) return fail_errno(e, "mount", path);
-  if (!configure(fs, source, in)) return fail_errno(e, "mount", path);
-  AUTO_CLOSE int made = sys_fsmount(fs, (unsigned)attributes);
+  if (fs < 0 || !configure(fs, source, in)) return -1;
+  AUTO_CLOSE int made = sys_fsmount(fs, attributes);
   struct statfs info;
-  if (made < 0 || (is_handed && fstatfs(made, &info) < 0)) return fail_errno(e, "mount", path);
-  if (is_handed && info.f_type != PROC_SUPER_MAGIC) return fail(e, EINVAL, "mount", path);
+  if (made < 0 || (is_handed && fstatfs(made, &info) < 0)) return -1;
+  if (is_handed && info.f_type != PROC_SUPER_MAGIC) return errno = EINVAL, -1;
+  return keep_fd(&made);
+}
+
+bool op_mount_fs(struct runner *r, struct reader *in, struct err *e) {
+  const char *type = read_string(in, NULL), *source = read_string(in, NULL), *path = read_string(in, NULL);
+  AUTO_CLOSE int made = make_fs(r, type, source, (unsigned)read_number(in), in);
+  if (made < 0) return fail_errno(e, "mount", path);
   const bool plain = strcmp(type, "tmpfs") == 0 && !is_ours(path);
   return attach(r, made, path, TARGET_DIRECTORY, plain ? 0 : TARGET_NO_LINKS, e);
+}
+
+bool op_open_fs(struct runner *r, struct reader *in, struct err *e) {
+  const uint64_t slot = read_number(in);
+  const char *type = read_string(in, NULL), *source = read_string(in, NULL);
+  AUTO_CLOSE int made = make_fs(r, type, source, (unsigned)read_number(in), in);
+  if (made < 0) return fail_errno(e, "make file system", type);
+  if (!set_slot(r, slot, made, e)) return false;
+  made = -1;
+  return true;
+}
+
+bool op_nodes(struct runner *r, struct reader *in, struct err *e) {
+  const uint64_t slot = read_number(in);
+  if (slot >= r->slot_count || r->slots[slot] < 0) return fail(e, EBADF, "make nodes in", "slot");
+  close_fd(&r->parent);
+  close_fd(&r->nodes);
+  r->nodes = fcntl(r->slots[slot], F_DUPFD_CLOEXEC, 3);
+  return r->nodes >= 0 ? true : fail_errno(e, "make nodes in", "slot");
 }
 
 // The directory that `path` is made in, and its last component. It stays the runner's: what is made comes in rows.
@@ -182,7 +206,7 @@ static int open_parent(struct runner *r, const char *path, const char **name, st
   if (r->parent >= 0 && strcmp(parent, r->parent_path) == 0) return r->parent;
   close_fd(&r->parent);
   snprintf(r->parent_path, sizeof r->parent_path, "%s", parent);
-  r->parent = open_target(r->root, parent, TARGET_DIRECTORY, TARGET_MAKE | TARGET_NO_LINKS, e);
+  r->parent = open_target(r->nodes >= 0 ? r->nodes : r->root, parent, TARGET_DIRECTORY, TARGET_MAKE | TARGET_NO_LINKS, e);
   return r->parent;
 }
 

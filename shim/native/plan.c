@@ -47,6 +47,11 @@ static const struct signature {
     {OP_LABEL, "ss", "set security label"},
     {OP_COPY, "ns", "copy"},
     {OP_MOUNT_LABEL, "s", "label mounts"},
+    {OP_USER_NS, "s", "open user namespace"},
+    {OP_JOIN_USER, "n", "join user namespace"},
+    {OP_OPEN_FS, "nssns*", "make file system"},
+    {OP_NODES, "n", "make nodes"},
+    {OP_OWN_STREAMS, "n", "chown streams"},
     {OP_EXEC, "nss*", "exec"},
 };
 

@@ -227,7 +227,7 @@ static void tell_error(int status, const struct err *e) {
 
 _Noreturn static void child(const struct spawn *s, const struct ends *ends, pid_t *born) {
   struct runner r = {.plan = s->plan, .status = ends->status[1], .container = s->container, .template = s->template,
-                     .born = born, .root = -1, .parent = -1, .null_mount = -1, .empty_mount = -1, .umask = 0022};
+                     .born = born, .root = -1, .parent = -1, .user_ns = -1, .nodes = -1, .null_mount = -1, .empty_mount = -1, .umask = 0022};
   struct err e = {0};
   close(shim.lock);  // a child must not hold the lock that tells that the supervisor lives
   restore_signals();

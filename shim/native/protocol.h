@@ -67,7 +67,7 @@ enum op {
   OP_CGROUP_WRITE = 2,  // s file, s value, n may be missing
   OP_LOG = 3,           // s path of the CRI log, s directory that it must be in
   OP_STDIO = 4,         // n flags (enum exec_flag), n stdin once
-  OP_SET_PID_NS = 5,    // s path: children are made in this pid namespace
+  OP_SET_PID_NS = 5,    // s path: children are made in this pid namespace; "": in one that OP_JOIN_USER makes
   OP_CLONE = 6,         // n clone flags (CLONE_NEWPID, …), s cgroup v2 directory or ""
   OP_WAIT = 7,          // reports the pid (FRAME_OK on the report) and waits for FRAME_GO
   OP_CGROUP_DEVICES = 8, // s cgroup v2 directory, s program (struct bpf_insn each): decides on devices in it
@@ -97,11 +97,15 @@ enum op {
   OP_CWD = 54,          // s path, n make it when missing
   OP_UMASK = 55,        // n mask
   OP_SYSCTL = 56,       // s name with slashes, s value
-  OP_BIND_FD_DEVICE = 57, // s host device, s target, n type, n major, n minor: bind of a checked device (user namespaces)
   OP_MOUNT_ATTRIBUTES = 58, // s mount point, n attributes to set (MOUNT_ATTR_*), not those of mounts below it
   OP_OPEN_OVERLAY = 59, // n slot, n method, n attributes, s lower… (topmost first, two or more): a read-only overlay
+  OP_USER_NS = 60,      // s path: OP_OVERLAY and MOUNT_ATTR_IDMAP map the ids of what they open by it
   OP_COPY = 61,         // n 0 out, 1 in; s path: instead of an exec, a tar stream from it to stdout, or from stdin to it
   OP_LABEL = 62,        // s file below /proc (self/attr/…), s text: what the security module makes of the process at its exec
   OP_MOUNT_LABEL = 68,  // s SELinux context of all that OP_OVERLAY makes
   OP_EXEC = 63,         // n argc, s argument…, s environment "K=V"…; PATH of that environment finds a name without a slash
+  OP_OPEN_FS = 64,      // n slot, s type, s source, n attributes (MOUNT_ATTR_*), s option…: made with the rights that one has now
+  OP_NODES = 65,        // n slot: directories and nodes are made in it until the root is entered, their paths begin there
+  OP_OWN_STREAMS = 66,  // n uid of the host: owns pipes that are standard streams
+  OP_JOIN_USER = 67,    // n CLONE_NEW* to unshare in it (CLONE_NEWPID: who goes on is the first there): into OP_USER_NS, as its root
 };

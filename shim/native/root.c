@@ -7,14 +7,28 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "runner.h"
+#include "birth.h"
 #include "sys.h"
 
+// The 500 layers that overlayfs takes at most, and the directory of the writable one.
+#define DIRECTORIES_MOST 501
 struct overlay {
   bool is_volatile;
   const char *upper, *work, *label;
   struct reader lowers;
+  // By descriptors: clones of the layers' directories, and of the one that upper and work are in.
+  const char *place;  // for errors
+  size_t count, next;
+  int fds[DIRECTORIES_MOST];
+  char name[16], upper_name[NAME_MAX + 16], work_name[NAME_MAX + 16];
 };
+
+static const char *next_lower(struct overlay *o) {
+  if (o->count == 0) return o->lowers.at < o->lowers.end ? read_string(&o->lowers, NULL) : NULL;
+  if (o->next == o->count - (o->upper[0] == '\0' ? 0 : 1)) return NULL;
+  snprintf(o->name, sizeof o->name, "%d", o->fds[o->next++]);
+  return o->name;
+}
 
 // The text that the kernel left about a failed mount, else the fallback.
 static bool fail_fs(int fs, struct err *e, const char *what, const char *object) {
@@ -45,10 +59,8 @@ static bool escape(char *out, size_t size, const char *path, struct err *e) {
 }
 
 static bool set_directories(int fs, struct overlay *o, struct err *e) {
-  while (o->lowers.at < o->lowers.end) {
-    const char *lower = read_string(&o->lowers, NULL);
-    if (sys_fsconfig_string(fs, "lowerdir+", lower) < 0) return fail_fs(fs, e, "mount overlay", lower);
-  }
+  for (const char *lower; (lower = next_lower(o)) != NULL;)
+    if (sys_fsconfig_string(fs, "lowerdir+", lower) < 0) return fail_fs(fs, e, "mount overlay", o->count > 0 ? o->place : lower);
   if (o->upper[0] == '\0') return true;
   char upper[PATH_MAX], work[PATH_MAX];
   if (!escape(upper, sizeof upper, o->upper, e) || !escape(work, sizeof work, o->work, e)) return false;
@@ -73,58 +85,92 @@ static int overlay_by_fsopen(struct overlay *o, struct err *e) {
   return root;
 }
 
-// mount(2) takes one page of options. Names of descriptors, seen from /proc/self/fd, are short and need no escapes: the 500
-// layers that overlayfs takes at most have room.
-#define DIRECTORIES_MOST 502
-struct options {
+// mount(2) takes one page of options. Names of descriptors are short and need no escapes: 500 of them have room.
+static int overlay_by_mount(struct overlay *o, struct err *e) {
   char text[4096];
-  size_t length, count;
-  int fds[DIRECTORIES_MOST];
-};
-
-static bool add_option(struct options *o, const char *key, const char *path, struct err *e) {
-  if (o->count == DIRECTORIES_MOST) return fail(e, E2BIG, "mount overlay", "more than 500 layers");
-  const int fd = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return fail_errno(e, "mount overlay", path);
-  o->fds[o->count++] = fd;
-  o->length += (size_t)snprintf(o->text + o->length, sizeof o->text - o->length, "%s%d", key, fd);
-  return o->length < sizeof o->text ? true : fail(e, ENAMETOOLONG, "mount overlay", path);
-}
-
-// In the namespace of the mount: overlayfs takes no directory of another one.
-static bool add_options(struct options *options, struct overlay *o, struct err *e) {
-  const bool has_label = o->label != NULL;
-  options->length = (size_t)snprintf(options->text, sizeof options->text, "redirect_dir=nofollow,metacopy=off,index=off,xino=off%s%s%s%s",
-                                     o->is_volatile ? ",volatile" : "", has_label ? ",context=\"" : "",
-                                     has_label ? o->label : "", has_label ? "\"" : "");
-  if (options->length >= sizeof options->text) return fail(e, ENAMETOOLONG, "mount overlay with context", o->label);
-  for (const char *key = ",lowerdir="; o->lowers.at < o->lowers.end; key = ":")
-    if (!add_option(options, key, read_string(&o->lowers, NULL), e)) return false;
-  return o->upper[0] == '\0' ||
-         (add_option(options, ",upperdir=", o->upper, e) && add_option(options, ",workdir=", o->work, e));
-}
-
-// Over the topmost layer's directory, and taken off it as a detached mount.
-static int mount_over(const char *directory, struct overlay *o, struct err *e) {
-  struct options options = {.count = 0};
-  int root = -1;
-  if (mount(NULL, "/", NULL, 1ul << 14 | 1ul << 18, NULL) < 0) fail_errno(e, "make private", "/");  // MS_REC | MS_PRIVATE
-  else if (!add_options(&options, o, e)) root = -1;
-  else if (chdir("/proc/self/fd") < 0) fail_errno(e, "chdir", "/proc/self/fd");
-  else if (mount("overlay", directory, "overlay", 0, options.text) < 0) fail_errno(e, "mount overlay", directory);
-  else if ((root = sys_open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE)) < 0) fail_errno(e, "open_tree", directory);
-  while (options.count > 0) close(options.fds[--options.count]);
+  size_t n = (size_t)snprintf(text, sizeof text, "redirect_dir=nofollow,metacopy=off,index=off,xino=off%s%s%s%s",
+                              o->is_volatile ? ",volatile" : "", o->label == NULL ? "" : ",context=\"",
+                              o->label == NULL ? "" : o->label, o->label == NULL ? "" : "\"");
+  const char *key = ",lowerdir=";
+  for (const char *lower; n < sizeof text && (lower = next_lower(o)) != NULL; key = ":")
+    n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", key, lower);
+  if (n < sizeof text && o->upper[0] != '\0')
+    n += (size_t)snprintf(text + n, sizeof text - n, ",upperdir=%s,workdir=%s", o->upper, o->work);
+  if (n >= sizeof text) return fail(e, ENAMETOOLONG, "mount overlay", o->place), -1;
+  if (mount("overlay", "/", "overlay", 0, text) < 0) return fail_errno(e, "mount overlay", o->place), -1;
+  // What lies on the root is seen from above it.
+  const int root = sys_open_tree(AT_FDCWD, "/..", OPEN_TREE_CLONE);
+  if (root < 0) fail_errno(e, "open_tree", o->place);
   return root;
 }
 
-// For kernels without lowerdir+: mount(2) in a passing mount namespace.
-static int overlay_by_mount(struct overlay *o, struct err *e) {
-  const char *directory = read_string(&(struct reader){o->lowers.at, o->lowers.end, 0}, NULL);
+static bool add_directory(struct overlay *o, const char *path, int user_ns, struct err *e) {
+  const struct mount_attr mapped = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)user_ns};
+  if (o->count == DIRECTORIES_MOST) return fail(e, E2BIG, "mount overlay", "more than 500 layers");
+  AUTO_CLOSE int fd = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE);
+  if (fd < 0) return fail_errno(e, "mount overlay", path);
+  if (user_ns >= 0 && sys_mount_setattr(fd, 0, &mapped) < 0) return fail_errno(e, "map the ids (can its file system?) of", path);
+  o->fds[o->count++] = keep_fd(&fd);
+  return true;
+}
+
+static bool add_upper(struct overlay *o, struct err *e) {
+  char parent[PATH_MAX];
+  const char *upper = strrchr(o->upper, '/'), *work = strrchr(o->work, '/');
+  if (upper == NULL || work == NULL || upper - o->upper >= PATH_MAX) return fail(e, EINVAL, "mount overlay", o->upper);
+  snprintf(parent, sizeof parent, "%.*s", (int)(upper - o->upper), o->upper);
+  if (!add_directory(o, parent, -1, e)) return false;
+  snprintf(o->upper_name, sizeof o->upper_name, "%d%.*s", o->fds[o->count - 1], NAME_MAX + 1, upper);
+  snprintf(o->work_name, sizeof o->work_name, "%d%.*s", o->fds[o->count - 1], NAME_MAX + 1, work);
+  o->upper = o->upper_name;
+  o->work = o->work_name;
+  return true;
+}
+
+static bool add_directories(struct runner *r, struct overlay *o, struct err *e) {
+  while (o->lowers.at < o->lowers.end)
+    if (!add_directory(o, read_string(&o->lowers, NULL), r->user_ns, e)) return false;
+  return o->upper[0] == '\0' || add_upper(o, e);
+}
+
+// A mount namespace of one's own, with little in it: a copy of the host's takes the longer the more the host has mounted.
+static bool enter_small_namespace(struct runner *r, struct err *e) {
+  if (r->template >= 0 && syscall(SYS_setns, r->template, CLONE_NEWNS) < 0)
+    return fail_errno(e, "join namespace", "mount template");
+  if (syscall(SYS_unshare, CLONE_NEWNS) < 0) return fail_errno(e, "unshare", "mount namespace");
+  // From the template all is private already; a copy of the host's mounts must not carry ours back to the host.
+  if (r->template < 0 && mount(NULL, "/", NULL, 1ul << 14 | 1ul << 19, NULL) < 0)  // MS_REC | MS_SLAVE
+    return fail_errno(e, "make slave", "/");
+  return true;
+}
+
+static int mount_proc(struct err *e) {
+  AUTO_CLOSE int fs = sys_fsopen("proc");
+  const int proc = fs < 0 || sys_fsconfig_create(fs) < 0 ? -1 : sys_fsmount(fs, 0);
+  if (proc < 0) fail_errno(e, "mount", "procfs");
+  return proc;
+}
+
+// overlayfs takes only directories of the mount namespace that it is mounted in: there the clones are put, one on the other.
+static bool use_directories(struct runner *r, const struct overlay *o, struct err *e) {
+  if (!enter_small_namespace(r, e)) return false;
+  AUTO_CLOSE int proc = mount_proc(e);
+  if (proc < 0) return false;
+  AUTO_CLOSE int names = openat(proc, "self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  AUTO_CLOSE int onto = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  for (size_t i = 0; i < o->count; i++)
+    if (sys_move_mount(o->fds[i], onto) < 0) return fail_errno(e, "mount", "layer");
+  return fchdir(names) == 0 ? true : fail_errno(e, "chdir", "/proc/self/fd");
+}
+
+static int overlay_by_descriptors(struct runner *r, uint64_t method, struct overlay *o, struct err *e) {
   AUTO_CLOSE int host = openat(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
   AUTO_CLOSE int cwd = openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (host < 0 || cwd < 0) return fail_errno(e, "mount overlay", "/proc/self/ns/mnt"), -1;
-  if (syscall(SYS_unshare, CLONE_NEWNS) < 0) return fail_errno(e, "unshare", "mount namespace"), -1;
-  int root = mount_over(directory, o, e);
+  int root = -1;
+  if (add_directories(r, o, e) && use_directories(r, o, e))
+    root = method == 0 ? overlay_by_fsopen(o, e) : overlay_by_mount(o, e);
+  while (o->count > 0) close(o->fds[--o->count]);
   if (syscall(SYS_setns, host, CLONE_NEWNS) < 0 || fchdir(cwd) < 0) {
     close_fd(&root);
     fail_errno(e, "join namespace", "the host's mount namespace");
@@ -132,8 +178,10 @@ static int overlay_by_mount(struct overlay *o, struct err *e) {
   return root;
 }
 
-static int make_overlay(uint64_t method, struct overlay *o, struct err *e) {
-  return method == 0 ? overlay_by_fsopen(o, e) : overlay_by_mount(o, e);
+static int make_overlay(struct runner *r, uint64_t method, struct overlay *o, struct err *e) {
+  const struct reader lowers = o->lowers;
+  o->place = o->upper[0] != '\0' ? o->upper : read_string(&(struct reader){lowers.at, lowers.end, 0}, NULL);
+  return method == 0 && r->user_ns < 0 ? overlay_by_fsopen(o, e) : overlay_by_descriptors(r, method, o, e);
 }
 
 bool op_overlay(struct runner *r, struct reader *in, struct err *e) {
@@ -143,7 +191,7 @@ bool op_overlay(struct runner *r, struct reader *in, struct err *e) {
   o.work = read_string(in, NULL);
   o.lowers = *in;
   close_fd(&r->root);
-  r->root = make_overlay(method, &o, e);
+  r->root = make_overlay(r, method, &o, e);
   return r->root >= 0;
 }
 
@@ -160,7 +208,7 @@ bool op_root_bind(struct runner *r, struct reader *in, struct err *e) {
   return r->root >= 0 ? true : fail_errno(e, "open root", directory);
 }
 
-static bool set_slot(struct runner *r, uint64_t slot, int fd, struct err *e) {
+bool set_slot(struct runner *r, uint64_t slot, int fd, struct err *e) {
   if (slot >= 65536) return fail(e, EINVAL, "open mount source", "slot number");
   if (slot >= r->slot_count) {
     int *slots = realloc(r->slots, (slot + 1) * sizeof *slots);
@@ -182,6 +230,9 @@ bool op_open_mount(struct runner *r, struct reader *in, struct err *e) {
   struct mount_attr all = {.propagation = read_number(in)};
   struct mount_attr top = {.attr_set = read_number(in)};
   all.attr_set = read_number(in);
+  const bool mapped = ((all.attr_set | top.attr_set) & MOUNT_ATTR_IDMAP) != 0;
+  const char *what = mapped ? "map the ids (can its file system?) of" : "set attributes of";
+  if (mapped) all.userns_fd = top.userns_fd = (unsigned)r->user_ns;
   AUTO_CLOSE int fd = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | recursive);
   if (fd < 0) return fail_errno(e, "open mount source", path);
   if (recursive == 0) {
@@ -191,8 +242,8 @@ bool op_open_mount(struct runner *r, struct reader *in, struct err *e) {
   if (all.attr_set & MOUNT_ATTR__ATIME) all.attr_clr = MOUNT_ATTR__ATIME;
   if (top.attr_set & MOUNT_ATTR__ATIME) top.attr_clr = MOUNT_ATTR__ATIME;
   if ((all.propagation | all.attr_set) != 0 && sys_mount_setattr(fd, recursive, &all) < 0)
-    return fail_errno(e, "set attributes of", path);
-  if (top.attr_set != 0 && sys_mount_setattr(fd, 0, &top) < 0) return fail_errno(e, "set attributes of", path);
+    return fail_errno(e, what, path);
+  if (top.attr_set != 0 && sys_mount_setattr(fd, 0, &top) < 0) return fail_errno(e, what, path);
   if (!set_slot(r, slot, fd, e)) return false;
   fd = -1;
   return true;
@@ -203,7 +254,7 @@ bool op_open_overlay(struct runner *r, struct reader *in, struct err *e) {
   struct mount_attr attributes = {.attr_set = read_number(in) | MOUNT_ATTR_RDONLY};
   struct overlay o = {.upper = "", .work = "", .label = r->mount_label, .lowers = *in};
   if (attributes.attr_set & MOUNT_ATTR__ATIME) attributes.attr_clr = MOUNT_ATTR__ATIME;
-  AUTO_CLOSE int fd = make_overlay(method, &o, e);
+  AUTO_CLOSE int fd = make_overlay(r, method, &o, e);
   if (fd < 0) return false;
   if (sys_mount_setattr(fd, 0, &attributes) < 0) return fail_errno(e, "set attributes of", "overlay");
   if (!set_slot(r, slot, fd, e)) return false;
@@ -211,15 +262,39 @@ bool op_open_overlay(struct runner *r, struct reader *in, struct err *e) {
   return true;
 }
 
+bool op_user_ns(struct runner *r, struct reader *in, struct err *e) {
+  const char *path = read_string(in, NULL);
+  close_fd(&r->user_ns);
+  r->user_ns = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+  return r->user_ns >= 0 ? true : fail_errno(e, "open namespace", path);
+}
+
+// A user namespace may mount a procfs only where one is seen whole already. The host's is, until the root is entered.
+static bool show_proc(struct err *e) {
+  AUTO_CLOSE int proc = mount_proc(e);
+  AUTO_CLOSE int onto = openat(AT_FDCWD, "/root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (proc < 0) return false;
+  return onto >= 0 && sys_move_mount(proc, onto) == 0 ? true : fail_errno(e, "mount", "procfs");
+}
+
+bool op_join_user(struct runner *r, struct reader *in, struct err *e) {
+  const uint64_t flags = read_number(in);
+  if (!enter_small_namespace(r, e) || (r->template >= 0 && !show_proc(e))) return false;
+  if (syscall(SYS_setns, r->user_ns, CLONE_NEWUSER) < 0) return fail_errno(e, "join namespace", "user namespace");
+  if (!become_root(e)) return false;
+  if (flags != 0 && syscall(SYS_unshare, (int)flags) < 0) return fail_errno(e, "unshare", "namespaces");
+  // In a pid namespace that has just been made nobody else is: he may be born early.
+  if ((flags & CLONE_NEWPID) != 0 && !birth_early(r, e)) return false;
+  r->is_apart = true;
+  return syscall(SYS_unshare, CLONE_NEWNS) == 0 ? true : fail_errno(e, "unshare", "mount namespace");
+}
+
 bool op_enter_root(struct runner *r, struct reader *in, struct err *e) {
   struct mount_attr propagation = {.propagation = read_number(in)};
   if (r->root < 0) return fail(e, EINVAL, "enter root", "no root was made");
-  if (r->template >= 0 && syscall(SYS_setns, r->template, CLONE_NEWNS) < 0)
-    return fail_errno(e, "join namespace", "mount template");
-  if (syscall(SYS_unshare, CLONE_NEWNS) < 0) return fail_errno(e, "unshare", "mount namespace");
-  // From the template all is private already; a copy of the host's mounts must not carry ours back to the host.
-  if (r->template < 0 && mount(NULL, "/", NULL, 1ul << 14 | 1ul << 19, NULL) < 0)  // MS_REC | MS_SLAVE
-    return fail_errno(e, "make slave", "/");
+  if (!r->is_apart && !enter_small_namespace(r, e)) return false;
+  close_fd(&r->nodes);
+  close_fd(&r->parent);
   AUTO_CLOSE int old = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (old < 0) return fail_errno(e, "open", "/");
   if (sys_move_mount(r->root, old) < 0) return fail_errno(e, "move mount", "root");

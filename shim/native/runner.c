@@ -36,6 +36,7 @@ static bool op_join_container(struct runner *r, struct reader *in, struct err *e
   const uint64_t kinds = read_number(in) | (r->born != NULL ? CLONE_NEWPID : 0);
   if (r->container < 0) return fail(e, EINVAL, "join container", "not an exec");
   if (syscall(SYS_setns, r->container, (int)kinds) < 0) return fail_errno(e, "join container", "its namespaces");
+  if ((kinds & CLONE_NEWUSER) != 0 && !become_root(e)) return false;
   close_fd(&r->root);
   r->root = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   return r->root >= 0 ? true : fail_errno(e, "open", "/");
@@ -102,6 +103,8 @@ static const struct {
     {OP_SYSCTL, op_sysctl},           {OP_EXEC, op_exec},             {OP_WAIT, op_wait},
     {OP_MOUNT_ATTRIBUTES, op_mount_attributes}, {OP_LABEL, op_label}, {OP_OPEN_OVERLAY, op_open_overlay},
     {OP_MOUNT_LABEL, op_mount_label}, {OP_COPY, op_copy},
+    {OP_USER_NS, op_user_ns},         {OP_JOIN_USER, op_join_user},   {OP_OPEN_FS, op_open_fs},
+    {OP_NODES, op_nodes},             {OP_OWN_STREAMS, op_own_streams},
 };
 
 static bool run_one(struct runner *r, struct operation *op, struct err *e) {
@@ -111,16 +114,20 @@ static bool run_one(struct runner *r, struct operation *op, struct err *e) {
 }
 
 // The state that every process starts from (house.md, "Guests and hosts").
+bool join_keyring(struct err *e) {
+  // Refused only where the kernel has no keyrings.
+  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM)
+    return fail_errno(e, "join", "session keyring");
+  return true;
+}
+
 static bool fixed_state(const struct runner *r, struct err *e) {
   set_undumpable();
   umask(0);  // what is made gets its mode whole; the process's own comes before exec
   // Who is born twice has his session then.
   if (r->born == NULL && setsid() < 0) return fail_errno(e, "setsid", "session");
   personality(PER_LINUX);
-  // Refused only where the kernel has no keyrings.
-  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM)
-    return fail_errno(e, "join", "session keyring");
-  return true;
+  return join_keyring(e);
 }
 
 void runner_run(struct runner *r, struct err *e) {

@@ -10,6 +10,9 @@ struct runner {
   int container;   // pidfd of the container's main process for an exec, else -1
   int template;    // the mount template, or -1
   int root;        // the new root as a detached mount; after OP_ENTER_ROOT "/" itself
+  int user_ns;     // the pod's, or -1: what is opened for it has its ids mapped
+  bool is_apart;   // in a mount namespace of the user namespace's own
+  int nodes;       // the mount that directories, nodes and links are made in before the root is entered; -1: the root
   int parent;      // the directory that something was made in last, and its path; -1: none
   char parent_path[PATH_MAX];
   int null_mount, empty_mount;  // what masks a file and a directory; made at the first use
@@ -37,11 +40,16 @@ bool op_open_overlay(struct runner *r, struct reader *in, struct err *e);
 bool op_mount_label(struct runner *r, struct reader *in, struct err *e);
 bool op_root_bind(struct runner *r, struct reader *in, struct err *e);
 bool op_open_mount(struct runner *r, struct reader *in, struct err *e);
+bool op_user_ns(struct runner *r, struct reader *in, struct err *e);
+bool op_join_user(struct runner *r, struct reader *in, struct err *e);
 bool op_enter_root(struct runner *r, struct reader *in, struct err *e);
 bool op_root_read_only(struct runner *r, struct reader *in, struct err *e);
+bool set_slot(struct runner *r, uint64_t slot, int fd, struct err *e);
 
 bool op_mount_slot(struct runner *r, struct reader *in, struct err *e);
 bool op_mount_fs(struct runner *r, struct reader *in, struct err *e);
+bool op_open_fs(struct runner *r, struct reader *in, struct err *e);
+bool op_nodes(struct runner *r, struct reader *in, struct err *e);
 bool op_mkdir(struct runner *r, struct reader *in, struct err *e);
 bool op_mknod(struct runner *r, struct reader *in, struct err *e);
 bool op_symlink(struct runner *r, struct reader *in, struct err *e);
@@ -52,6 +60,10 @@ bool op_sysctl(struct runner *r, struct reader *in, struct err *e);
 bool op_cwd(struct runner *r, struct reader *in, struct err *e);
 bool op_terminal(struct runner *r, struct reader *in, struct err *e);
 
+// In the user namespace that was joined: its root, who owns what is made from now on.
+bool become_root(struct err *e);
+bool join_keyring(struct err *e);
+bool op_own_streams(struct runner *r, struct reader *in, struct err *e);
 bool op_credentials(struct runner *r, struct reader *in, struct err *e);
 bool op_seccomp(struct runner *r, struct reader *in, struct err *e);
 bool op_copy(struct runner *r, struct reader *in, struct err *e);

@@ -1,6 +1,6 @@
 // What a pod has before it has a container: namespaces that live by a bind mount each, and its /dev/shm.
-//   sandbox make [--net PATH] [--ipc PATH] [--uts PATH] [--pid PATH] [--shm PATH BYTES] [--hostname NAME]
-//                [--sysctl NAME VALUE]…
+//   sandbox make [--user PATH UID UIDS GID GIDS] [--net PATH] [--ipc PATH] [--uts PATH] [--pid PATH] [--shm PATH BYTES]
+//                [--hostname NAME] [--sysctl NAME VALUE]…
 //   sandbox remove PATH…
 // make: all of it, or nothing is left. remove: twice is fine. An error is a frame on stdout.
 #include <errno.h>
@@ -18,8 +18,8 @@
 
 #define MAX_SYSCTLS 256
 
-#define PINS 4
-#define PID_PIN 3
+// In the order in which they are made: a user namespace owns all that comes after it.
+enum { USER_PIN, PID_PIN = 4, PINS };
 
 struct pin {
   const char *option, *source, *path;
@@ -30,17 +30,21 @@ struct pin {
 struct sandbox {
   struct pin pins[PINS];
   struct init init;
+  const char *ids[4];  // which uid of the host is root in the user namespace, and how many are mapped; then the gid
+  char paths[2][32];
   const char *shm, *shm_size, *hostname;
   bool shm_made, shm_mounted;
   const char *sysctls[MAX_SYSCTLS][2];
   size_t sysctl_count;
 };
 
-static const struct sandbox nothing = {.pins = {{.option = "--net", .source = "/proc/self/ns/net", .flag = CLONE_NEWNET},
+static const struct sandbox nothing = {.pins = {{.option = "--user", .flag = CLONE_NEWUSER},
+                                                {.option = "--net", .source = "/proc/self/ns/net", .flag = CLONE_NEWNET},
                                                 {.option = "--ipc", .source = "/proc/self/ns/ipc", .flag = CLONE_NEWIPC},
                                                 {.option = "--uts", .source = "/proc/self/ns/uts", .flag = CLONE_NEWUTS},
-                                                {.option = "--pid"}},
-                                       .init = {.go = -1}};
+                                                {.option = "--pid", .flag = CLONE_NEWPID}},
+                                       .ids = {"0", "", "0", ""},
+                                       .init = {.id = INIT_ID, .go = -1, .ready = -1}};
 
 static int wanted_namespaces(const struct sandbox *s) {
   int flags = 0;
@@ -116,7 +120,8 @@ static bool make_shm(struct sandbox *s, struct err *e) {
   AUTO_CLOSE int fs = sys_fsopen("tmpfs");
   if (onto < 0 || fs < 0) return fail_errno(e, "open", s->shm);
   if (sys_fsconfig_string(fs, "source", "shm") < 0 || sys_fsconfig_string(fs, "mode", "1777") < 0 ||
-      sys_fsconfig_string(fs, "size", s->shm_size) < 0 || sys_fsconfig_create(fs) < 0)
+      sys_fsconfig_string(fs, "size", s->shm_size) < 0 || sys_fsconfig_string(fs, "uid", s->ids[0]) < 0 ||
+      sys_fsconfig_string(fs, "gid", s->ids[2]) < 0 || sys_fsconfig_create(fs) < 0)
     return fail_errno(e, "make tmpfs", s->shm);
   AUTO_CLOSE int made = sys_fsmount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   if (made < 0 || sys_move_mount(made, onto) < 0) return fail_errno(e, "mount tmpfs", s->shm);
@@ -145,47 +150,80 @@ static bool is_ours(const char *name, int namespaces) {
   return ipc && (namespaces & CLONE_NEWIPC) != 0;
 }
 
-static bool write_sysctl(const char *name, const char *value, int namespaces, struct err *e) {
-  char path[512];
-  const int length = snprintf(path, sizeof path, "sys/%s", name);
-  if (length < 0 || (size_t)length >= sizeof path) return fail(e, ENAMETOOLONG, "sysctl", name);
-  if (!is_ours(name, namespaces)) return fail(e, EPERM, "sysctl (not of a namespace of this pod)", name);
+// `path` begins with "sys/".
+static bool write_sysctl(const char *path, const char *value, struct err *e) {
   AUTO_CLOSE int proc = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
   AUTO_CLOSE int fd = open_in_proc(proc, path, "open sysctl", e);
   if (fd < 0) return false;
   const size_t size = strlen(value);
   const ssize_t written = write(fd, value, size);
-  if (written < 0) return fail_errno(e, "write sysctl", name);
-  return (size_t)written == size || fail(e, EINVAL, "write sysctl", name);
+  if (written < 0) return fail_errno(e, "write sysctl", path + 4);
+  return (size_t)written == size || fail(e, EINVAL, "write sysctl", path + 4);
 }
 
-static bool write_sysctls(const struct sandbox *s, struct err *e) {
+static bool set_sysctl(const struct sandbox *s, const char *name, const char *value, struct err *e) {
+  char path[512];
+  const int length = snprintf(path, sizeof path, "sys/%s", name);
+  if (length < 0 || (size_t)length >= sizeof path) return fail(e, ENAMETOOLONG, "sysctl", name);
+  if (!is_ours(name, wanted_namespaces(s))) return fail(e, EPERM, "sysctl (not of a namespace of this pod)", name);
+  if (write_sysctl(path, value, e)) return true;
+  // Since Linux 6.10 those of an ipc namespace are written by the root of its user namespace, and by nobody else.
+  if (e->number != EACCES || s->init.uid == 0 || seteuid(s->init.uid) < 0) return false;
+  const bool written = write_sysctl(path, value, e);
+  return (seteuid(0) == 0 || fail_errno(e, "be root again for", path)) && written;
+}
+
+static bool set_sysctls(const struct sandbox *s, struct err *e) {
   for (size_t i = 0; i < s->sysctl_count; i++)
-    if (!write_sysctl(s->sysctls[i][0], s->sysctls[i][1], wanted_namespaces(s), e)) return false;
+    if (!set_sysctl(s, s->sysctls[i][0], s->sysctls[i][1], e)) return false;
   return true;
 }
 
-static bool start_init(struct sandbox *s, struct err *e) {
-  if (!init_start(&s->init, e)) return false;
-  s->pins[PID_PIN].source = s->init.namespace_path;
-  return true;
+static bool write_map(const struct sandbox *s, const char *name, size_t kind, struct err *e) {
+  char path[32], map[64];
+  snprintf(path, sizeof path, "/proc/%d/%s", (int)s->init.pid, name);
+  const int n = snprintf(map, sizeof map, "0 %s %s\n", s->ids[2 * kind], s->ids[2 * kind + 1]);
+  return write_file_at(AT_FDCWD, path, map, (size_t)n, e);
+}
+
+// The namespaces that this process is not in itself have one that waits in them.
+static bool start_init(struct sandbox *s, int namespaces, struct err *e) {
+  if (!init_start(&s->init, (unsigned long)namespaces, e)) return false;
+  snprintf(s->paths[0], sizeof s->paths[0], "/proc/%d/ns/user", (int)s->init.pid);
+  snprintf(s->paths[1], sizeof s->paths[1], "/proc/%d/ns/pid", (int)s->init.pid);
+  s->pins[USER_PIN].source = s->paths[0];
+  s->pins[PID_PIN].source = s->paths[1];
+  if ((namespaces & CLONE_NEWUSER) && (!write_map(s, "uid_map", 0, e) || !write_map(s, "gid_map", 1, e))) return false;
+  return (namespaces & CLONE_NEWPID) == 0 || init_settle(&s->init, e);
+}
+
+// This process enters what it makes, but stays the host's root in the host's mount namespace: the pins must be seen there.
+static bool make_namespaces(struct sandbox *s, int namespaces, struct err *e) {
+  const int apart = namespaces & (CLONE_NEWUSER | CLONE_NEWPID), own = namespaces & ~apart;
+  if ((apart & CLONE_NEWUSER) == 0) {
+    if (unshare(own) < 0) return fail_errno(e, "unshare", "namespaces");
+    return apart == 0 || start_init(s, apart, e);
+  }
+  if (!start_init(s, namespaces, e)) return false;
+  AUTO_CLOSE int init = sys_pidfd_open(s->init.pid);
+  return init >= 0 && setns(init, own) == 0 ? true : fail_errno(e, "join", "namespaces");
 }
 
 static bool make(struct sandbox *s, struct err *e) {
-  const int flags = wanted_namespaces(s);
-  if (s->hostname != NULL && (flags & CLONE_NEWUTS) == 0)
+  const int namespaces = wanted_namespaces(s);
+  if (s->hostname != NULL && (namespaces & CLONE_NEWUTS) == 0)
     return fail(e, EPERM, "set hostname (the pod has the host's)", s->hostname);
-  // This process enters what it makes, but stays in the host's mount namespace: the pins must be seen there.
-  if (unshare(flags) < 0) return fail_errno(e, "unshare", "namespaces");
-  if ((flags & CLONE_NEWNET) && !raise_loopback(e)) return false;
+  if (!make_namespaces(s, namespaces, e)) return false;
+  if ((namespaces & CLONE_NEWNET) && !raise_loopback(e)) return false;
   if (s->hostname != NULL && sethostname(s->hostname, strlen(s->hostname)) < 0)
     return fail_errno(e, "set hostname", s->hostname);
-  if (!write_sysctls(s, e)) return false;
-  if (s->pins[PID_PIN].path != NULL && !start_init(s, e)) return false;
+  if (!set_sysctls(s, e)) return false;
   for (size_t i = 0; i < PINS; i++)
     if (s->pins[i].path != NULL && !pin(&s->pins[i], i == PID_PIN ? &s->init : NULL, e)) return false;
   if (s->shm != NULL && !make_shm(s, e)) return false;
-  return s->init.pid == 0 || init_go(&s->init, e);
+  if (namespaces & CLONE_NEWPID) return init_go(&s->init, e);
+  init_abandon(&s->init);
+  return true;
 }
 
 // ---- arguments
@@ -198,11 +236,27 @@ static bool take_path(const char **out, const char *option, const char *path, st
   return true;
 }
 
+static bool take_ids(struct sandbox *s, char **texts, struct err *e) {
+  uint64_t numbers[4];
+  for (size_t i = 0; i < 4; i++) {
+    if (!parse_number(texts[i], UINT32_MAX - 1, &numbers[i])) return fail(e, EINVAL, "--user", texts[i]);
+    s->ids[i] = texts[i];
+  }
+  const uint64_t least = numbers[1] < numbers[3] ? numbers[1] : numbers[3];
+  if (least == 0) return fail(e, EINVAL, "--user", "no ids");
+  s->init.uid = (uid_t)numbers[0];
+  s->init.gid = (gid_t)numbers[2];
+  if (least <= s->init.id) s->init.id = (uid_t)least - 1;
+  return true;
+}
+
 // How many arguments the option took, 0 when it is wrong.
 static int take_option(struct sandbox *s, int argc, char **argv, struct err *e) {
   const char *option = argv[0];
   uint64_t size;
-  for (size_t i = 0; argc > 1 && i < PINS; i++)
+  if (argc > 5 && strcmp(option, "--user") == 0)
+    return take_path(&s->pins[USER_PIN].path, option, argv[1], e) && take_ids(s, argv + 2, e) ? 6 : 0;
+  for (size_t i = USER_PIN + 1; argc > 1 && i < PINS; i++)
     if (strcmp(option, s->pins[i].option) == 0) return take_path(&s->pins[i].path, option, argv[1], e) ? 2 : 0;
   if (argc > 1 && strcmp(option, "--hostname") == 0) {
     s->hostname = argv[1];

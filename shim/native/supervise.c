@@ -84,9 +84,9 @@ static bool do_cgroup_devices(struct reader *in, struct err *e) {
 
 static bool do_clone(struct reader *in, struct plan *rest, struct err *e) {
   struct spawn s = {.flags = read_number(in), .cgroup = read_string(in, NULL), .stdio = shim.stdio, .plan = *rest,
-                    .container = -1, .template = shim.template, .twice = shim.shares_pid_ns, .pid_ns = shim.pid_ns};
+                    .container = -1, .template = shim.template, .twice = shim.shares_pid_ns || shim.own_pid_ns, .pid_ns = shim.pid_ns};
   shim.waiting = plan_next_is(rest, OP_WAIT);
-  shim.own_pid_ns = (s.flags & CLONE_NEWPID) != 0;
+  shim.own_pid_ns |= (s.flags & CLONE_NEWPID) != 0;
   return process_spawn(&shim.container, &s, e);
 }
 
@@ -110,8 +110,10 @@ static bool run_plan(struct plan *plan, struct err *e) {
         shim.stdin_once = read_number(&op.in) != 0;
         break;
       case OP_SET_PID_NS:
-        shim.pid_ns = read_string(&op.in, NULL);
-        shim.shares_pid_ns = true;
+        path = read_string(&op.in, NULL);
+        shim.own_pid_ns = path[0] == '\0';
+        shim.shares_pid_ns = !shim.own_pid_ns;
+        if (shim.shares_pid_ns) shim.pid_ns = path;
         break;
       case OP_CLONE: return do_clone(&op.in, plan, e);
       default: ok = fail(e, EINVAL, operation_name(op.code), "not an operation of the supervisor");
