@@ -95,7 +95,7 @@ export const hostDevices = async (path: string, most = mostEntries): Promise<rea
     return device === undefined ? [] : [{ ...device, path }];
   }
   const found: string[] = [];
-  const directories = [path];
+  const directories = [real];
   let entries = 0;
   for (let next = directories.pop(); next !== undefined; next = directories.pop())
     for await (const entry of await entriesOf(next)) {
@@ -107,8 +107,10 @@ export const hostDevices = async (path: string, most = mostEntries): Promise<rea
       if (entry.isDirectory()) directories.push(place);
       if (entry.isBlockDevice() || entry.isCharacterDevice()) found.push(place);
     }
-  const devices = await Promise.all(found.map((place) => orMissing(deviceAt(place))));
-  return devices.filter((device) => device !== undefined);
+  const devices = (await Promise.all(found.map((place) => orMissing(deviceAt(place))))).filter(
+    (device) => device !== undefined,
+  );
+  return devices.map((device) => ({ ...device, path: join(path, device.path.slice(real.length)) }));
 };
 
 /** None when it has gone meanwhile: devices come and go. */

@@ -1,5 +1,5 @@
 import type { ContainerConfig } from '../../api/generated/types.ts';
-import { codeOf } from '../../base/errors.ts';
+import { codeOf, invalid, messageOf, orMissing } from '../../base/errors.ts';
 import type { Rollback } from '../../base/rollback.ts';
 import { cgroupParent } from '../cgroup/parent.ts';
 import { type HostDevice, hostDevices } from '../host.ts';
@@ -68,14 +68,14 @@ const mostInDev = 1_048_576;
 const privilegedDevices = async (config: ContainerConfig): Promise<readonly HostDevice[]> =>
   config.linux?.security_context?.privileged ? hostDevices('/dev', mostInDev) : [];
 
-const devicesOf = async (config: ContainerConfig): Promise<ReadonlyMap<string, readonly HostDevice[]>> =>
-  new Map(
-    await Promise.all(config.devices.map(async ({ host_path }) => [host_path, await foundAt(host_path)] as const)),
-  );
+const devicesOf = async (config: ContainerConfig): Promise<ReadonlyMap<string, readonly HostDevice[]>> => {
+  const paths = [...new Set(config.devices.map(({ host_path }) => host_path))];
+  const all = await Promise.all(paths.map(async (path) => [path, await foundAt(path)] as const));
+  return new Map(all.filter((one): one is readonly [string, readonly HostDevice[]] => one[1] !== undefined));
+};
 
-/** What is not there or not readable is no device: the spec then names the request's field. */
-const foundAt = (path: string): Promise<readonly HostDevice[]> =>
-  hostDevices(path).catch((error: unknown) => {
-    if (codeOf(error) === 'invalid-argument') throw error;
-    return [];
+/** Undefined when nothing is there: the spec then names the request's field. */
+const foundAt = (path: string): Promise<readonly HostDevice[] | undefined> =>
+  orMissing(hostDevices(path)).catch((error: unknown) => {
+    throw codeOf(error) === 'invalid-argument' ? error : invalid(`device ${path}: host_path: ${messageOf(error)}`);
   });

@@ -71,6 +71,7 @@ const ociLinux = (input: ContainerInput, privileged: boolean, mounts: OciSpec['m
     mapped: sandbox.namespaces.user !== undefined,
     hostDevices: host.devices,
     found: input.devices ?? new Map(),
+    mounts,
   });
   return {
     namespaces: containerNamespaces({

@@ -75,6 +75,57 @@ test('a privileged container gets all devices of the host and its own console an
   t.deepEqual(rules, [{ allow: true, access: 'rwm' }]);
 });
 
+const asked = (container_path: string, host_path = '/dev/fuse', permissions = 'rw') => ({
+  container_path,
+  host_path,
+  permissions,
+});
+const bind = (destination: string, source: string) => ({ destination, type: 'bind', source, options: ['rbind'] });
+
+test('the same device twice at one place is one node; two devices there, or two permissions, are refused', (t) => {
+  const { devices } = containerDevices([asked('/dev/x'), asked('/dev//x')], plain);
+  t.is(devices.filter(({ path }) => path === '/dev/x').length, 1);
+  const message = /device \/dev\/.*: container_path \/dev\/sound\/timer is there twice, the other one from/;
+  t.throws(() => containerDevices([asked('/dev/sound', '/dev/snd'), asked('/dev/sound/timer')], plain), { message });
+  t.throws(() => containerDevices([asked('/dev/x'), asked('/dev/x', '/dev/fuse', 'r')], plain), { message: /twice/ });
+});
+
+test('a standard device is asked for as itself, and another one in its place is refused', (t) => {
+  const more = { ...plain, found: new Map([...found, ['/dev/null', [node('/dev/null', 1, 3)]]]) };
+  t.is(containerDevices([asked('/dev/null', '/dev/null', 'r')], more).devices.length, 6);
+  t.throws(() => containerDevices([asked('/dev/null')], more), { message: /\/dev\/null is another device in every/ });
+});
+
+test('no node is made below a mount: one that shows the node is fine, any other is refused', (t) => {
+  const mounts = [{ ...bind('/dev', 'tmpfs'), type: 'tmpfs' }, bind('/data', '/host'), bind('/all', '/dev')];
+  const make = (path: string) => containerDevices([asked(path)], { ...plain, mounts }).devices.at(-1)?.path;
+  t.is(make('/dev/x'), '/dev/x');
+  t.is(make('/top'), '/top');
+  t.is(make('/all/fuse'), '/dev/tty', 'only its rule is added');
+  t.throws(() => make('/data/x'), {
+    message: /device \/dev\/fuse: container_path \/data\/x is below the mount at \/data/,
+  });
+  t.throws(() => make('/all/other'), { message: /below the mount at \/all/ });
+});
+
+test('a privileged container gets no nodes of the host in a volume that is mounted in /dev', (t) => {
+  const mounts = [{ ...bind('/dev', 'tmpfs'), type: 'tmpfs' }, bind('/dev/snd', '/volume')];
+  const hostDevices = [node('/dev/kmsg', 1, 11), node('/dev/snd/timer', 116, 33)];
+  const { devices } = containerDevices([], { privileged: true, hostDevices, found, mounts });
+  const paths = devices.map(({ path }) => path);
+  t.deepEqual([paths.includes('/dev/kmsg'), paths.includes('/dev/snd/timer')], [true, false]);
+});
+
+test('a device that is not there and a thing that is none are told apart', (t) => {
+  const more = { ...plain, found: new Map([['/etc/passwd', []]]) };
+  t.throws(() => containerDevices([asked('/dev/x', '/dev/gone')], more), {
+    message: /\/dev\/gone: host_path: there is no/,
+  });
+  t.throws(() => containerDevices([asked('/dev/x', '/etc/passwd')], more), {
+    message: /\/etc\/passwd: host_path: not a/,
+  });
+});
+
 const refused = [
   { host_path: '/dev/missing', container_path: '/dev/x', permissions: 'r' },
   { host_path: 'dev/fuse', container_path: '/dev/x', permissions: 'r' },

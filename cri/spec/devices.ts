@@ -1,5 +1,6 @@
 import { invalid } from '../../base/errors.ts';
-import type { OciDevice, OciDeviceRule } from '../../shim/oci.ts';
+import type { OciDevice, OciDeviceRule, OciMount } from '../../shim/oci.ts';
+import { isMadeAt, type PlacedDevice, placeDevices } from './device-places.ts';
 import type { Device } from './types.ts';
 import { absolutePath, cleanPath } from './values.ts';
 
@@ -35,7 +36,7 @@ export const defaultDevices: readonly OciDevice[] = [
   character('/dev/tty', 5, 0),
 ];
 
-const rule = (type: 'c' | 'b', major: number, minor: number | undefined, access: string): OciDeviceRule => ({
+const rule = (type: HostDevice['type'], major: number, minor: number | undefined, access: string): OciDeviceRule => ({
   allow: true,
   type,
   major,
@@ -67,19 +68,21 @@ export interface DeviceSet {
 }
 
 // A directory of the host (/dev/snd) stands for all devices in it, below container_path.
-const requested = (device: Device, found: readonly HostDevice[]): DeviceSet => {
+const requested = (device: Device, found: DeviceOptions['found']): readonly PlacedDevice[] => {
   const host = absolutePath(device.host_path ?? '', 'device host_path');
-  const inside = cleanPath(device.container_path || host, 'device container_path');
-  if (found.length === 0) throw invalid(`device ${host}: not a device, nor a directory with devices`);
+  const inside = cleanPath(device.container_path || host, `device ${host}: container_path`);
   if (inside === '/') throw invalid(`device ${host}: container_path is "/"`);
+  const nodes = found.get(device.host_path ?? '');
+  if (nodes === undefined) throw invalid(`device ${host}: host_path: there is no such file or directory`);
+  if (nodes.length === 0) throw invalid(`device ${host}: host_path: not a device, nor a directory with devices`);
   const permissions = access(device);
-  return {
-    devices: found.map((node) => ociDevice(node, inside + cleanPath(node.path, 'device').slice(host.length))),
-    rules: found.map(({ type, major, minor }) => rule(type, major, minor, permissions)),
-  };
+  return nodes.map((node) => {
+    const source = cleanPath(node.path, 'device');
+    return { device: ociDevice(node, inside + source.slice(host.length)), source, asked: host, permissions };
+  });
 };
 
-const ociDevice = (node: HostDevice, path: string): OciDevice => ({
+const ociDevice = (node: HostDevice, path: string): OciDevice & Pick<HostDevice, 'type'> => ({
   path,
   type: node.type,
   major: node.major,
@@ -89,7 +92,7 @@ const ociDevice = (node: HostDevice, path: string): OciDevice => ({
   gid: node.gid,
 });
 
-// By path, the later wins: a request may put its own device where a default one is.
+// By path, the later wins: nodes of the host, those of every container, the request's.
 const unique = (devices: readonly OciDevice[]): readonly OciDevice[] => [
   ...new Map(devices.map((device) => [device.path, device])).values(),
 ];
@@ -102,6 +105,8 @@ export interface DeviceOptions {
   readonly hostDevices: readonly HostDevice[];
   /** For each host_path of the request what is there: one device of that very path, or those below the directory. */
   readonly found: ReadonlyMap<string, readonly HostDevice[]>;
+  /** The container's, in their order. */
+  readonly mounts?: readonly OciMount[];
 }
 
 // Not the host's terminals and shared memory: /dev/pts, /dev/shm, /dev/mqueue and /dev/console are the container's own.
@@ -109,13 +114,15 @@ const foreign = /^\/dev\/(?:pts|shm|mqueue)\/|^\/dev\/(?:console|ptmx)$/;
 
 /** The device nodes of a container and its rules, default deny first; privileged containers get all of the host's. */
 export const containerDevices = (asked: readonly Device[], options: DeviceOptions): DeviceSet => {
-  const sets = asked.map((device) => requested(device, options.found.get(device.host_path ?? '') ?? []));
-  const host = options.privileged ? options.hostDevices.filter(({ path }) => !foreign.test(path)) : [];
+  const { privileged, hostDevices, found, mounts = [] } = options;
+  const placed = asked.flatMap((device) => requested(device, found));
+  const isWanted = ({ path }: HostDevice): boolean => !foreign.test(path) && isMadeAt(path, mounts);
+  const host = privileged ? hostDevices.filter(isWanted) : [];
   const devices = [
     ...host.map((node) => ({ ...ociDevice(node, node.path), ...(options.mapped ? { hostOwned: true } : {}) })),
     ...defaultDevices,
-    ...sets.flatMap((set) => set.devices),
+    ...placeDevices(placed, defaultDevices, mounts),
   ];
-  const rules = options.privileged ? [allowAll] : [denyAll, ...defaultRules, ...sets.flatMap((set) => set.rules)];
-  return { devices: unique(devices), rules };
+  const own = placed.map(({ device: { type, major, minor }, permissions }) => rule(type, major, minor, permissions));
+  return { devices: unique(devices), rules: privileged ? [allowAll] : [denyAll, ...defaultRules, ...own] };
 };
