@@ -210,7 +210,7 @@ export const keys: readonly Key[] = [
     type: 'profile',
     default: 'builtin',
     comment: [
-      'The profile behind RuntimeDefault: "builtin", or the absolute path of a profile in the OCI form (JSON).',
+      'The profile behind RuntimeDefault: "builtin", or the absolute path of a profile in the OCI\'s or Docker\'s form.',
     ],
   },
   {

@@ -96,6 +96,17 @@ test('inheritable and ambient are empty unless ambient capabilities are asked fo
   t.true(ambient.bounding.includes('CAP_SYS_TIME'));
 });
 
+test('a capability that the daemon lacks is refused by name, and left out of ALL', (t) => {
+  const available = ~(1n << 24n); // CAP_SYS_RESOURCE
+  const ask = (capabilities: object) => containerCapabilities({ capabilities }, false, available);
+  const lacking = { code: 'failed-precondition', message: /CAP_SYS_RESOURCE/ };
+  t.throws(() => ask({ add_capabilities: ['sys_resource'] }), lacking);
+  t.throws(() => ask({ add_ambient_capabilities: ['SYS_RESOURCE'] }), lacking);
+  t.throws(() => ask({ add_capabilities: ['ALL', 'SYS_RESOURCE'] }), lacking);
+  t.false(ask({ add_capabilities: ['ALL'] }).bounding.includes('CAP_SYS_RESOURCE'));
+  t.deepEqual(ask({ drop_capabilities: ['ALL', 'SYS_RESOURCE'], add_capabilities: ['SYS_RESOURCE'] }).bounding, []);
+});
+
 test('a dropped capability is not ambient', (t) => {
   const sets = containerCapabilities(
     { capabilities: { drop_capabilities: ['SYS_TIME'], add_ambient_capabilities: ['SYS_TIME'] } },

@@ -1,7 +1,7 @@
 import { BerthError, invalid } from '../../base/errors.ts';
 import type { OciCapabilities } from '../../shim/oci.ts';
 import type { AppArmorChoice } from '../security/apparmor.ts';
-import { allCapabilities, capabilitySet, parseCapability } from '../security/capabilities.ts';
+import { allCapabilities, capabilityMask, capabilitySet, parseCapability } from '../security/capabilities.ts';
 import { checkSelinuxParts, containerLabels, type SelinuxHost } from '../security/selinux.ts';
 import type { PodSandboxConfig, SecurityContext, SecurityProfile, SelinuxOption } from './types.ts';
 import { absolutePath, cleanPath, enumName, plainText } from './values.ts';
@@ -109,9 +109,19 @@ export const isPrivileged = (context: SecurityContext, pod: PodSandboxConfig): b
   return true;
 };
 
+/** Left out quietly, the container would fail much later at what it asked this for. */
+const checkAvailable = (asked: readonly string[], dropped: readonly string[], available: bigint | undefined): void => {
+  const isNamed = (name: string): boolean => !/^(?:CAP_)?ALL$/i.test(name);
+  const names = capabilitySet({ base: [], add: asked.filter(isNamed), drop: dropped.filter(isNamed) });
+  const lacking = names.find((name) => available !== undefined && (capabilityMask([name]) & available) === 0n);
+  if (lacking !== undefined)
+    throw new BerthError('failed-precondition', `capabilities: ${lacking}: berthd itself does not have it here`);
+};
+
 /**
  * The five sets. Inheritable equals ambient, which holds only what add_ambient_capabilities names (CVE-2022-29162).
- * `available` is the mask of what the daemon itself has.
+ * `available` is the mask of what the daemon itself has. Errors: invalid-argument for a name that is none,
+ * failed-precondition for one that the daemon lacks; `ALL` means those that it has.
  */
 export const containerCapabilities = (
   context: SecurityContext,
@@ -124,6 +134,7 @@ export const containerCapabilities = (
     add_ambient_capabilities: extra = [],
   } = context.capabilities ?? {};
   const limit = available === undefined ? {} : { available };
+  checkAvailable([...add, ...extra], drop, privileged ? undefined : available);
   const set = privileged
     ? capabilitySet({ add: ['ALL'], drop: [], ...limit })
     : capabilitySet({ add: [...add, ...extra], drop, ...limit });
