@@ -10,8 +10,9 @@ docs/cri.tsv by \`scripts/cri-doc.mjs\`; a field without a row fails the build.
 A value that Berth cannot serve is refused with an error that names the field. An unknown enum value and text that is not
 UTF-8 are refused for every field. Windows fields are refused: this is Linux.
 
-Three things have not been run, since no machine that Berth is developed on has them: hugepage limits on cgroup v1,
-labels on a kernel with SELinux, and raising a limit above the daemon's own (CAP_SYS_RESOURCE). Their rows say so.
+Three things have not been run, since no machine that Berth is developed on has them: limits of huge pages (cgroup v1
+and v2), labels on a kernel with SELinux, and what needs CAP_SYS_RESOURCE (a lower oom_score_adj than the daemon's own, more
+open files than it may have). Their rows say so.
 `;
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
