@@ -7,7 +7,7 @@ import type { KernelFeatures } from './features.ts';
 import { cString } from './frames.ts';
 import { CloneFlag, propagations, seccompFlags } from './linux.ts';
 import type { OciNamespace, OciSpec } from './oci.ts';
-import { Plan } from './plan.ts';
+import { type CgroupFile, Plan } from './plan.ts';
 import { ExecFlag } from './protocol.ts';
 import { sysctlPath } from './sandbox.ts';
 import { type UserNamespace, userNamespaceOf } from './user-namespace.ts';
@@ -29,7 +29,7 @@ export interface BundleInput {
   readonly stdinOnce: boolean;
   readonly cgroup: {
     readonly make: readonly { readonly directory: string; readonly version: 1 | 2 }[];
-    readonly writes: readonly { readonly file: string; readonly value: string }[];
+    readonly writes: readonly CgroupFile[];
     /** v1 `tasks` files. */
     readonly join: readonly string[];
     /** v2 directory. */
@@ -68,7 +68,7 @@ type User = UserNamespace | undefined;
 const addSupervisor = (plan: Plan, input: BundleInput, user: User): void => {
   const { spec, cgroup, log, stdin, stdinOnce, wait, features } = input;
   for (const { directory, version } of cgroup.make) plan.add('CGROUP_MAKE', directory, version);
-  for (const { file, value } of cgroup.writes) plan.add('CGROUP_WRITE', file, value, 0);
+  for (const { file, value, optional } of cgroup.writes) plan.add('CGROUP_WRITE', file, value, optional ? 1 : 0);
   if (cgroup.devices !== undefined) plan.add('CGROUP_DEVICES', cgroup.devices.directory, cgroup.devices.program);
   if (log !== undefined) plan.add('LOG', cString(log.path, 'log path'), cString(log.directory, 'log directory'));
   const streams = ExecFlag.STDOUT | ExecFlag.STDERR;

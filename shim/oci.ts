@@ -95,6 +95,23 @@ export interface OciResources {
   readonly pids?: { readonly limit: number };
   readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: number }[];
   readonly unified?: Readonly<Record<string, string>>;
+  readonly blockIO?: OciBlockIo;
+}
+
+/** Bytes or operations a second. */
+export interface OciRate {
+  readonly major: number;
+  readonly minor: number;
+  readonly rate: number;
+}
+
+export interface OciBlockIo {
+  /** 10 to 1000. */
+  readonly weight?: number;
+  readonly throttleReadBpsDevice?: readonly OciRate[];
+  readonly throttleWriteBpsDevice?: readonly OciRate[];
+  readonly throttleReadIOPSDevice?: readonly OciRate[];
+  readonly throttleWriteIOPSDevice?: readonly OciRate[];
 }
 
 export interface OciSeccomp {

@@ -43,17 +43,25 @@ const operationsOf = (plan: Buffer): readonly { readonly code: number; readonly 
   return found;
 };
 
+/** A file of a cgroup and what goes into it; `optional`: a kernel without the file is fine. */
+export interface CgroupFile {
+  readonly file: string;
+  readonly value: string;
+  readonly optional?: true;
+}
+
 /** A plan with nothing but writes, as `Supervisor.update` takes it. */
-export const writesPlan = (writes: readonly { readonly file: string; readonly value: string }[]): Plan => {
+export const writesPlan = (writes: readonly CgroupFile[]): Plan => {
   const plan = new Plan();
-  for (const { file, value } of writes) plan.add('CGROUP_WRITE', cString(file, 'cgroup file'), cString(value, file), 0);
+  for (const { file, value, optional } of writes)
+    plan.add('CGROUP_WRITE', cString(file, 'cgroup file'), cString(value, file), optional ? 1 : 0);
   return plan;
 };
 
 /** The plan of a container that was not started yet, with these limits instead of its own. */
 export const withLimits = (
   plan: Buffer,
-  { writes, oomScoreAdj }: { readonly writes: Parameters<typeof writesPlan>[0]; readonly oomScoreAdj?: number },
+  { writes, oomScoreAdj }: { readonly writes: readonly CgroupFile[]; readonly oomScoreAdj?: number },
 ): Buffer => {
   const limits = writesPlan(writes);
   const score = new Plan();

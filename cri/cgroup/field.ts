@@ -13,10 +13,15 @@ const fields: Readonly<Record<string, string>> = {
   'cpuset.cpus': 'cpuset_cpus',
   'cpuset.mems': 'cpuset_mems',
   'pids.max': 'limits.pids',
+  'blkio.bfq.weight': 'cgroup.io_weight_annotation',
+  'io.weight': 'cgroup.io_weight_annotation',
+  'io.bfq.weight': 'cgroup.io_weight_annotation',
+  'io.max': 'cgroup.io_max_annotation',
 };
 
 /** What of a request, or of the configuration, is written into a file of a cgroup; for the words of an error. */
 export const fieldOf = (file: string): string => {
   const name = basename(file);
+  if (name.startsWith('blkio.throttle.')) return 'cgroup.io_max_annotation';
   return fields[name] ?? (name.startsWith('hugetlb.') ? `hugepage_limits: ${name}` : `unified: ${name}`);
 };

@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { BerthError, errnoOf } from '../../base/errors.ts';
 import type { OciResources } from '../../shim/oci.ts';
+import { deviceUndo } from './block-io.ts';
 import { fieldOf } from './field.ts';
 import { type CgroupMode, hierarchyOf } from './mode.ts';
 import { v1Writes } from './v1.ts';
@@ -11,8 +12,17 @@ import type { CgroupWrite } from './write.ts';
 /** The writes of an update and those that put back what was there before, each in an order that the kernel takes. */
 export interface Change {
   readonly writes: readonly CgroupWrite[];
-  readonly undo: readonly CgroupWrite[];
+  readonly undo: readonly Undo[];
 }
+
+export interface Undo extends CgroupWrite {
+  /** All that the file held before. */
+  readonly text: string;
+}
+
+/** Of writes that the kernel refused: those whose files do not hold what they held before. */
+export const notUndone = (refused: readonly Undo[]): readonly Undo[] =>
+  refused.filter(({ file, text }) => current(file) !== text);
 
 const cpusets = (mode: CgroupMode, path: string, { cpus, mems }: NonNullable<OciResources['cpu']>): CgroupWrite[] => {
   const mount = hierarchyOf(mode, 'cpuset')?.mount;
@@ -65,13 +75,20 @@ const current: Values = (file) => {
   }
 };
 
+/** An empty text would be no write at all; of a weight the first line is the cgroup's own. */
+const before = (file: string, value: string, text: string): string =>
+  deviceUndo(file, value, text) ?? (text.split('\n')[0] || '\n');
+
 /** `changed` is the part of the limits that an update sets, `path` the container's. Reads the files as they are now. */
 export const limitChange = (mode: CgroupMode, path: string, changed: OciResources, now: Values = current): Change => {
   const limits = mode.unified
     ? v2Writes(mode, mode.unified, path, changed)
     : [...cpusets(mode, path, changed.cpu ?? {}), ...v1Writes(mode, path, changed)];
-  const writes = bandwidthOrder(memoryOrder(limits, now), now);
-  // An empty text would be no write at all.
-  const undo = writes.map(({ file }) => ({ file, value: now(file) || '\n' })).toReversed();
-  return { writes, undo };
+  const there = limits.filter(({ file, optional }) => optional === undefined || existsSync(file));
+  const writes = bandwidthOrder(memoryOrder(there, now), now);
+  const undo = writes.map(({ file, value }): Undo => {
+    const text = now(file);
+    return { file, value: before(file, value, text), text };
+  });
+  return { writes, undo: undo.toReversed() };
 };

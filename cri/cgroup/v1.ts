@@ -1,12 +1,13 @@
 import { BerthError } from '../../base/errors.ts';
 import type { OciDeviceRule, OciResources } from '../../shim/oci.ts';
+import { v1BlockIo } from './block-io.ts';
 import { fieldOf } from './field.ts';
 import { type CgroupMode, hierarchyOf } from './mode.ts';
 import type { CgroupWrite } from './write.ts';
 
 const defaultPeriod = 100_000;
 
-type Values = readonly (readonly [file: string, value: string | number | undefined])[];
+type Values = readonly (readonly [file: string, value: string | number | undefined, optional?: true])[];
 
 // The files of one controller. A limit for a controller that the machine lacks is an error: it would not be kept.
 const forController = (mode: CgroupMode, path: string, controller: string, values: Values): readonly CgroupWrite[] => {
@@ -18,7 +19,11 @@ const forController = (mode: CgroupMode, path: string, controller: string, value
       'failed-precondition',
       `${fieldOf(set[0]?.[0] ?? '')}: this machine has no cgroup controller ${controller}`,
     );
-  return set.map(([file, value]) => ({ file: `${mount}${path}/${file}`, value: String(value) }));
+  return set.map(([file, value, optional]) => ({
+    file: `${mount}${path}/${file}`,
+    value: String(value),
+    ...(optional && { optional }),
+  }));
 };
 
 // The limit before memory and swap together: the second must never be below the first (cgroup-v1/memory.rst, 6.1).
@@ -47,7 +52,13 @@ const devices = (rules: readonly OciDeviceRule[]): Values => {
 const hugepages = (mode: CgroupMode, limits: NonNullable<OciResources['hugepageLimits']>): Values =>
   limits
     .filter(({ limit }) => limit !== 0 || hierarchyOf(mode, 'hugetlb') !== undefined)
-    .map(({ pageSize, limit }) => [`hugetlb.${pageSize}.limit_in_bytes`, limit]);
+    .flatMap(({ pageSize, limit }) => [
+      [`hugetlb.${pageSize}.limit_in_bytes`, limit],
+      // What is reserved as well, as runc has it: else a process is killed when it touches what it was given. Linux 5.7.
+      [`hugetlb.${pageSize}.rsvd.limit_in_bytes`, limit, true],
+    ]);
+
+const blockIo = (limits: OciResources['blockIO']): Values => v1BlockIo(limits).map(({ file, value }) => [file, value]);
 
 const checkUnified = (unified: OciResources['unified']): void => {
   const [key] = Object.keys(unified ?? {});
@@ -64,6 +75,7 @@ export const v1Writes = (mode: CgroupMode, path: string, resources: OciResources
     ...at('cpu', cpu(resources.cpu ?? {})),
     ...at('pids', [['pids.max', resources.pids?.limit]]),
     ...at('hugetlb', hugepages(mode, resources.hugepageLimits ?? [])),
+    ...at('blkio', blockIo(resources.blockIO)),
     ...at('devices', devices(resources.devices)),
   ];
 };

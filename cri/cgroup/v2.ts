@@ -1,11 +1,17 @@
 import { BerthError } from '../../base/errors.ts';
 import type { OciResources } from '../../shim/oci.ts';
+import { v2BlockIo } from './block-io.ts';
 import { fieldOf } from './field.ts';
 import type { CgroupMode } from './mode.ts';
 import type { CgroupWrite } from './write.ts';
 
 type Unified = NonNullable<CgroupMode['unified']>;
-type Values = readonly (readonly [controller: string, file: string, value: string | number | undefined])[];
+type Values = readonly (readonly [
+  controller: string,
+  file: string,
+  value: string | number | undefined,
+  optional?: true | undefined,
+])[];
 
 // What limits containers; the rest of the machine's controllers stay as they are.
 const wanted = ['cpuset', 'cpu', 'io', 'memory', 'hugetlb', 'pids'];
@@ -49,7 +55,13 @@ const cpuMax = ({ quota, period }: NonNullable<OciResources['cpu']>): string | u
 const hugepages = ({ controllers }: Unified, limits: NonNullable<OciResources['hugepageLimits']>): Values =>
   limits
     .filter(({ limit }) => limit !== 0 || controllers.includes('hugetlb'))
-    .map(({ pageSize, limit }) => ['hugetlb', `hugetlb.${pageSize}.max`, limit]);
+    .flatMap(({ pageSize, limit }) => [
+      ['hugetlb', `hugetlb.${pageSize}.max`, limit],
+      ['hugetlb', `hugetlb.${pageSize}.rsvd.max`, limit, true],
+    ]);
+
+const blockIo = (limits: OciResources['blockIO']): Values =>
+  v2BlockIo(limits).map(({ file, value, optional }) => ['io', file, value, optional]);
 
 const unifiedValues = (unified: OciResources['unified']): Values =>
   Object.entries(unified ?? {}).map(([file, value]) => [file.split('.')[0] ?? '', file, value]);
@@ -64,6 +76,7 @@ const values = (mode: CgroupMode, unified: Unified, { memory = {}, cpu = {}, ...
   ['cpuset', 'cpuset.mems', cpu.mems],
   ['pids', 'pids.max', resources.pids?.limit],
   ...hugepages(unified, resources.hugepageLimits ?? []),
+  ...blockIo(resources.blockIO),
   ...unifiedValues(resources.unified),
 ];
 
@@ -84,5 +97,9 @@ export const v2Writes = (
       'failed-precondition',
       `${fieldOf(missing[1])}: this machine has no cgroup controller ${missing[0]}`,
     );
-  return set.map(([, file, value]) => ({ file: `${unified.mount}${path}/${file}`, value: String(value) }));
+  return set.map(([, file, value, optional]) => ({
+    file: `${unified.mount}${path}/${file}`,
+    value: String(value),
+    ...(optional && { optional }),
+  }));
 };

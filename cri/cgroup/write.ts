@@ -2,4 +2,6 @@
 export interface CgroupWrite {
   file: string;
   value: string;
+  /** A kernel without the file is fine. */
+  optional?: true;
 }

@@ -29,7 +29,7 @@ const expected: Config = {
   state: '/run/berth',
   listen: 'unix:///run/berth/berth.sock',
   log_level: 'info',
-  cgroup: { parent: '/berth' },
+  cgroup: { parent: '/berth', io_weight_annotation: '', io_max_annotation: '' },
   network: {
     conf_dir: '/etc/cni/net.d',
     bin_dirs: ['/opt/cni/bin', '/usr/lib/cni'],

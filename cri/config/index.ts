@@ -7,7 +7,12 @@ export interface Config {
   /** `unix:///path` */
   readonly listen: string;
   readonly log_level: 'debug' | 'info' | 'warn' | 'error';
-  readonly cgroup: { readonly parent: string };
+  readonly cgroup: {
+    readonly parent: string;
+    /** "" for none. */
+    readonly io_weight_annotation: string;
+    readonly io_max_annotation: string;
+  };
   readonly network: {
     readonly conf_dir: string;
     readonly bin_dirs: readonly string[];

@@ -11,6 +11,7 @@ export type TypeName =
   | 'size'
   | 'boolean'
   | 'profile'
+  | 'annotation'
   | 'ip'
   | 'file';
 
@@ -82,6 +83,24 @@ export const keys: readonly Key[] = [
     comment: [
       'Parent of pods whose request names none (the kubelet names one). A path below each hierarchy,',
       'or a systemd slice.',
+    ],
+  },
+  {
+    name: 'cgroup.io_weight_annotation',
+    type: 'annotation',
+    default: '',
+    comment: [
+      'An annotation of containers, or of pods for each of their containers, that weighs their use of block devices: 10 to',
+      '1000. "" for none: then no annotation counts.',
+    ],
+  },
+  {
+    name: 'cgroup.io_max_annotation',
+    type: 'annotation',
+    default: '',
+    comment: [
+      'The same for limits of block devices: "/dev/sda rbps=1048576 wiops=100, 8:16 wbps=65536", in bytes (bps) and',
+      'operations (iops) a second.',
     ],
   },
   {

@@ -130,6 +130,14 @@ const profile: Read = (raw, key) => {
   }
 };
 
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/#syntax-and-character-set
+const annotation: Read = (raw) => {
+  const value = text('the name of an annotation', raw);
+  const name = /^(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
+  if (value !== '' && !name.test(value)) throw wanted('the name of an annotation such as "example.com/io-weight"', raw);
+  return value;
+};
+
 const ip: Read = (raw) => {
   const value = text('an IP address', raw);
   if (isIP(value) === 0) throw wanted('an IP address', raw);
@@ -151,6 +159,7 @@ const readers: Readonly<Record<TypeName, Read>> = {
   size,
   boolean,
   profile,
+  annotation,
   ip,
   file,
 };

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { isDeepStrictEqual } from 'node:util';
-import { BerthError } from '../../base/errors.ts';
+import { BerthError, codeOf } from '../../base/errors.ts';
 import { readJson, removeTree, writeVolatile } from '../../base/files.ts';
 import type { OciResources, OciSpec } from '../../shim/oci.ts';
 import { withLimits, writesPlan } from '../../shim/plan.ts';
 import { containerCgroup } from '../cgroup/container.ts';
+import { notUndone, type Undo } from '../cgroup/update.ts';
 import type { CgroupWrite } from '../cgroup/write.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container, ContainerRecord } from '../state/container.ts';
@@ -19,9 +19,10 @@ export interface Limits {
 
 /** `update` in the bundle while one is under way: the record tells whether it was done or not. */
 export interface Pending {
+  readonly id: string;
   readonly before: Limits;
   readonly after: Limits;
-  readonly undo: readonly CgroupWrite[];
+  readonly undo: readonly Undo[];
   readonly inForce: NonNullable<ContainerRecord['resources']>;
 }
 
@@ -64,10 +65,22 @@ export const applyScore = (runtime: Runtime, container: Container, from: Limits,
   return changeOomScore(container, from.oomScoreAdj ?? own, to.oomScoreAdj ?? own);
 };
 
+/** One by one: what was never written may be refused, as long as the file holds what it held. */
+const undoWrites = async (container: Container, undo: readonly Undo[]): Promise<void> => {
+  const refused: Undo[] = [];
+  for (const write of undo)
+    await applyWrites(container, [write]).catch((error: unknown) => {
+      if (codeOf(error) === 'unavailable' && container.supervisor === undefined) throw error;
+      refused.push(write);
+    });
+  const [wrong] = notUndone(refused);
+  if (wrong !== undefined) throw new BerthError('internal', `${wrong.file} does not take back ${wrong.value}`);
+};
+
 /** Puts the limits back as they were before; a container that has ended has none. */
 export const undoUpdate = async (runtime: Runtime, container: Container, pending: Pending): Promise<void> => {
   if (container.record.state.kind === 'running') {
-    await applyWrites(container, pending.undo);
+    await undoWrites(container, pending.undo);
     await applyScore(runtime, container, pending.after, pending.before);
   }
   if (container.record.state.kind !== 'exited') await writeLimits(runtime, container, pending.before);
@@ -78,7 +91,7 @@ export const settleUpdate = async (runtime: Runtime, container: Container): Prom
   const { update } = containerPaths(runtime.config, container.id);
   const pending = (await readJson(update)) as Pending | undefined;
   if (pending === undefined) return;
-  const done = isDeepStrictEqual(container.record.resources, pending.inForce);
+  const done = container.record.updated === pending.id;
   if (!done) await undoUpdate(runtime, container, pending);
   else if (container.record.state.kind !== 'exited') await writeLimits(runtime, container, pending.after);
   await removeTree(update);

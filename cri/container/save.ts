@@ -23,17 +23,18 @@ export const setState = (runtime: Runtime, container: Container, state: Containe
     if (state.kind === 'exited') container.exited.resolve();
   });
 
-/** What is in force from now on. Errors: failed-precondition when it has ended meanwhile. */
+/** What is in force from now on, by the update with the id `updated`. Errors: failed-precondition when it has ended meanwhile. */
 export const setResources = (
   runtime: Runtime,
   container: Container,
   resources: NonNullable<ContainerRecord['resources']>,
+  updated: string,
 ): Promise<void> =>
   inTurn(runtime, container, async () => {
     const { state } = container.record;
     if (state.kind === 'exited') throw new BerthError('failed-precondition', 'it has ended');
-    await runtime.containerStore.save({ ...container.record, resources, state: { kind: 'created' } });
-    container.record = { ...container.record, resources };
+    await runtime.containerStore.save({ ...container.record, resources, updated, state: { kind: 'created' } });
+    container.record = { ...container.record, resources, updated };
   });
 
 /** The state with what the bundle knows better than the record: that the container was running. */

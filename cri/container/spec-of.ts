@@ -8,6 +8,7 @@ import { sandboxView } from '../sandbox/view.ts';
 import { accountsLimit } from '../spec/accounts.ts';
 import { type ContainerSpec, containerSpec, type RuntimeSettings } from '../spec/container.ts';
 import type { MountOptions } from '../spec/mounts.ts';
+import { blockIoOf } from './block-io.ts';
 import type { BundleRequest } from './bundle.ts';
 import { resolveSources } from './sources.ts';
 import { targetPid } from './target.ts';
@@ -36,6 +37,7 @@ export const specOf = async (runtime: Runtime, input: Input, rollback: Rollback)
     },
     devices: await devicesOf(config),
     mounts: await mountsOf(runtime, input, rollback),
+    blockIO: await blockIoOf(runtime, config.annotations, sandbox.config.annotations),
     cgroupsPath: `${parentOf(runtime, input)}/${id}`,
     ...(target === undefined ? {} : { targetPid: target }),
   });

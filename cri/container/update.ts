@@ -1,17 +1,21 @@
 import type { LinuxContainerResources, UpdateContainerResourcesRequest } from '../../api/generated/types.ts';
 import { fromJson, toJson } from '../../api/json.ts';
+import { newId } from '../../base/digest.ts';
 import { BerthError, codeOf, type ErrorCode, errnoOf, invalid, messageOf, within } from '../../base/errors.ts';
 import { removeTree, writeVolatile } from '../../base/files.ts';
 import { Rollback } from '../../base/rollback.ts';
+import type { OciBlockIo } from '../../shim/oci.ts';
 import { containerCgroup } from '../cgroup/container.ts';
 import { fieldOf } from '../cgroup/field.ts';
 import { checkFits, tooLow } from '../cgroup/memory.ts';
 import { countedBy } from '../cgroup/mode.ts';
 import { type Change, limitChange } from '../cgroup/update.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
+import { updatedBlockIo } from '../spec/block-io.ts';
 import { checkTwice, containerResources, oomScoreAdj } from '../spec/resources.ts';
 import { changedResources, resourcesInForce, updatedResources } from '../spec/resources-update.ts';
 import type { Container } from '../state/container.ts';
+import { blockIoNames, blockIoOf } from './block-io.ts';
 import {
   applyScore,
   applyWrites,
@@ -35,27 +39,36 @@ export const updateContainerResources = async (
   request: UpdateContainerResourcesRequest,
 ): Promise<object> => {
   if (request.windows) throw new BerthError('unimplemented', 'UpdateContainerResources: windows: this is Linux');
-  const [annotation] = Object.keys(request.annotations);
-  if (annotation !== undefined)
-    throw invalid(`UpdateContainerResources: annotations: ${JSON.stringify(annotation.slice(0, 128))} is not known`);
+  checkAnnotations(runtime, request);
   const container = runtime.containers.get(request.container_id);
   await runtime.locks
-    .run(container.id, () => update(runtime, container, request.linux))
+    .run(container.id, () => update(runtime, container, request))
     .catch((error: unknown) => {
       throw within(`update container ${container.id}`, error);
     });
   return {};
 };
 
+/** Those that the configuration names are limits; any other would be ignored. */
+const checkAnnotations = (runtime: Runtime, { annotations }: UpdateContainerResourcesRequest): void => {
+  const known = Object.values(blockIoNames(runtime));
+  const other = Object.keys(annotations).find((name) => !known.includes(name));
+  if (other !== undefined)
+    throw invalid(
+      `UpdateContainerResources: annotations: ${JSON.stringify(other.slice(0, 128))} is not one that the configuration names`,
+    );
+};
+
 const update = async (
   runtime: Runtime,
   container: Container,
-  request: LinuxContainerResources | undefined,
+  request: UpdateContainerResourcesRequest,
 ): Promise<void> => {
   checkLive(runtime, container);
   await settleUpdate(runtime, container);
-  if (request === undefined) return;
-  const wanted = await plan(runtime, container, request);
+  const blockIO = await blockIoOf(runtime, request.annotations);
+  if ((request.linux ?? blockIO) === undefined) return;
+  const wanted = await plan(runtime, container, request.linux ?? fromJson('LinuxContainerResources', {}), blockIO);
   if (container.record.state.kind === 'running') checkFits(runtime.cgroups, wanted.path, wanted.change.writes);
   await perform(runtime, container, wanted);
 };
@@ -75,27 +88,32 @@ interface Wanted {
 }
 
 /** Everything that can be refused is refused here, before anything is written. */
-const plan = async (runtime: Runtime, container: Container, request: LinuxContainerResources): Promise<Wanted> => {
+const plan = async (
+  runtime: Runtime,
+  container: Container,
+  request: LinuxContainerResources,
+  given: OciBlockIo | undefined,
+): Promise<Wanted> => {
   const { linux, process } = await readSpec(runtime, container);
   const { resources: now, cgroupsPath: path } = linux;
   checkTwice(request);
   const merged = updatedResources(resourcesOf(container) ?? fromJson('LinuxContainerResources', {}), request);
-  const resources = containerResources(merged, now.devices, { pids: now.pids?.limit });
+  const blockIO = updatedBlockIo(now.blockIO, given);
+  const resources = containerResources(merged, now.devices, { pids: now.pids?.limit, blockIO });
   const score =
     request.oom_score_adj === 0n ? process.oomScoreAdj : oomScoreAdj(request, runtime.host.lowestOomScoreAdj);
   // The whole is checked as at a start: what the machine lacks, and what is not within the parent.
   containerCgroup(runtime.cgroups, path, resources);
+  const changed = { ...changedResources(resources, request), ...(given && { blockIO: given }) };
   const runs = container.record.state.kind === 'running';
-  const change = runs
-    ? limitChange(runtime.cgroups, path, changedResources(resources, request))
-    : { writes: [], undo: [] };
+  const change = runs ? limitChange(runtime.cgroups, path, changed) : { writes: [], undo: [] };
   const before: Limits = {
     resources: now,
     ...(process.oomScoreAdj === undefined ? {} : { oomScoreAdj: process.oomScoreAdj }),
   };
   const after: Limits = { resources, ...(score === undefined ? {} : { oomScoreAdj: score }) };
   const inForce = toJson('LinuxContainerResources', resourcesInForce(resources, score, countedBy(runtime.cgroups)));
-  return { path, change, pending: { before, after, undo: change.undo, inForce } };
+  return { path, change, pending: { id: newId(), before, after, undo: change.undo, inForce } };
 };
 
 const perform = async (runtime: Runtime, container: Container, { path, change, pending }: Wanted): Promise<void> => {
@@ -111,7 +129,7 @@ const perform = async (runtime: Runtime, container: Container, { path, change, p
   });
   if (container.record.state.kind === 'running') await applyScore(runtime, container, pending.before, pending.after);
   await writeLimits(runtime, container, pending.after);
-  await setResources(runtime, container, pending.inForce);
+  await setResources(runtime, container, pending.inForce, pending.id);
   rollback.keep();
   await removeTree(paths.update);
 };

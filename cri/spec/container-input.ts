@@ -1,4 +1,4 @@
-import type { OciSpec } from '../../shim/oci.ts';
+import type { OciBlockIo, OciSpec } from '../../shim/oci.ts';
 import type { AppArmorChoice } from '../security/apparmor.ts';
 import type { SelinuxHost } from '../security/selinux.ts';
 import type { SandboxFiles } from './default-mounts.ts';
@@ -55,6 +55,8 @@ export interface ContainerInput {
   readonly devices?: ReadonlyMap<string, readonly HostDevice[]>;
   /** As in MountOptions. */
   readonly mounts?: Pick<MountOptions, 'sources' | 'images' | 'volumes'>;
+  /** What annotations that the configuration names say. */
+  readonly blockIO?: OciBlockIo | undefined;
   /** /proc/PID/ns/pid of the container that namespace_options.target_id names. */
   readonly targetPid?: string;
   /** Directory of the container below the cgroup root, as in `containerCgroup`. */

@@ -84,7 +84,7 @@ const ociLinux = (input: ContainerInput, privileged: boolean, mounts: OciSpec['m
     ...mappedIds(sandbox.namespaces.user),
     devices,
     cgroupsPath: cleanPath(input.cgroupsPath, 'cgroup_parent'),
-    resources: containerResources(config.linux?.resources ?? {}, rules, { pids: runtime.pids }),
+    resources: containerResources(config.linux?.resources ?? {}, rules, { pids: runtime.pids, blockIO: input.blockIO }),
     maskedPaths: hiddenPaths(context.masked_paths, privileged, 'masked_paths'),
     ...(mountLabel === undefined ? {} : { mountLabel }),
     readonlyPaths: hiddenPaths(context.readonly_paths, privileged, 'readonly_paths'),

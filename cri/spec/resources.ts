@@ -1,5 +1,5 @@
 import { invalid } from '../../base/errors.ts';
-import type { OciDeviceRule, OciResources } from '../../shim/oci.ts';
+import type { OciBlockIo, OciDeviceRule, OciResources } from '../../shim/oci.ts';
 import { formatList, parseList } from '../cgroup/list.ts';
 import type { Int64, LinuxResources } from './types.ts';
 import { boundedInt, hasControl, int64 } from './values.ts';
@@ -109,6 +109,8 @@ export interface ResourceSettings {
   readonly pids?: number | undefined;
   /** For a pod as a whole, which has no process of its own, there is no least memory. */
   readonly pod?: boolean;
+  /** What annotations say, where the configuration allows it. */
+  readonly blockIO?: OciBlockIo | undefined;
 }
 
 /** The request's limits, checked, in the OCI shape. What is 0 or empty is not set. */
@@ -128,6 +130,7 @@ export const containerResources = (
     ...(settings.pids ? { pids: { limit: settings.pids } } : {}),
     hugepageLimits: hugepages(request.hugepage_limits) ?? [],
     unified: unified(request.unified),
+    ...(settings.blockIO === undefined ? {} : { blockIO: settings.blockIO }),
   };
 };
 

@@ -66,6 +66,7 @@ const container: Readonly<Record<string, Test>> = {
   user: fields({ uid: isNumber, gid: isNumber, groups: listOf(isNumber) }),
   stopSignal: isNumber,
   resources: maybe(isObject),
+  updated: maybe(isText),
   cgroups: listOf(isText),
   mountImages: (value) => value === undefined || listOf(isText)(value),
   state: (value) => isObject(value) && states[String(value.kind)]?.(value) === true,

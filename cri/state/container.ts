@@ -37,6 +37,8 @@ export interface ContainerRecord extends Stored {
   readonly stopSignal: number;
   /** LinuxContainerResources that are in force, as `toJson` writes them; missing where the request had none. */
   readonly resources?: Readonly<Record<string, unknown>>;
+  /** The id of the last update of its limits that was done. */
+  readonly updated?: string;
   /** All of them, for killing and removing when no supervisor is left to do it. */
   readonly cgroups: readonly string[];
   /** For each mount of `config` the id of the image that it shows, or ""; left out by older daemons. */

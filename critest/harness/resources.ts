@@ -119,7 +119,8 @@ const nothing = {
 
 /** The limits of a container as the kernel has them; the same claims on cgroup v1 and v2. `has`: controllers. */
 export const resourceTests = (version: 1 | 2, has: (controller: string) => boolean): void => {
-  const daemon = suiteDaemon({ config: { limits: { pids: 1000 } } });
+  const io = { io_weight_annotation: 'example.com/io-weight', io_max_annotation: 'example.com/io-max' };
+  const daemon = suiteDaemon({ config: { limits: { pids: 1000 }, cgroup: io } });
   const other = (controller: string): boolean => (controller === 'unified' ? version === 2 : has(controller));
 
   const path = (container: TestContainer, file: string, of = daemon()): string => {
@@ -314,6 +315,42 @@ export const resourceTests = (version: 1 | 2, has: (controller: string) => boole
     const code = version === 1 ? 'failed-precondition' : 'invalid-argument';
     await fails(t, created(some), code, /2MB/);
     await fails(t, update(container, some), code, /2MB/);
+  });
+
+  test('block devices: limits by the annotation that the configuration names, set, updated, and put back', async (t) => {
+    const device = (await daemon().world.sh('lsblk -dnro MAJ:MIN,SIZE | grep -v " 0B" | head -1')).split(' ')[0] ?? '';
+    t.regex(device, /^\d+:\d+$/);
+    const bps = (container: TestContainer): string =>
+      read(container, version === 1 ? 'blkio/blkio.throttle.read_bps_device' : 'io/io.max');
+    const held = (rate: number): string =>
+      version === 1 ? `${device} ${rate}` : `${device} rbps=${rate} wbps=max riops=max wiops=max`;
+    const annotations = { 'example.com/io-max': `${device} rbps=1048576`, other: 'is ignored' };
+    const pod = await runPod(daemon());
+    const container = await pod.run(idle, { annotations });
+    t.is(bps(container), held(1_048_576));
+    const change = (limit: string, more: Resources = {}): Promise<unknown> =>
+      daemon().client.UpdateContainerResources({
+        container_id: container.id,
+        annotations: { 'example.com/io-max': limit },
+        linux: more,
+      });
+    await change(`${device} rbps=2097152`);
+    t.is(bps(container), held(2_097_152));
+    // No such device: the kernel refuses the second after the first is written.
+    await fails(t, change(`${device} rbps=3145728, 4095:7 rbps=5`), 'internal', /io_max_annotation: .*4?.*ENODEV/);
+    t.is(bps(container), held(2_097_152));
+    await fails(t, change('/dev/nothing rbps=5'), 'invalid-argument', /example\.com\/io-max: "\/dev\/nothing"/);
+    const plain = await runPod(daemon(), { annotations: { 'example.com/io-max': `${device} rbps=4096` } });
+    t.is(bps(await plain.run(idle)), held(4096), 'a pod’s is for each of its containers');
+    await fails(
+      t,
+      pod.create(idle, { annotations: { 'example.com/io-weight': '5' } }),
+      'invalid-argument',
+      /io-weight/,
+    );
+    if (version === 2) return; // user-mode Linux has no io.weight
+    const weighed = await pod.run(idle, { annotations: { 'example.com/io-weight': '321' } });
+    t.is(read(weighed, 'blkio/blkio.bfq.weight'), '321');
   });
 
   test('an update wants a container that is there and has not ended, and knows no annotation', async (t) => {
