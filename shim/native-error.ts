@@ -41,6 +41,9 @@ export const nativeError = (payload: Buffer): BerthError => {
   const [operation, object] = [reader.text(), reader.text()];
   const cause = Object.assign(new Error(code), { code, operation });
   const message = `${operation}${object === '' ? '' : ` ${object}`}: ${code}`;
+  // clone(2) says EAGAIN for one thing alone: a limit of processes, mostly the container's own.
+  if (code === 'EAGAIN' && /^(?:clone|fork)\b/.test(operation))
+    return new BerthError('resource-exhausted', `${message}: its limit of processes is reached`, { cause });
   const ofGuest = ['exec', 'chdir', 'open sysctl', 'write sysctl'].includes(operation);
   return new BerthError((ofGuest ? execCodes : codes)[code] ?? 'internal', message, { cause });
 };
