@@ -62,8 +62,10 @@ const feed = async (from: Readable | undefined, to: Writable | undefined): Promi
     return;
   }
   // what nobody reads any more must not hold up the rest of the connection
-  to.on('error', () => undefined).once('close', () => from.resume());
-  from.pipe(to);
+  carryTo(
+    to.on('error', () => undefined),
+    from,
+  );
   await finished(from, { writable: false }).catch(() => undefined);
   to.end();
 };
@@ -78,10 +80,19 @@ const pump = async (from: Readable | undefined, to: Writable | undefined): Promi
     from.resume();
     return;
   }
-  to.once('close', () => from.resume());
-  from.pipe(to);
+  carryTo(to, from);
   await finished(from, { writable: false });
   await finished(to, { readable: false }).catch(() => undefined);
+};
+
+/** What comes after `to` is closed is read and dropped. */
+const carryTo = (to: Writable, from: Readable): void => {
+  if (to.destroyed) {
+    from.resume();
+    return;
+  }
+  to.once('close', () => from.resume());
+  from.pipe(to);
 };
 
 const resizes = (from: Readable | undefined, process: ProcessStreams): void => {

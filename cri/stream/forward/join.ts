@@ -9,10 +9,12 @@ export const join = async (a: Duplex, b: Duplex): Promise<void> => {
   ] as const) {
     one.pipe(other);
     one.on('error', () => undefined);
-    // one that broke takes the other with it; one that ended has ended the other
-    one.once('close', () => {
+    // one that broke takes the other with it, also when that was before; one that ended has ended the other
+    const broken = (): void => {
       if (!one.readableEnded || !one.writableFinished) other.destroy();
-    });
+    };
+    if (one.destroyed) broken();
+    else one.once('close', broken);
   }
   await Promise.all([a, b].map((end) => finished(end).catch(() => undefined)));
 };

@@ -7,6 +7,7 @@ import type { ForwardSession, SessionLimits } from '../session.ts';
 import { SpdyConnection } from '../spdy/connection.ts';
 import type { SpdyStream } from '../spdy/stream.ts';
 import { join } from './join.ts';
+import { untilLost } from './lost.ts';
 
 export const spdyForwardProtocols = ['portforward.k8s.io'] as const;
 
@@ -84,10 +85,7 @@ export class SpdyForward {
   async #forward(port: number, data: SpdyStream, error: SpdyStream): Promise<void> {
     try {
       const inside = await this.#session.connect(port, this.lost);
-      const drop = (): unknown => inside.destroy();
-      this.lost.addEventListener('abort', drop, { once: true });
-      await join(data, inside);
-      this.lost.removeEventListener('abort', drop);
+      await untilLost(this.lost, inside, () => join(data, inside));
       error.end();
     } catch (cause) {
       this.#log.debug({ port, cause: messageOf(cause) }, 'a port-forward ended with an error');

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { WebSocket } from 'ws';
 import { messageOf } from '../../../base/errors.ts';
@@ -5,6 +6,7 @@ import type { Log } from '../../log.ts';
 import { Idle } from '../idle.ts';
 import type { ForwardSession, SessionLimits } from '../session.ts';
 import { type Channel, Channels } from '../websocket/channels.ts';
+import { untilLost } from './lost.ts';
 
 /** What may be asked for in `Sec-WebSocket-Protocol`; "" is what asks for nothing. */
 export const webSocketForwardProtocols = ['', 'v4.channel.k8s.io', 'v4.base64.channel.k8s.io'] as const;
@@ -54,16 +56,17 @@ export class WebSocketForward {
   /** Until the pod closes its end: the client has no word for closing its own. */
   async #connect(port: number, data: Channel): Promise<void> {
     const inside = await this.#session.connect(port, this.#lost.signal);
-    const drop = (): unknown => inside.destroy();
-    this.#lost.signal.addEventListener('abort', drop, { once: true });
-    inside.on('error', () => undefined).once('close', () => data.resume());
-    data.pipe(inside);
-    inside.pipe(data);
-    await finished(inside, { writable: false }).catch(() => undefined);
-    this.#lost.signal.removeEventListener('abort', drop);
+    await untilLost(this.#lost.signal, inside, () => carry(data, inside));
     inside.destroy();
   }
 }
+
+const carry = async (data: Channel, inside: Duplex): Promise<void> => {
+  inside.on('error', () => undefined).once('close', () => data.resume());
+  data.pipe(inside);
+  inside.pipe(data);
+  await finished(inside, { writable: false }).catch(() => undefined);
+};
 
 const flushed = async (channel: Channel): Promise<void> => {
   channel.end();
