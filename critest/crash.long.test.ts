@@ -3,12 +3,12 @@ import { agentCrashAtStep, type Scenario } from './harness/crash.ts';
 import { crashAtRandom } from './harness/crash-at-random.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { startRegistry } from './harness/registry.ts';
-import { create, pull, remove, removePod, run, start, stop, stopPod } from './harness/scenarios.ts';
+import { create, pull, remove, removePod, run, scenarioImages, start, stop, stopPod } from './harness/scenarios.ts';
 
 const agentCrashes = <P>(scenario: Scenario<P>): void => {
   test(`${scenario.rpc}: kill -9 of the agent at every step leaves whole objects or none`, async (t) => {
     t.timeout(900_000);
-    await using daemon = await TestDaemon.start();
+    await using daemon = await TestDaemon.start({ images: scenarioImages });
     await startRegistry(daemon.world);
     for (let step = 1; step <= scenario.steps; step += 1) await agentCrashAtStep(t, daemon, scenario, step);
   });

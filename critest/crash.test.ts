@@ -9,6 +9,7 @@ import {
   remove,
   removePod,
   run,
+  scenarioImages,
   start,
   stop,
   stopPod,
@@ -20,7 +21,7 @@ import {
 const crashing = <P>(title: string, scenario: Scenario<P>): void => {
   test(title, async (t) => {
     t.timeout(180_000);
-    await using daemon = await TestDaemon.start();
+    await using daemon = await TestDaemon.start({ images: scenarioImages });
     await startRegistry(daemon.world);
     const steps = await crashAtEachStep(t, daemon, scenario);
     // The first, the last, and two in between; all of them in crash.long.test.ts.

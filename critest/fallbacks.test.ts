@@ -19,7 +19,13 @@ test("without any newer kernel feature a pod runs, is exec'ed in, is stopped, an
   for (const name of without.split(',')) t.true(off.includes(name), `${name} is off: ${off}`);
   const pod = await runPod(daemon);
   const image = { image: names.layered };
-  const container = await pod.run('cat /added; echo; setsid sleep 2345 & sleep 2345', { image });
+  const volume = { image, container_path: '/volume', readonly: true };
+  const mounts = [volume, { ...volume, container_path: '/part', image_sub_path: 'opaque' }];
+  const container = await pod.run('cat /added; echo; setsid sleep 2345 & sleep 2345', { image, mounts });
+  t.is(
+    (await container.exec('cat /volume/added; ls /part; ls /volume/removed 2>&1 | wc -l')).stdout,
+    'addedabove\n1\n',
+  );
   await until('it has written', async () => (await container.text()) === 'added\n');
   t.is((await container.exec('ls /opaque; echo new >/written; cat /written')).stdout, 'above\nnew\n');
   await container.stop(0);

@@ -29,7 +29,7 @@ test('a VOLUME is a directory of the container’s own with what the image has t
     [
       directory('data', { mode: 0o1770, uid: 3, gid: 4 }),
       { name: 'data/one', data: 'one', mode: 0o640, uid: 5, gid: 6 },
-      { name: 'data/two', type: 'hardlink', link: 'data/one' },
+      { name: 'data/two', type: 'hardlink', link: 'data/one', mode: 0o640, uid: 5, gid: 6 },
       { name: 'data/su', data: 'x', mode: 0o4755, pax: { 'SCHILY.xattr.user.kept': 'yes' } },
       link('data/link', '/nowhere'),
       directory('data/sub', { mode: 0o700 }),
@@ -124,4 +124,41 @@ test('a VOLUME that is a file of the image, the root, or one of a hundred and on
   );
   await refused('control', ['/a\n/b'], /VOLUME of the image.*control/);
   t.deepEqual(await readdir(layerOf('')), []);
+});
+
+test('in a user namespace image volumes, sub paths and VOLUMEs have the owners that the image says', async (t) => {
+  const ids = [{ host_id: 300_000, container_id: 0, length: 65_536 }];
+  const namespace_options = {
+    network: 'POD' as const,
+    pid: 'CONTAINER' as const,
+    userns_options: { mode: 'POD' as const, uids: ids, gids: ids },
+  };
+  const linux = { security_context: { namespace_options } };
+  const config = await withVolumes(
+    'mapped',
+    ['/data'],
+    [
+      directory('data', { uid: 3, gid: 4 }),
+      { name: 'data/given', data: 'given', uid: 5, gid: 6 },
+      directory('sub', { uid: 7 }),
+      { name: 'sub/file', data: 'x', uid: 8 },
+    ],
+  );
+  const volume = { image: config.image, readonly: true, uidMappings: ids, gidMappings: ids };
+  const pod = await runPod(daemon(), { linux });
+  const container = await pod.run(idle, {
+    ...config,
+    linux,
+    mounts: [
+      { ...volume, container_path: '/whole' },
+      { ...volume, container_path: '/part', image_sub_path: 'sub' },
+    ],
+  });
+  const { stdout, stderr } = await container.exec(
+    'stat -c "%n %u %g" /data /data/given /whole/data/given /part /part/file; touch /data/new; umount /part; ls /part; touch /whole/x',
+  );
+  t.is(stdout, '/data 3 4\n/data/given 5 6\n/whole/data/given 5 6\n/part 7 0\n/part/file 8 0\nfile\n');
+  t.regex(stderr, /\/whole\/x: Read-only file system/);
+  const made = daemon().world.path('root/containers', container.id, 'volumes/own-0');
+  t.is(await daemon().world.sh(`stat -c %u ${made}/new ${made}/given`), '0\n5\n');
 });

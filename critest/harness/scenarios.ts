@@ -60,12 +60,20 @@ export const run: Scenario<TestPod['config']> = {
   check: checkPods,
 };
 
+/** What a daemon needs for all scenarios. */
+export const scenarioImages: readonly string[] = [names.busybox, names.volume];
+
+/** With all that a container can have on disk: an image volume, and a VOLUME of its image. */
 export const create: Scenario<TestPod> = {
   rpc: 'CreateContainer',
-  steps: 9,
+  steps: 16,
   prepare: (daemon) => runPod(daemon),
   call: (daemon, pod) => {
-    const config = containerConfig('echo whole', { metadata: { name: 'crashed' } });
+    const config = containerConfig('echo whole', {
+      metadata: { name: 'crashed' },
+      image: { image: names.volume },
+      mounts: [{ image: { image: names.busybox }, container_path: '/volume', readonly: true, image_sub_path: 'etc' }],
+    });
     return daemon.client.CreateContainer({ pod_sandbox_id: pod.id, config, sandbox_config: pod.config });
   },
   check: async (t, daemon) => {
