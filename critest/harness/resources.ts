@@ -381,6 +381,59 @@ export const resourceTests = (version: 1 | 2, has: (controller: string) => boole
     t.is((await pod.create(idle, config)).id, container.id);
   });
 
+  test('updates at once are done one after the other: the kernel holds what the status tells', async (t) => {
+    const container = await (await created({ cpu_shares: 2n })).start();
+    const limit = version === 1 ? 'memory/memory.limit_in_bytes' : 'memory/memory.max';
+    await Promise.all(
+      Array.from({ length: 12 }, (_, index) =>
+        update(container, index % 2 ? { memory_limit_in_bytes: BigInt((20 + index) * MiB) } : { cpu_shares: 1024n }),
+      ),
+    );
+    const { cpu_shares: shares, memory_limit_in_bytes: bytes } = (await told(container)) ?? {};
+    t.is(read(container, limit), `${bytes}`);
+    t.is(shares, 1024n);
+    t.is(read(container, version === 1 ? 'cpu/cpu.shares' : 'cpu/cpu.weight'), version === 1 ? '1024' : '100');
+  });
+
+  test('an update while the container ends is done or refused, and its end stays recorded', async (t) => {
+    const pod = await runPod(daemon());
+    const runs = await Promise.all(Array.from({ length: 6 }, () => pod.run('usleep 30000; exit 3')));
+    await Promise.all(
+      runs.map(async (container) => {
+        for (let shares = 100n; (await container.status()).state === 'CONTAINER_RUNNING'; shares += 1n)
+          await update(container, { cpu_shares: shares }).catch((error: unknown) =>
+            t.regex(String(error), /has ended|ENOENT|ENODEV|supervisor/),
+          );
+      }),
+    );
+    await daemon().killAndBoot();
+    for (const container of runs) {
+      const { state, exit_code } = await container.status();
+      t.deepEqual([state, exit_code], ['CONTAINER_EXITED', 3]);
+    }
+  });
+
+  test('a pod’s overhead and resources are refused by name, and its cgroup is left to the kubelet', async (t) => {
+    const { client } = daemon();
+    const resources = { cpu_shares: 700n, memory_limit_in_bytes: 4096n };
+    const pod = await runPod(daemon(), { linux: { overhead: resources, resources } });
+    const change = (request: object): Promise<unknown> =>
+      client.UpdatePodSandboxResources({ pod_sandbox_id: pod.id, ...request });
+    await change({ resources });
+    await fails(t, change({ resources: { cpuset_cpus: 'x' } }), 'invalid-argument', /resources: cpuset_cpus/);
+    await fails(t, change({ overhead: { oom_score_adj: 2000n } }), 'invalid-argument', /overhead: oom_score_adj/);
+    const bad = { linux: { overhead: { cpu_quota: 3n } } };
+    await fails(t, runPod(daemon(), bad), 'invalid-argument', /overhead: cpu_quota/);
+    const unknown = { pod_sandbox_id: 'e'.repeat(64), resources };
+    await fails(t, client.UpdatePodSandboxResources(unknown), 'not-found', /eeee/);
+    const container = await pod.run(idle);
+    const [directory, file] = version === 1 ? ['cpu/x', 'cpu.shares'] : ['cpu/x', 'cpu.weight'];
+    const parent = join(path(container, directory), '../..', file);
+    t.is(readFileSync(parent, 'utf8').trim(), version === 1 ? '1024' : '100');
+    await pod.stop();
+    await fails(t, change({ resources }), 'failed-precondition', /stopped, not ready/);
+  });
+
   killedForMemory(daemon);
 };
 
