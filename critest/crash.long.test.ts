@@ -3,10 +3,22 @@ import { agentCrashAtStep, type Scenario } from './harness/crash.ts';
 import { crashAtRandom } from './harness/crash-at-random.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { startRegistry } from './harness/registry.ts';
-import { create, pull, remove, removePod, run, scenarioImages, start, stop, stopPod } from './harness/scenarios.ts';
+import {
+  create,
+  pull,
+  remove,
+  removePod,
+  run,
+  runMapped,
+  scenarioImages,
+  start,
+  startMapped,
+  stop,
+  stopPod,
+} from './harness/scenarios.ts';
 
-const agentCrashes = <P>(scenario: Scenario<P>): void => {
-  test(`${scenario.rpc}: kill -9 of the agent at every step leaves whole objects or none`, async (t) => {
+const agentCrashes = <P>(scenario: Scenario<P>, where = ''): void => {
+  test(`${scenario.rpc}${where}: kill -9 of the agent at every step leaves whole objects or none`, async (t) => {
     t.timeout(900_000);
     await using daemon = await TestDaemon.start({ images: scenarioImages });
     await startRegistry(daemon.world);
@@ -15,8 +27,10 @@ const agentCrashes = <P>(scenario: Scenario<P>): void => {
 };
 
 agentCrashes(run);
+agentCrashes(runMapped, ' with a user namespace');
 agentCrashes(create);
 agentCrashes(start);
+agentCrashes(startMapped, ' in a user namespace');
 agentCrashes(stop);
 agentCrashes(stopPod);
 agentCrashes(remove);

@@ -9,8 +9,10 @@ import {
   remove,
   removePod,
   run,
+  runMapped,
   scenarioImages,
   start,
+  startMapped,
   stop,
   stopPod,
   update,
@@ -18,21 +20,27 @@ import {
   updatePod,
 } from './harness/scenarios.ts';
 
-const crashing = <P>(title: string, scenario: Scenario<P>): void => {
+const crashing = <P>(title: string, scenario: Scenario<P>, parts: readonly number[] = [0, 1, 2, 3]): void => {
   test(title, async (t) => {
     t.timeout(180_000);
     await using daemon = await TestDaemon.start({ images: scenarioImages });
     await startRegistry(daemon.world);
     const steps = await crashAtEachStep(t, daemon, scenario);
     // The first, the last, and two in between; all of them in crash.long.test.ts.
-    for (const step of new Set([1, Math.ceil(steps / 3), Math.ceil((2 * steps) / 3), steps]))
+    for (const step of new Set(parts.map((part) => Math.max(1, Math.ceil((part * steps) / 3)))))
       await agentCrashAtStep(t, daemon, scenario, step);
   });
 };
 
 crashing('RunPodSandbox: kill -9 at every step leaves a whole pod or none', run);
+crashing('RunPodSandbox with a user namespace: kill -9 at every step leaves a whole pod or none', runMapped, [1]);
 crashing('CreateContainer: kill -9 at every step leaves a whole container or none', create);
 crashing('StartContainer: kill -9 at every step leaves one container that was started once, or not', start);
+crashing(
+  'StartContainer in a user namespace: kill -9 at every step leaves one that was started once, or not',
+  startMapped,
+  [1],
+);
 crashing('StopContainer: kill -9 at every step leaves a container that runs or has ended', stop);
 crashing('StopPodSandbox: kill -9 at every step leaves a pod that is ready or not', stopPod);
 crashing('RemoveContainer: kill -9 at every step leaves a whole container or none', remove);

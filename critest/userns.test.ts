@@ -67,7 +67,7 @@ test('a second container and an exec are in the same user namespace, a second po
   t.is(await ns(one), await ns(two));
   t.not(await ns(one), await ns(other));
   const { stdout } = await one.exec(
-    'cd /proc; for n in user mnt pid net ipc uts; do readlink 1/ns/$n self/ns/$n; done | uniq -c',
+    'cd /proc; for n in user mnt pid net ipc uts; do readlink 1/ns/$n; readlink self/ns/$n; done | uniq -c',
   );
   t.deepEqual(
     stdout

@@ -38,8 +38,11 @@ const checkContainer = async (
   return status;
 };
 
-const sleeper = async (daemon: TestDaemon): Promise<{ pod: TestPod; container: TestContainer }> => {
-  const pod = await runPod(daemon);
+const sleeper = async (
+  daemon: TestDaemon,
+  linux?: TestPod['config']['linux'],
+): Promise<{ pod: TestPod; container: TestContainer }> => {
+  const pod = await runPod(daemon, linux === undefined ? {} : { linux });
   return { pod, container: await pod.create(['sleep', '4242']) };
 };
 const running = async (daemon: TestDaemon): Promise<{ pod: TestPod; container: TestContainer }> => {
@@ -58,6 +61,17 @@ export const run: Scenario<TestPod['config']> = {
   prepare: async (daemon) => podConfig(daemon, podName),
   call: (daemon, config) => daemon.client.RunPodSandbox({ config }),
   check: checkPods,
+};
+
+const ids = [{ host_id: 100_000, container_id: 0, length: 65536 }];
+/** With an init of its own, which lives in the user namespace. */
+const mapped: TestPod['config']['linux'] = {
+  security_context: { namespace_options: { pid: 'POD', userns_options: { mode: 'POD', uids: ids, gids: ids } } },
+};
+
+export const runMapped: typeof run = {
+  ...run,
+  prepare: async (daemon) => podConfig(daemon, { ...podName, linux: mapped }),
 };
 
 /** What a daemon needs for all scenarios. */
@@ -89,7 +103,7 @@ export const create: Scenario<TestPod> = {
 export const start: Scenario<{ pod: TestPod; container: TestContainer }> = {
   rpc: 'StartContainer',
   steps: 3,
-  prepare: sleeper,
+  prepare: (daemon) => sleeper(daemon),
   call: (_, { container }) => container.start(),
   check: async (t, daemon, { container }) => {
     const status = await checkContainer(t, daemon, container);
@@ -98,6 +112,8 @@ export const start: Scenario<{ pod: TestPod; container: TestContainer }> = {
     else t.not(status.reason, '');
   },
 };
+
+export const startMapped: typeof start = { ...start, prepare: (daemon) => sleeper(daemon, mapped) };
 
 const MiB = 1n << 20n;
 const before = { cpu_shares: 512n, memory_limit_in_bytes: 64n * MiB, oom_score_adj: 300n };
