@@ -18,9 +18,10 @@ profile ${defaultProfileName} flags=(attach_disconnected,mediate_deleted) {
   capability,
   file,
   network,
+  unix,
   umount,
   signal (receive) peer=unconfined,
-${daemon === 'unconfined' ? '' : `  signal (receive) peer=${daemon},\n`}  signal (send, receive) peer=${defaultProfileName},
+${daemon === 'unconfined' ? '' : `  signal (receive) peer=${daemon},\n  ptrace (readby) peer=${daemon},\n`}  signal (send, receive) peer=${defaultProfileName},
   ptrace (trace, tracedby, read, readby) peer=${defaultProfileName},
 
   deny mount,

@@ -80,10 +80,10 @@ export class AppArmor {
 
   async #withoutParser(): Promise<boolean> {
     const isLoaded = (await names()).has(defaultProfileName);
-    if (!isLoaded && !this.#hasWarned)
-      this.#log.warn({}, `AppArmor: ${parsers[0]} is missing, containers that ask for no profile run without one`);
+    if (isLoaded || this.#hasWarned) return isLoaded;
     this.#hasWarned = true;
-    return isLoaded;
+    this.#log.warn({}, `AppArmor: ${parsers[0]} is missing, containers that ask for no profile run without one`);
+    return false;
   }
 }
 

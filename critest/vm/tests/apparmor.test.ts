@@ -117,9 +117,29 @@ test('berth-default that somebody took out is loaded again for the next containe
   t.is(await profileOf(await run({})), byDefault);
 });
 
+test('without apparmor_parser: what is loaded is used; else only a container that asks for the default is refused', async (t) => {
+  const program = '/usr/sbin/apparmor_parser';
+  const asked: Security = { apparmor: { profile_type: 'RuntimeDefault' } };
+  t.is(await profileOf(await run({})), byDefault);
+  await daemon().world.sh(`mv ${program} ${program}.away`);
+  try {
+    await daemon().killAndBoot();
+    t.is(await profileOf(await run(asked)), byDefault);
+    const removed = await daemon().world.run(`${program}.away`, ['--remove'], 'profile berth-default { }\n');
+    t.is(removed.status, 0, removed.stderr);
+    t.is(await profileOf(await run({})), 'unconfined');
+    t.regex(await daemon().log(), /apparmor_parser is missing, containers that ask for no profile run without one/);
+    const missing = /profile berth-default is not loaded, and \/usr\/sbin\/apparmor_parser is missing/;
+    await fails(t, run(asked), 'failed-precondition', missing);
+    t.is(await profileOf(await run(localhost(passing))), `${passing} (enforce)`);
+  } finally {
+    await daemon().world.sh(`mv ${program}.away ${program}`);
+  }
+});
+
 test('berth-default denies mounts and what is the machine’s in /proc, even with CAP_SYS_ADMIN', async (t) => {
   const script = `
-    mount -t tmpfs none /mnt 2>/dev/null && echo mounted
+    mount -t tmpfs none /tmp 2>/dev/null && echo mounted
     for file in sysrq-trigger sys/kernel/domainname sys/kernel/randomize_va_space sys/vm/drop_caches sys/fs/file-max irq/default_smp_affinity; do
       [ -e /proc/$file ] && sh -c ": >>/proc/$file" 2>/dev/null && echo opened $file
     done
