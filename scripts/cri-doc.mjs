@@ -15,4 +15,4 @@ if (!process.argv.includes('--check')) writeFileSync(target, text);
 else if (readFileSync(target, 'utf8') !== text)
   problems.push(`${documentFile} is not what docs/cri.tsv says: run bin/node scripts/cri-doc.mjs`);
 for (const problem of problems) console.error(`cri-doc: ${problem}`);
-if (problems.some((problem) => !problem.endsWith('has no row'))) process.exitCode = 1;
+if (problems.length > 0) process.exitCode = 1;
