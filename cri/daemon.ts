@@ -76,6 +76,11 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
   stack.use(images);
   stack.use(network);
   stack.use(streaming);
+  if (host.lowestOomScoreAdj > -1000)
+    log.warn(
+      { lowest: host.lowestOomScoreAdj },
+      'berthd has no CAP_SYS_RESOURCE: a lower oom_score_adj of a container becomes its own',
+    );
   const objects = emptyObjects();
   return {
     config,

@@ -1,6 +1,9 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import test from 'ava';
 import type { OciResources } from '../../shim/oci.ts';
 import { cgroupFor, containerCgroup } from './container.ts';
+import { checkV2Cpuset } from './cpuset.ts';
 import type { CgroupMode } from './mode.ts';
 import { cgroupParent } from './parent.ts';
 import { cpuWeight } from './v2.ts';
@@ -89,6 +92,62 @@ test('a cpuset that somebody set is kept and inherited', (t) => {
       '/kube/pod/id/cpuset.mems 0',
     ].map((line) => `/cpuset${line}`),
   );
+});
+
+test('v1: processors and memory nodes that the parent does not have are refused by the field’s name', (t) => {
+  const states = [root, { cpus: '2-3', mems: '0' }, empty];
+  t.notThrows(() => lines(v1, { cpu: { cpus: '3' } }, states));
+  t.throws(() => lines(v1, { cpu: { cpus: '1-2' } }, states), {
+    code: 'failed-precondition',
+    message: /^cpuset_cpus: 1-2 is not within 2-3/,
+  });
+  t.throws(() => lines(v1, { cpu: { mems: '1' } }, states), { message: /^cpuset_mems: 1 is not within 0/ });
+});
+
+test('v2: the same, of the nearest directory that is there, which the kernel would give instead', async (t) => {
+  const mount = await mkdtemp('/tmp/berth-cpuset-');
+  t.teardown(() => rm(mount, { recursive: true }));
+  const at = async (path: string, cpus: string): Promise<void> => {
+    await mkdir(mount + path, { recursive: true });
+    await writeFile(`${mount}${path}/cpuset.cpus.effective`, `${cpus}\n`);
+    await writeFile(`${mount}${path}/cpuset.mems.effective`, '0\n');
+  };
+  await at('', '0-7');
+  await at('/kube', '0-3');
+  t.notThrows(() => checkV2Cpuset(mount, '/other/pod', { cpus: '4-7', mems: '0' }));
+  t.notThrows(() => checkV2Cpuset(mount, '/kube/pod', { cpus: '0,3' }));
+  t.throws(() => checkV2Cpuset(mount, '/kube/pod', { cpus: '3-4' }), {
+    code: 'failed-precondition',
+    message: /^cpuset_cpus: 3-4 is not within 0-3/,
+  });
+  t.throws(() => checkV2Cpuset(mount, '/kube', { mems: '1' }), { message: /^cpuset_mems/ });
+});
+
+test('huge pages are limited together with what is reserved, and none is kept where the size is not there', (t) => {
+  const hugetlb = { mount: '/cg/hugetlb', controllers: ['hugetlb'] };
+  const modes = [
+    { ...v1, hierarchies: [hugetlb] },
+    { ...v2, unified: { mount: '/cg', controllers: ['hugetlb'] } },
+  ];
+  const hugepageLimits = [
+    { pageSize: '2MB', limit: 4 },
+    { pageSize: '1GB', limit: 0 },
+  ];
+  for (const [index, mode] of modes.entries()) {
+    const { writes } = cgroupFor(mode, path, { ...nothing, hugepageLimits }, []);
+    const name = index === 0 ? 'limit_in_bytes' : 'max';
+    t.deepEqual(
+      writes
+        .filter(({ file }) => file.includes('hugetlb.'))
+        .map(({ file, value, optional }) => [basename(file), value, optional]),
+      [
+        [`hugetlb.2MB.${name}`, '4', undefined],
+        [`hugetlb.2MB.rsvd.${name}`, '4', true],
+        [`hugetlb.1GB.${name}`, '0', true],
+        [`hugetlb.1GB.rsvd.${name}`, '0', true],
+      ],
+    );
+  }
 });
 
 test('v1 devices are denied all before some are allowed', (t) => {

@@ -2,7 +2,7 @@ import { basename, dirname } from 'node:path';
 import { isId } from '../../base/digest.ts';
 import { invalid } from '../../base/errors.ts';
 import type { OciResources } from '../../shim/oci.ts';
-import { type CpusetState, cpusetWrites, readCpusets } from './cpuset.ts';
+import { type CpusetState, checkV2Cpuset, cpusetWrites, readCpusets } from './cpuset.ts';
 import { deviceProgram } from './device-program.ts';
 import { checkMachine, readMachine } from './machine.ts';
 import type { CgroupMode } from './mode.ts';
@@ -68,5 +68,6 @@ export const containerCgroup = (mode: CgroupMode, path: string, resources: OciRe
   if (!isId(id)) throw invalid(`cgroup: ${JSON.stringify(id.slice(0, 80))} is not a container id`);
   const parent = cgroupParent(dirname(path), '');
   checkMachine(resources, readMachine());
+  if (mode.unified?.controllers.includes('cpuset')) checkV2Cpuset(mode.unified.mount, parent, resources.cpu);
   return cgroupFor(mode, `${parent}/${id}`, resources, readCpusets(mode, parent));
 };

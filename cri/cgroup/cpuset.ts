@@ -14,17 +14,19 @@ export interface CpusetState {
 }
 
 // The kernel answers from memory: without leaving this thread it takes microseconds, over the thread pool milliseconds.
-const readState = (directory: string): CpusetState => {
-  const text = (name: string): string => {
-    try {
-      return readFileSync(join(directory, name), 'utf8').trim();
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return '';
-      throw error;
-    }
-  };
-  return { cpus: text('cpuset.cpus'), mems: text('cpuset.mems') };
+const readText = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return '';
+    throw error;
+  }
 };
+
+const readState = (directory: string): CpusetState => ({
+  cpus: readText(join(directory, 'cpuset.cpus')),
+  mems: readText(join(directory, 'cpuset.mems')),
+});
 
 /** The cpusets of the hierarchy's root and of every directory from there to `parent`; none where v1 has no cpuset. */
 export const readCpusets = (mode: CgroupMode, parent: string): readonly CpusetState[] => {
@@ -46,6 +48,22 @@ const within = (wanted: string | undefined, parent: string, field: string): stri
     'failed-precondition',
     `${field}: ${wanted} is not within ${parent}, which the pod’s cgroup has`,
   );
+};
+
+/**
+ * cgroup v2 takes what the parent does not have, and then gives all of the parent's in its place (cgroup-v2.rst, cpuset.cpus).
+ * `parent` may not be there yet: then the nearest above it counts.
+ */
+export const checkV2Cpuset = (mount: string, parent: string, cpu: OciResources['cpu']): void => {
+  const effective = (name: string): string => {
+    for (const path of [parent, ...ancestors(parent).toReversed(), '']) {
+      const text = readText(`${mount}${path}/${name}`);
+      if (text !== '') return text;
+    }
+    return '';
+  };
+  if (cpu?.cpus !== undefined) within(cpu.cpus, effective('cpuset.cpus.effective'), 'cpuset_cpus');
+  if (cpu?.mems !== undefined) within(cpu.mems, effective('cpuset.mems.effective'), 'cpuset_mems');
 };
 
 /**

@@ -3,11 +3,11 @@ import type { OciDeviceRule, OciResources } from '../../shim/oci.ts';
 import { v1BlockIo } from './block-io.ts';
 import { fieldOf } from './field.ts';
 import { type CgroupMode, hierarchyOf } from './mode.ts';
-import type { CgroupWrite } from './write.ts';
+import { type CgroupWrite, noneIsKept } from './write.ts';
 
 const defaultPeriod = 100_000;
 
-type Values = readonly (readonly [file: string, value: string | number | undefined, optional?: true])[];
+type Values = readonly (readonly [file: string, value: string | number | undefined, optional?: true | undefined])[];
 
 // The files of one controller. A limit for a controller that the machine lacks is an error: it would not be kept.
 const forController = (mode: CgroupMode, path: string, controller: string, values: Values): readonly CgroupWrite[] => {
@@ -53,7 +53,7 @@ const hugepages = (mode: CgroupMode, limits: NonNullable<OciResources['hugepageL
   limits
     .filter(({ limit }) => limit !== 0 || hierarchyOf(mode, 'hugetlb') !== undefined)
     .flatMap(({ pageSize, limit }) => [
-      [`hugetlb.${pageSize}.limit_in_bytes`, limit],
+      [`hugetlb.${pageSize}.limit_in_bytes`, limit, noneIsKept(limit)],
       // What is reserved as well, as runc has it: else a process is killed when it touches what it was given. Linux 5.7.
       [`hugetlb.${pageSize}.rsvd.limit_in_bytes`, limit, true],
     ]);

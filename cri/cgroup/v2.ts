@@ -3,7 +3,7 @@ import type { OciResources } from '../../shim/oci.ts';
 import { v2BlockIo } from './block-io.ts';
 import { fieldOf } from './field.ts';
 import type { CgroupMode } from './mode.ts';
-import type { CgroupWrite } from './write.ts';
+import { type CgroupWrite, noneIsKept } from './write.ts';
 
 type Unified = NonNullable<CgroupMode['unified']>;
 type Values = readonly (readonly [
@@ -56,7 +56,7 @@ const hugepages = ({ controllers }: Unified, limits: NonNullable<OciResources['h
   limits
     .filter(({ limit }) => limit !== 0 || controllers.includes('hugetlb'))
     .flatMap(({ pageSize, limit }) => [
-      ['hugetlb', `hugetlb.${pageSize}.max`, limit],
+      ['hugetlb', `hugetlb.${pageSize}.max`, limit, noneIsKept(limit)],
       ['hugetlb', `hugetlb.${pageSize}.rsvd.max`, limit, true],
     ]);
 

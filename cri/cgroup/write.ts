@@ -5,3 +5,6 @@ export interface CgroupWrite {
   /** A kernel without the file is fine. */
   optional?: true;
 }
+
+/** A limit of no huge pages is kept also where the machine has none of the size, and so no file for it. */
+export const noneIsKept = (limit: number): true | undefined => (limit === 0 ? true : undefined);
