@@ -194,6 +194,8 @@ test('a pod’s own security context holds for nothing that is not confined alre
   t.is(line('Groups'), '');
   t.is(line('CapEff'), '0000000000000000');
   t.is(line('Seccomp'), '2');
+  t.is(await world.sh(`find /proc/${init}/root/ -mindepth 1 ! -empty -o -mindepth 1 ! -type d`), '');
+  t.regex(await world.sh(`cat /proc/${init}/mountinfo`), /^\S+ \S+ \S+ \S+ \/ ro\S* [^\n]*\n$/);
   t.is((await pod.output('id -u; touch /made && echo writable')).stdout, '0\nwritable\n', 'not the containers’');
 });
 
