@@ -338,3 +338,18 @@ test('a masked path that is a link in the image shows nothing', async (t) => {
   await container.exited();
   t.is(await container.text('stdout'), '');
 });
+
+test('without AppArmor a container that asks for nothing or Unconfined runs, a profile is refused and named', async (t) => {
+  const pod = await runPod(daemon());
+  const create = (security_context: Security) => pod.run('true', { linux: { security_context } });
+  for (const context of [{}, { apparmor: { profile_type: 'Unconfined' } }, { apparmor_profile: 'unconfined' }] as const)
+    await t.notThrowsAsync(create(context));
+  const message = /apparmor: profile .*: this kernel has no AppArmor/;
+  for (const apparmor of [
+    { profile_type: 'RuntimeDefault' },
+    { profile_type: 'Localhost', localhost_ref: 'x' },
+  ] as const)
+    await fails(t, create({ apparmor }), 'failed-precondition', message);
+  await fails(t, create({ apparmor_profile: 'runtime/default' }), 'failed-precondition', message);
+  await fails(t, create({ apparmor_profile: 'localhost/x' }), 'failed-precondition', message);
+});

@@ -1,8 +1,8 @@
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import type { Input, LinuxContainerSecurityContext } from '../api/generated/types.ts';
 import { names } from './harness/images.ts';
 import { importEntries, link, madeImages } from './harness/made-image.ts';
-import { fresh, idle, runPod } from './harness/pods.ts';
+import { fresh, idle, runPod, type TestPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
 import type { TarEntry } from './harness/tar.ts';
 import { until } from './harness/until.ts';
@@ -17,7 +17,8 @@ const int = (value: number): { value: bigint } => ({ value: BigInt(value) });
 
 // image, request, and `uid gid groups` as the process sees them; from the image's passwd and group: www-data 33:33,
 // tester 1000:1000 in group members 50000.
-const matrix: readonly (readonly [string, string, Security, string])[] = [
+type Case = readonly [string, string, Security, string];
+const matrix: readonly Case[] = [
   ['nobody says anything', names.busybox, {}, '0 0 0'],
   ['uid of the request, known to passwd', names.busybox, { run_as_user: int(1000) }, '1000 1000 1000,50000'],
   ['uid of the request, unknown to passwd', names.busybox, { run_as_user: int(4242) }, '4242 0 0'],
@@ -48,6 +49,10 @@ const matrix: readonly (readonly [string, string, Security, string])[] = [
   ['name and group of the image', names.userNameGroup, {}, '1000 50000 50000'],
   ["the image's group list", names.groups, {}, '1000 1000 1000,50000'],
   ['request over image', names.userName, { run_as_user: int(0) }, '0 0 0'],
+];
+
+// The same, together in one pod: groups of request and image in every mix.
+const mixes: readonly Case[] = [
   ['groups for root', names.busybox, { supplemental_groups: [7n] }, '0 0 0,7'],
   [
     'groups once, also those of passwd',
@@ -105,28 +110,38 @@ const sorted = (groups: string): string =>
     .sort((a, b) => a - b)
     .join(',');
 
-for (const [title, image, security_context, expected] of matrix)
-  test(`containerd 2023-25173: ${title}: ${expected}`, async (t) => {
-    const namespace_options = { network: 'NODE', pid: 'CONTAINER' } as const;
-    const pod = await runPod(daemon(), { linux: { security_context: { namespace_options } } });
-    const script = 'echo "$(id -u) $(id -g) $(id -G | tr " " ,)"';
-    const container = await pod.run(`${script}; ${idle}`, { image: { image }, linux: { security_context } });
-    const inExec = (await container.exec(script)).stdout.trim();
-    const inInit = await until('the line is in the log', async () => (await container.text()).trim() || undefined);
-    const shown = (line: string): string => {
-      const [uid, gid, groups = ''] = line.split(' ');
-      return `${uid} ${gid} ${sorted(groups)}`;
-    };
-    t.is(shown(inInit), shown(expected));
-    t.is(inExec, inInit);
-    const { user } = await container.status();
-    const [uid, gid] = expected.split(' ').map(Number);
-    t.deepEqual([user?.linux?.uid, user?.linux?.gid], [BigInt(uid ?? 0), BigInt(gid ?? 0)]);
-    t.is(sorted(user?.linux?.supplemental_groups.join(',') ?? ''), sorted(expected.split(' ')[2] ?? ''));
+const namespace_options = { network: 'NODE', pid: 'CONTAINER' } as const;
+const quickPod = (): Promise<TestPod> => runPod(daemon(), { linux: { security_context: { namespace_options } } });
+
+/** What init and an exec see of themselves, and what the status tells, is `expected`. */
+const check = async (t: ExecutionContext, pod: TestPod, [title, image, context, expected]: Case): Promise<void> => {
+  const script = 'echo "$(id -u) $(id -g) $(id -G | tr " " ,)"';
+  const container = await pod.run(`${script}; ${idle}`, { image: { image }, linux: { security_context: context } });
+  const inExec = (await container.exec(script)).stdout.trim();
+  const inInit = await until('the line is in the log', async () => (await container.text()).trim() || undefined);
+  const shown = (line: string): string => {
+    const [uid, gid, groups = ''] = line.split(' ');
+    return `${uid} ${gid} ${sorted(groups)}`;
+  };
+  t.is(shown(inInit), shown(expected), title);
+  t.is(inExec, inInit, title);
+  const { user } = await container.status();
+  const { uid, gid, supplemental_groups = [] } = user?.linux ?? {};
+  t.is(`${uid} ${gid} ${sorted(supplemental_groups.join(','))}`, shown(expected), title);
+};
+
+for (const each of matrix)
+  test(`containerd 2023-25173: ${each[0]}: ${each[3]}`, async (t) => {
+    await check(t, await quickPod(), each);
   });
 
+test('containerd 2023-25173: groups of request and image, by either policy, are in the process and in the status', async (t) => {
+  const pod = await quickPod();
+  await Promise.all(mixes.map((each) => check(t, pod, each)));
+});
+
 const create = async (image: string, security_context: Security): Promise<unknown> =>
-  (await runPod(daemon())).create('true', { image: { image }, linux: { security_context } });
+  (await quickPod()).create('true', { image: { image }, linux: { security_context } });
 
 test('a name that passwd does not know is refused and named', async (t) => {
   await fails(t, create(names.busybox, { run_as_username: 'ghost' }), 'invalid-argument', /ghost/);

@@ -42,7 +42,7 @@ export class World implements AsyncDisposable {
       [path, cgroup, ...(hostNetwork ? ['--host-network'] : [])],
       {
         stdio: ['pipe', 'pipe', 'inherit'],
-        env: systemEnvironment,
+        env: { ...systemEnvironment, BERTH_VM: process.env.BERTH_VM ?? '' },
         detached: true,
       },
     );
