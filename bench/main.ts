@@ -87,6 +87,12 @@ const main = async (): Promise<void> => {
     );
   }
   for (const network of ['host', 'cni'] as const) await sequences(targets, network, Number(values.rounds));
+  for (const own of targets.slice(0, 1))
+    await sequences(
+      [{ ...own, name: 'with a user namespace', userNamespaces: true }, own],
+      'host',
+      Number(values.rounds),
+    );
   await execs(targets, 7);
   for (const target of targets) await crowd(target, 'cni', Number(values.pods));
   await pulls(targets, Number(values.pulls));

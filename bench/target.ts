@@ -14,6 +14,8 @@ export interface Target {
   readonly processes: RegExp;
   /** Absolute, exists. */
   readonly logs: string;
+  /** Its pods have user namespaces. */
+  readonly userNamespaces?: boolean;
   /** A reference of the big image (big-image.ts), when it can be pulled. */
   readonly big?: string;
   /** kill -9 and start again, until it answers; only for our own. */
@@ -58,6 +60,8 @@ export const peerTarget = async (
   };
 };
 
+const mapping = [{ host_id: 100_000, container_id: 0, length: 65536 }];
+
 let serial = 0;
 
 /** A pod's config of its own; `host` is one on the host's network, which no CNI plugin sees. */
@@ -68,7 +72,16 @@ export const podConfig = (target: Target, network: 'cni' | 'host'): PodSandboxCo
   return {
     metadata: { name, uid: name, namespace: 'bench', attempt: 0 },
     log_directory: `${target.logs}/${name}`,
-    linux: { security_context: { namespace_options: { network: mode, pid: 'CONTAINER', ipc: 'POD' } } },
+    linux: {
+      security_context: {
+        namespace_options: {
+          network: mode,
+          pid: 'CONTAINER',
+          ipc: 'POD',
+          ...(target.userNamespaces ? { userns_options: { mode: 'POD', uids: mapping, gids: mapping } } : {}),
+        },
+      },
+    },
   };
 };
 
