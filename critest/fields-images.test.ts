@@ -1,4 +1,5 @@
 // Images: what images.test.ts and bad-registry.test.ts do not look at. docs/cri.tsv names these tests.
+import { stat, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import test from 'ava';
@@ -49,6 +50,13 @@ test('the verbose status of an image has the keys that scripts read from contain
   t.deepEqual(imageSpec, document, 'the whole document, as it was pulled');
   t.is(imageSpec.config.Env[0], 'A=b');
   t.is(chainID, imageSpec.rootfs.diff_ids[0], 'of one layer the two are the same');
+  // A configuration that went bad on disk is told as far as the record knows it, and a status takes nothing away.
+  const blob = daemon.world.path('root/images/blobs/sha256', made.id.slice(7));
+  const size = (await stat(blob)).size;
+  await writeFile(blob, '{}'.padEnd(size));
+  const { info: kept } = await daemon.client.ImageStatus({ image: named('verbose'), verbose: true });
+  t.like(JSON.parse(kept.info ?? ''), { chainID, imageSpec: { config: { Env: ['A=b'], Labels: { maker: 'berth' } } } });
+  t.is((await stat(blob)).size, size);
   await daemon.client.RemoveImage({ image: named('verbose') });
 });
 

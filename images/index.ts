@@ -193,7 +193,7 @@ export class Images implements AsyncDisposable {
 
   /** The image's whole configuration (OCI image-spec) as it was pulled; undefined when its bytes are gone. */
   async document(imageId: Digest): Promise<JsonObject | undefined> {
-    const bytes = await this.#tools.store.blobs.read(imageId);
+    const bytes = await this.#tools.store.blobs.look(imageId);
     return bytes === undefined ? undefined : parseObject(bytes, `configuration of image ${imageId}`);
   }
 

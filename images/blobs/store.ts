@@ -36,18 +36,22 @@ export class BlobStore {
     return this.#sizes.entries();
   }
 
-  /** A small document, checked against its digest; undefined when it is not there or its bytes are no longer right. */
+  /** A small document, checked against its digest; undefined when it is not there. One whose bytes are no longer right goes. */
   async read(digest: Digest): Promise<Buffer | undefined> {
-    if (!this.has(digest)) return undefined;
-    const bytes = await readLimited(this.#paths.blob(digest), documentLimit);
-    if (bytes === undefined) return undefined;
-    try {
-      checkBytes(bytes, digest, `blob ${digest}`);
-      return bytes;
-    } catch {
-      await this.remove(digest);
-      return undefined;
-    }
+    const bytes = await this.#document(digest);
+    if (bytes === undefined || isRight(bytes, digest)) return bytes;
+    await this.remove(digest);
+    return undefined;
+  }
+
+  /** The same, and nothing goes. */
+  async look(digest: Digest): Promise<Buffer | undefined> {
+    const bytes = await this.#document(digest);
+    return bytes !== undefined && isRight(bytes, digest) ? bytes : undefined;
+  }
+
+  async #document(digest: Digest): Promise<Buffer | undefined> {
+    return this.has(digest) ? readLimited(this.#paths.blob(digest), documentLimit) : undefined;
   }
 
   /** Not checked: the reader checks. */
@@ -87,6 +91,15 @@ export class BlobStore {
     });
   }
 }
+
+const isRight = (bytes: Buffer, digest: Digest): boolean => {
+  try {
+    checkBytes(bytes, digest, `blob ${digest}`);
+    return true;
+  } catch {
+    return false;
+  }
+};
 
 /** Names that are no digest are not ours and stay as they are. */
 const sizesIn = async (directory: string, algorithm: string): Promise<[Digest, number][]> => {
