@@ -131,6 +131,24 @@ test('berth cp brings a tree out and in again as it was', async (t) => {
   await world.sh(`rm -r ${here}`);
 });
 
+test('berth cp without --archive brings no setuid and setgid along, with it both and the owners', async (t) => {
+  const { world } = daemon();
+  const container = await (await runPod(daemon())).run(idle);
+  await container.exec(
+    'mkdir /set; echo x > /set/file; chown 1000:1000 /set/file; chmod 6755 /set/file; chmod 2777 /set',
+  );
+  const [plain, archive] = [world.path('plain'), world.path('archive')];
+  const modes = "find . -printf '%P %m %U\\n' | sort";
+  t.like(await berth(['cp', `${container.id}:/set`, plain]), { status: 0, stderr: '' });
+  t.regex(await world.sh(`cd ${plain} && ${modes}`), /^ 7[57]5 0\nfile 755 0\n$/);
+  t.like(await berth(['cp', '-a', `${container.id}:/set`, archive]), { status: 0, stderr: '' });
+  t.is(await world.sh(`cd ${archive} && ${modes}`), ' 2777 0\nfile 6755 1000\n');
+  t.like(await berth(['cp', archive, `${container.id}:/plain`]), { status: 0, stderr: '' });
+  t.like(await berth(['cp', '-a', archive, `${container.id}:/archive`]), { status: 0, stderr: '' });
+  t.is((await container.exec('stat -c %a:%u /plain/file /archive/file')).stdout, '755:0\n6755:1000\n');
+  await world.sh(`rm -r ${plain} ${archive}`);
+});
+
 test('berth cp names what is not there, on either side, and leaves nothing', async (t) => {
   const { world } = daemon();
   const { id } = await (await runPod(daemon())).run(idle);

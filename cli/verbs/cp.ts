@@ -29,7 +29,7 @@ export const cp: Verb = {
   name: 'cp',
   usage: '[--archive] CONTAINER:PATH PATH|-  or  PATH|- CONTAINER:PATH',
   summary: 'copy files and trees out of a running container, or into it',
-  options: [['-a, --archive', 'keep owners (default: yours here, root inside)']],
+  options: [['-a, --archive', 'keep owners, setuid and setgid (default: yours here, root inside)']],
   run: async (argv, context) => {
     const { values, positionals } = parse(argv, { archive: { type: 'boolean', short: 'a', default: false } });
     const [from, to] = positionals.map(placeOf);
@@ -57,7 +57,7 @@ const copyIn = async (context: Context, copy: Copy): Promise<number> => {
     throw new BerthError('not-found', `${copy.here}: there is no such file or directory`);
   const whole = /(^|\/)\.\.?$/.test(copy.here);
   const [directory, name] = whole ? [copy.here, '.'] : [dirname(resolve(copy.here)), `./${basename(copy.here)}`];
-  const owners = copy.archive ? ['--numeric-owner'] : ['--owner=0', '--group=0', '--numeric-owner'];
+  const owners = copy.archive ? ['--numeric-owner'] : ['--owner=0', '--group=0', '--numeric-owner', '--mode=ug-s'];
   const tar = spawnTar(['-C', directory, '--format=pax', ...owners, '-cf', '-', '--', name], ['ignore', 'pipe']);
   // Node throws away what nobody reads when a child ends, and the session takes its time to open.
   const stdin = new PassThrough();
@@ -91,8 +91,11 @@ const unpackAs = async (context: Context, copy: Copy, target: string): Promise<n
 };
 
 const unpack = async (context: Context, copy: Copy, directory: string): Promise<number> => {
-  const owners = copy.archive ? ['--numeric-owner', '--same-owner'] : ['--no-same-owner'];
-  const tar = spawnTar(['-C', directory, '-p', ...owners, '-xf', '-'], ['pipe', 'inherit']);
+  // A program that is to run as its owner would run as whoever copies: without owners, setuid and setgid do not come along.
+  const owners = copy.archive
+    ? ['--numeric-owner', '--same-owner', '--same-permissions']
+    : ['--no-same-owner', '--no-same-permissions'];
+  const tar = spawnTar(['-C', directory, ...owners, '-xf', '-'], ['pipe', 'inherit']);
   const stdout = tar.stdin ?? new PassThrough();
   // Its end tells what was wrong with it.
   stdout.on('error', () => undefined);
