@@ -1,9 +1,11 @@
 import { chmod, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'ava';
 import type { Input, LinuxContainerSecurityContext, NamespaceOption } from '../api/generated/types.ts';
 import { names } from './harness/images.ts';
 import { fresh, idle, runPod, type TestContainer, type TestPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
+import { sourceTree } from './harness/tree.ts';
 import { until } from './harness/until.ts';
 
 const daemon = suiteDaemon({ images: [names.busybox, names.layered, names.volume] });
@@ -414,6 +416,30 @@ test('it is stopped, its exit code and log are told, and execs end with their co
   t.is((await killed.status()).exit_code, 137);
   t.is(await sh('ps -C sleep -o args= | grep -c 7777 || true'), '0\n');
   await fails(t, (await pod.create(['no-such-program'])).start(), 'invalid-argument', /no-such-program/);
+});
+
+test('berth exec -t has a terminal of its user’s, and berth cp brings trees in and out', async (t) => {
+  const pod = await mapped(100_000);
+  const { id } = await pod.run(idle, { linux: { security_context: { run_as_user: { value: 1000n } } } });
+  const command = `${join(sourceTree, 'bin/berth')} --address ${daemon().address}`;
+  const inside = 'test -t 1 && stat -c %u:%g /dev/pts/0 && cat /proc/self/uid_map';
+  const { stdout } = await daemon().world.run('script', [
+    '-qec',
+    `${command} exec -t ${id} sh -c '${inside}'`,
+    '/dev/null',
+  ]);
+  t.regex(stdout, /^1000:5\s+0 +100000 +65536\s+$/);
+  const path = await hostDirectory();
+  await sh(`mkdir ${path}/in; echo given >${path}/in/file; chown 7:8 ${path}/in/file`);
+  await sh(`${command} cp -a ${path}/in ${id}:/tmp/in && ${command} cp -a ${id}:/tmp/in ${path}/out`);
+  const other = await pod.run('true');
+  t.is((await other.exited()).exit_code, 0);
+  const there = await sh(
+    `cd ${daemon().world.path('root/containers', id, 'upper/tmp/in')} && stat -c %u:%g . file; cat file`,
+  );
+  const back = await sh(`cd ${path}/out && stat -c %u:%g . file; cat file`);
+  t.is(there, '100000:100000\n100007:100008\ngiven\n');
+  t.is(back, '0:0\n7:8\ngiven\n');
 });
 
 test('oom_score_adj and the limit of open files are set with the host’s rights', async (t) => {

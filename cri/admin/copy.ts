@@ -2,6 +2,7 @@ import type { CopyRequest, CopyResponse } from '../../api/generated/types.ts';
 import { invalid, within } from '../../base/errors.ts';
 import { compileCopy } from '../../shim/compile-copy.ts';
 import { openExec, type ProcessStreams, type WantedStreams } from '../../shim/streams.ts';
+import { userNamespaceOf } from '../../shim/user-namespace.ts';
 import { joinCgroup } from '../container/cgroup.ts';
 import { specOfRunning } from '../container/exec-plan.ts';
 import { runningContainer } from '../container/running.ts';
@@ -27,10 +28,10 @@ const start = async (
   wanted: WantedStreams,
 ): Promise<ProcessStreams> => {
   const container = runningContainer(runtime, id, 'copy in');
-  const { linux } = await specOfRunning(runtime, container);
-  const { join, into } = joinCgroup(runtime.cgroups, linux.cgroupsPath, runtime.agent.features);
-  const namespaces = linux.namespaces;
-  const plan = compileCopy({ direction, path, namespaces, join, ...(into === undefined ? {} : { into }) });
+  const spec = await specOfRunning(runtime, container);
+  const { join, into } = joinCgroup(runtime.cgroups, spec.linux.cgroupsPath, runtime.agent.features);
+  const user = userNamespaceOf(spec);
+  const plan = compileCopy({ direction, path, user, join, ...(into === undefined ? {} : { into }) });
   return openExec(containerPaths(runtime.config, id).bundle, plan, wanted).catch((error: unknown) => {
     throw within(`container ${id}`, error);
   });

@@ -13,8 +13,6 @@ import { directory, file, hardlink, symlink, tar } from './tar.ts';
 const run = promisify(execFile);
 const sh = async (script: string): Promise<string> => (await run('sh', ['-ec', script])).stdout;
 
-const namespaces = [{ type: 'mount' as const }];
-
 interface Copied {
   readonly code: number;
   readonly stdout: Buffer;
@@ -28,7 +26,7 @@ const copy = async (
   stream: Uint8Array = Buffer.alloc(0),
 ): Promise<Copied> => {
   const join = container.cgroups.map((cgroup) => `${cgroup}/tasks`);
-  const plan = compileCopy({ direction, path, namespaces, join });
+  const plan = compileCopy({ direction, path, join });
   const wanted = { tty: false, stdin: true, stdout: true, stderr: true };
   const streams = await openExec(container.bundle, plan, wanted);
   streams.stdin?.on('error', () => undefined).end(stream);
@@ -169,7 +167,7 @@ test('a path that goes through a link of the container stays in the container (m
 test('the process that copies is seen by no process of the container', async (t) => {
   await using room = await Room.make();
   const container = await room.start(['guest', 'wait']);
-  const plan = compileCopy({ direction: 'in', path: '/', namespaces, join: [] });
+  const plan = compileCopy({ direction: 'in', path: '/', join: [] });
   const streams = await openExec(container.bundle, plan, { tty: false, stdin: true, stdout: true, stderr: true });
   const seen = (await container.exec(['guest', 'list', '/proc'])).stdout.toString().split(/\s+/);
   t.deepEqual(seen.filter((name) => /^\d+$/.test(name)).length, 2);
