@@ -1,6 +1,6 @@
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https';
-import { type AddressInfo, isIPv6 } from 'node:net';
+import { type AddressInfo, isIPv6, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { BerthError, messageOf } from '../../base/errors.ts';
 import type { Log } from '../log.ts';
@@ -8,6 +8,7 @@ import { type CertificateFiles, reloadCertificates, tlsOptions } from './certifi
 import { answerOn, Refusal } from './refuse.ts';
 import { serveSession } from './serve.ts';
 import type { Session, SessionLimits } from './session.ts';
+import { Strangers } from './strangers.ts';
 import { Tokens } from './tokens.ts';
 
 export interface StreamingOptions extends SessionLimits {
@@ -23,6 +24,8 @@ export interface StreamingOptions extends SessionLimits {
 /** From the connection to the end of the request's headers. */
 const requestMs = 10_000;
 const headerBytes = 16 << 10;
+/** As many as there are tokens. */
+const mostStrangers = 1000;
 
 /** Serves exec, attach and port-forward to whoever has the URL that the RPC gave out. */
 export class StreamingServer implements AsyncDisposable {
@@ -30,13 +33,15 @@ export class StreamingServer implements AsyncDisposable {
   readonly #server: Server | HttpsServer;
   readonly #tokens = new Tokens<Session>();
   readonly #sockets = new Set<Duplex>();
+  readonly #strangers = new Strangers(mostStrangers);
   readonly #stack = new DisposableStack();
 
   private constructor(server: Server | HttpsServer, options: StreamingOptions) {
     this.#server = server;
     this.#options = options;
-    server.on('connection', (socket: Duplex) => {
+    server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
+      this.#strangers.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
     server.on('request', (request, response) => this.#plain(request, response));
@@ -57,9 +62,16 @@ export class StreamingServer implements AsyncDisposable {
       const server =
         options.certificates === undefined
           ? createHttpServer(settings)
-          : createHttpsServer({ ...settings, ...(await tlsOptions(options.certificates)) });
+          : createHttpsServer({
+              ...settings,
+              handshakeTimeout: requestMs,
+              ...(await tlsOptions(options.certificates)),
+            });
       const streaming = new StreamingServer(server, options);
       await listen(server, options);
+      server.on('error', (error) =>
+        options.log.warn({ error: messageOf(error) }, 'streaming: no connection was taken'),
+      );
       return streaming;
     } catch (error) {
       const place = `${options.address} port ${options.port}`;
@@ -92,7 +104,9 @@ export class StreamingServer implements AsyncDisposable {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => undefined); // 'close' follows
     try {
-      serveSession(this.#sessionOf(request), { request, socket, head }, this.#options, this.#options.log);
+      const session = this.#sessionOf(request);
+      this.#strangers.admit(request.socket);
+      serveSession(session, { request, socket, head }, this.#options, this.#options.log);
     } catch (error) {
       const refusal = error instanceof Refusal ? error : new Refusal(500, messageOf(error));
       answerOn(socket, refusal);

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -392,4 +394,21 @@ test('a WebSocket protocol that nobody knows is refused', async (t) => {
   await using server = await start();
   const client = new WebSocketClient(exec(server).url, ['v9.channel.k8s.io']);
   await t.throwsAsync(client.opened, { message: /403/ });
+});
+
+test('connections that show no token go when there are too many, the oldest first, and sessions stay', async (t) => {
+  await using server = await start();
+  const { process, url } = exec(server);
+  const client = new WebSocketClient(url, ['v4.channel.k8s.io']);
+  await client.opened;
+  const { port } = new URL(server.base);
+  const sockets = Array.from({ length: 1001 }, () => connect(Number(port), '127.0.0.1').on('error', () => undefined));
+  try {
+    await once(sockets[0] ?? t.fail(), 'close');
+    t.deepEqual([sockets.filter(({ closed }) => closed).length, process.closed], [1, false]);
+    process.exit(0);
+    t.is(await client.closed, 1000);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
 });
