@@ -1,34 +1,15 @@
-import type { LinuxContainerResources, UpdateContainerResourcesRequest } from '../../api/generated/types.ts';
-import { fromJson, toJson } from '../../api/json.ts';
-import { newId } from '../../base/digest.ts';
-import { BerthError, codeOf, type ErrorCode, errnoOf, invalid, messageOf, within } from '../../base/errors.ts';
+import type { UpdateContainerResourcesRequest } from '../../api/generated/types.ts';
+import { fromJson } from '../../api/json.ts';
+import { BerthError, errnoOf, invalid, messageOf, within } from '../../base/errors.ts';
 import { removeTree, writeVolatile } from '../../base/files.ts';
 import { Rollback } from '../../base/rollback.ts';
-import type { OciBlockIo } from '../../shim/oci.ts';
-import { containerCgroup } from '../cgroup/container.ts';
-import { fieldOf } from '../cgroup/field.ts';
-import { checkFits, tooLow } from '../cgroup/memory.ts';
-import { countedBy } from '../cgroup/mode.ts';
-import { type Change, limitChange } from '../cgroup/update.ts';
+import { checkFits } from '../cgroup/memory.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
-import { updatedBlockIo } from '../spec/block-io.ts';
-import { checkTwice, containerResources, oomScoreAdj } from '../spec/resources.ts';
-import { changedResources, resourcesInForce, updatedResources } from '../spec/resources-update.ts';
 import type { Container } from '../state/container.ts';
 import { blockIoNames, blockIoOf } from './block-io.ts';
-import {
-  applyScore,
-  applyWrites,
-  type Limits,
-  noSupervisor,
-  type Pending,
-  readSpec,
-  settleUpdate,
-  undoUpdate,
-  writeLimits,
-} from './limits.ts';
+import { applyScore, applyWrites, noSupervisor, settleUpdate, undoUpdate, writeLimits } from './limits.ts';
 import { setResources } from './save.ts';
-import { resourcesOf } from './status.ts';
+import { explained, planUpdate, type Wanted } from './update-plan.ts';
 
 /**
  * Changes the limits of a container that is created or runs: all that the request names, or none. What is 0 or empty
@@ -68,7 +49,12 @@ const update = async (
   await settleUpdate(runtime, container);
   const blockIO = await blockIoOf(runtime, request.annotations);
   if ((request.linux ?? blockIO) === undefined) return;
-  const wanted = await plan(runtime, container, request.linux ?? fromJson('LinuxContainerResources', {}), blockIO);
+  const wanted = await planUpdate(
+    runtime,
+    container,
+    request.linux ?? fromJson('LinuxContainerResources', {}),
+    blockIO,
+  );
   if (container.record.state.kind === 'running') checkFits(runtime.cgroups, wanted.path, wanted.change.writes);
   await perform(runtime, container, wanted);
 };
@@ -79,41 +65,6 @@ const checkLive = (runtime: Runtime, container: Container): void => {
   const { kind } = container.record.state;
   if (kind === 'exited') throw new BerthError('failed-precondition', 'it has ended');
   if (kind === 'running' && container.supervisor === undefined) throw noSupervisor();
-};
-
-interface Wanted {
-  readonly path: string;
-  readonly change: Change;
-  readonly pending: Pending;
-}
-
-/** Everything that can be refused is refused here, before anything is written. */
-const plan = async (
-  runtime: Runtime,
-  container: Container,
-  request: LinuxContainerResources,
-  given: OciBlockIo | undefined,
-): Promise<Wanted> => {
-  const { linux, process } = await readSpec(runtime, container);
-  const { resources: now, cgroupsPath: path } = linux;
-  checkTwice(request);
-  const merged = updatedResources(resourcesOf(container) ?? fromJson('LinuxContainerResources', {}), request);
-  const blockIO = updatedBlockIo(now.blockIO, given);
-  const resources = containerResources(merged, now.devices, { pids: now.pids?.limit, blockIO });
-  const score =
-    request.oom_score_adj === 0n ? process.oomScoreAdj : oomScoreAdj(request, runtime.host.lowestOomScoreAdj);
-  // The whole is checked as at a start: what the machine lacks, and what is not within the parent.
-  containerCgroup(runtime.cgroups, path, resources);
-  const changed = { ...changedResources(resources, request), ...(given && { blockIO: given }) };
-  const runs = container.record.state.kind === 'running';
-  const change = runs ? limitChange(runtime.cgroups, path, changed) : { writes: [], undo: [] };
-  const before: Limits = {
-    resources: now,
-    ...(process.oomScoreAdj === undefined ? {} : { oomScoreAdj: process.oomScoreAdj }),
-  };
-  const after: Limits = { resources, ...(score === undefined ? {} : { oomScoreAdj: score }) };
-  const inForce = toJson('LinuxContainerResources', resourcesInForce(resources, score, countedBy(runtime.cgroups)));
-  return { path, change, pending: { id: newId(), before, after, undo: change.undo, inForce } };
 };
 
 const perform = async (runtime: Runtime, container: Container, { path, change, pending }: Wanted): Promise<void> => {
@@ -141,21 +92,3 @@ const tell = (runtime: Runtime, container: Container, step: string, error: unkno
 };
 
 const isGone = (error: unknown): boolean => error instanceof BerthError && errnoOf(error.cause) === 'ENOENT';
-
-const codes: Readonly<Record<string, ErrorCode>> = {
-  EACCES: 'failed-precondition',
-  EPERM: 'failed-precondition',
-  ENOENT: 'failed-precondition',
-  ERANGE: 'invalid-argument',
-};
-
-/** In the words of the request, where the kernel's refusal has one meaning. */
-const explained = (runtime: Runtime, path: string, change: Change, error: unknown): unknown => {
-  const errno = (error instanceof BerthError && errnoOf(error.cause)) || '';
-  const message = messageOf(error);
-  const file = change.writes.find((write) => message.includes(write.file))?.file;
-  if (file === undefined) return error;
-  const field = fieldOf(file);
-  if (errno === 'EBUSY' && field.startsWith('memory')) return tooLow(runtime.cgroups, path, change.writes);
-  return new BerthError(codes[errno] ?? codeOf(error), `${field}: ${message}`, { cause: error });
-};
