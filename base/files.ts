@@ -105,14 +105,34 @@ const stepName = (path: string): string =>
 export const makeDirectory = (path: string, mode = 0o700): Promise<void> =>
   step(`mkdir ${stepName(path)}`, async () => void (await mkdir(path, { recursive: true, mode })));
 
-/** Makes the directory and its missing parents; gives what was made, the deepest first, for removeEmptyDirectories. */
+/**
+ * Makes the directory and its missing parents; gives what was made, the deepest first, for removeEmptyDirectories. Not by
+ * the recursion of `mkdir`, which goes on for ever where a file system makes nothing (/proc).
+ */
 export const makeMissingDirectory = (path: string, mode: number): Promise<readonly string[]> =>
   step(`mkdir ${stepName(path)}`, async () => {
-    const first = await mkdir(path, { recursive: true, mode });
+    const missing: string[] = [];
+    for (let at = path; (await orMissing(stat(at))) === undefined; at = dirname(at)) missing.push(at);
     const made: string[] = [];
-    for (let at = path; first !== undefined && at.startsWith(first); at = dirname(at)) made.push(at);
+    try {
+      for (const at of missing.toReversed()) if (await isMade(at, mode)) made.unshift(at);
+    } catch (error) {
+      for (const at of made) removeEmpty(at);
+      throw error;
+    }
     return made;
   });
+
+/** False when somebody else has just made it; a link that leads nowhere is an error. */
+const isMade = async (path: string, mode: number): Promise<boolean> => {
+  try {
+    await mkdir(path, { mode });
+    return true;
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST' || (await orMissing(stat(path))) === undefined) throw error;
+    return false;
+  }
+};
 
 /** Makes the directory in a parent that must be there; one that is there already is fine. */
 export const makeLastDirectory = (path: string, mode: number): Promise<void> =>

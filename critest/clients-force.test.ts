@@ -39,7 +39,7 @@ test.serial(
     const many = Array.from({ length: 100_000 }, (_, i) => i);
     const requests = [
       containerConfig('true', {
-        mounts: many.map((i) => ({ container_path: `/m${i}`, host_path: '/etc/hostname-not-there' })),
+        mounts: many.map((i) => ({ container_path: `/m${i}`, host_path: '/etc/hostname' })),
       }),
       containerConfig('true', { labels: Object.fromEntries(many.slice(0, 10_000).map((i) => [`key-${i}`, 'v'])) }),
       containerConfig('true', { working_dir: `/${'x'.repeat(1 << 20)}` }),

@@ -78,6 +78,18 @@ test('a mount source that is not there is made as a directory, and goes again wh
   await symlink('nowhere', world.path('logs', 'dangling'));
   const dangling = [{ host_path: world.path('logs', 'dangling'), container_path: '/data' }];
   await fails(t, pod.create('true', { mounts: dangling }), 'invalid-argument', /host_path .*dangling/);
+  for (const nowhere of [
+    '/proc/none',
+    '/proc/none/deep',
+    `${world.path('logs/missing/deep/er')}/../x`,
+    '/etc/passwd/x',
+  ])
+    await fails(
+      t,
+      pod.create('true', { mounts: [{ host_path: nowhere, container_path: '/data' }] }),
+      'invalid-argument',
+      /host_path/,
+    );
 });
 
 test('with make_missing_sources off a source that is not there is refused and named, and nothing is made', async (t) => {
@@ -106,6 +118,21 @@ test('a source that is a symbolic link shows where it leads', async (t) => {
   const target = await hostDirectory();
   await symlink(target, `${target}-link`);
   t.is(await run('cat /data/given', { host_path: `${target}-link`, container_path: '/data' }), 'from the host\n');
+});
+
+test('two thousand mounts are made, and more than four thousand are refused before any is looked at', async (t) => {
+  const host_path = await hostDirectory();
+  const many = (count: number): Input<Mount>[] =>
+    Array.from({ length: count }, (_, i) => ({ host_path, container_path: `/m/${i}` }));
+  const pod = await runPod(daemon());
+  const { stdout } = await pod.output('ls /m | wc -l; grep -c " /m/" /proc/mounts; ulimit -n', { mounts: many(2000) });
+  t.is(stdout, '2000\n2000\n1024\n');
+  await fails(
+    t,
+    pod.create('true', { mounts: many(4001) }),
+    'invalid-argument',
+    /config\.mounts: 4001 of them, at most 4000/,
+  );
 });
 
 test('a link is followed when the container is made, and never again', async (t) => {

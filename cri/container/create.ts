@@ -92,6 +92,7 @@ const build = async (runtime: Runtime, wanted: Wanted, rollback: Rollback): Prom
   checkReady(sandbox);
   const image = findImage(runtime, config);
   const log = logPath(sandbox.config.log_directory, config.log_path) ?? '';
+  checkCounts(config);
   await checkLogDirectory(log);
   const bundle = await makeBundle(runtime, { id, sandbox, config, image, log }, rollback);
   return toContainer(wanted, image, log, bundle);
@@ -109,6 +110,17 @@ const findImage = (runtime: Runtime, config: ContainerConfig): ImageRecord => {
   const image = runtime.images.resolve(name);
   if (image === undefined) throw notFound(`image ${name} is not here: pull it first`);
   return image;
+};
+
+const mostMounts = 4000;
+const mostDevices = 4000;
+
+/** Each takes a descriptor at the start, and a look at the host now. */
+const checkCounts = ({ mounts, devices }: ContainerConfig): void => {
+  if (mounts.length > mostMounts)
+    throw invalid(`config.mounts: ${mounts.length} of them, at most ${mostMounts} are served`);
+  if (devices.length > mostDevices)
+    throw invalid(`config.devices: ${devices.length} of them, at most ${mostDevices} are served`);
 };
 
 /** Directories below log_directory are the caller's, as the kubelet makes them; here none is made where a guest may have put a link. */

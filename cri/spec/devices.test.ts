@@ -122,7 +122,7 @@ test('a device that is not there and a thing that is none are told apart', (t) =
     message: /\/dev\/gone: host_path: there is no/,
   });
   t.throws(() => containerDevices([asked('/dev/x', '/etc/passwd')], more), {
-    message: /\/etc\/passwd: host_path: not a/,
+    message: /\/etc\/passwd: not a device/,
   });
 });
 

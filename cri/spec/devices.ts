@@ -74,7 +74,7 @@ const requested = (device: Device, found: DeviceOptions['found']): readonly Plac
   if (inside === '/') throw invalid(`device ${host}: container_path is "/"`);
   const nodes = found.get(device.host_path ?? '');
   if (nodes === undefined) throw invalid(`device ${host}: host_path: there is no such file or directory`);
-  if (nodes.length === 0) throw invalid(`device ${host}: host_path: not a device, nor a directory with devices`);
+  if (nodes.length === 0) throw invalid(`device ${host}: not a device, nor a directory with devices`);
   const permissions = access(device);
   return nodes.map((node) => {
     const source = cleanPath(node.path, 'device');

@@ -94,7 +94,7 @@ export const deviceTests = (daemon: () => TestDaemon): void => {
     for (const name of ['gone', 'dangling'])
       await refused({ ...x, host_path: `${at}/${name}` }, /host_path: there is no such file/);
     for (const name of ['pipe', 'empty'])
-      await refused({ ...x, host_path: `${at}/${name}` }, /host_path: not a device, nor a dir/);
+      await refused({ ...x, host_path: `${at}/${name}` }, /: not a device, nor a dir/);
     const host_path = `${at}/n`;
     await refused({ ...x, host_path: 'n' }, /host_path: "n" is not an absolute path/);
     await refused(

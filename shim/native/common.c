@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -279,4 +280,11 @@ void reset_process_state(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
   umask(0022);
   set_undumpable();
+}
+
+void raise_descriptors(void) {
+  struct rlimit now;
+  if (getrlimit(RLIMIT_NOFILE, &now) < 0) return;
+  now.rlim_cur = now.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &now);  // less is a clear EMFILE later
 }

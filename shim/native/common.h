@@ -75,6 +75,7 @@ uint64_t monotonic_ms(void);
 void reset_signals(void);        // none has a handler or is ignored; a new program inherits that
 void reset_process_state(void);  // signals unblocked, umask 0022, dumpable off; call in the child
 void set_undumpable(void);
+void raise_descriptors(void);     // to all that it may have: a deep tree takes one a level, a container one a mount
 
 // Roles; each gets argv behind its own name and returns the exit status.
 int role_agent(int argc, char **argv);

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/xattr.h>
 
 #include "layer.h"
@@ -32,13 +31,6 @@ void drop_last(char *path) {
 const char *last_name(const char *path) {
   const char *slash = strrchr(path, '/');
   return slash == NULL ? path : slash + 1;
-}
-
-void raise_descriptors(void) {
-  struct rlimit now;
-  if (getrlimit(RLIMIT_NOFILE, &now) < 0) return;
-  now.rlim_cur = now.rlim_max;
-  (void)setrlimit(RLIMIT_NOFILE, &now);  // less is a clear EMFILE later
 }
 
 static void leave_directory(struct view *v) {

@@ -39,5 +39,3 @@ bool is_opaque(int dir);
 bool join_path(char out[TAR_PATH_LIMIT], const char *parent, const char *name);  // false: too long
 void drop_last(char *path);              // "a/b" → "a", "a" → ""
 const char *last_name(const char *path);  // part of `path`
-// Everything the process may have: a deep tree takes a descriptor a level.
-void raise_descriptors(void);

@@ -124,6 +124,7 @@ bool join_keyring(struct err *e) {
 static bool fixed_state(const struct runner *r, struct err *e) {
   set_undumpable();
   umask(0);  // what is made gets its mode whole; the process's own comes before exec
+  raise_descriptors();  // each mount takes one; the plan has the container's limit
   // Who is born twice has his session then.
   if (r->born == NULL && setsid() < 0) return fail_errno(e, "setsid", "session");
   personality(PER_LINUX);
