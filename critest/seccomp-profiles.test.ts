@@ -142,6 +142,21 @@ test('a wrong file is refused at create, with its path and the place in it', asy
   await fails(t, directory, 'invalid-argument', /seccomp profile \/tmp: .*not a regular file/);
 });
 
+test('RuntimeDefault is the file that the configuration names, with its rules for capabilities', async (t) => {
+  const syscalls = [{ ...chmod, includes: { caps: ['CAP_SYS_ADMIN'] } }];
+  const path = await profileFile({ defaultAction: 'SCMP_ACT_ALLOW', syscalls });
+  await daemon().configure({ seccomp: { default: path } });
+  await daemon().killAndBoot();
+  const output = async (more: Security): Promise<string> => {
+    const security_context = { seccomp: { profile_type: 'RuntimeDefault' }, ...more } as const;
+    return (await (await runPod(daemon())).output(script, { linux: { security_context } })).stdout;
+  };
+  t.is(await output({ capabilities: { add_capabilities: ['SYS_ADMIN'] } }), 'hostname\n');
+  t.is(await output({}), 'chmod\n');
+  await daemon().configure({});
+  await daemon().killAndBoot();
+});
+
 test('the old field seccomp_profile_path: localhost/, runtime/default, unconfined; the new one goes before it', async (t) => {
   const path = await profileFile({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [chmod] });
   const pod = await runPod(daemon());

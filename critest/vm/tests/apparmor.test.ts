@@ -82,6 +82,17 @@ test('in a pod with one pid namespace each container has its profile, the init o
   t.is((await first.exec('cat /proc/1/attr/current')).stdout.trim(), 'unconfined');
 });
 
+test('in a pod with a user namespace of its own the profile holds as well', async (t) => {
+  const ids = [{ host_id: 100_000, container_id: 0, length: 65536 }];
+  for (const pid of ['POD', 'CONTAINER'] as const) {
+    const namespace_options = { pid, userns_options: { mode: 'POD', uids: ids, gids: ids } } as const;
+    const pod = await runPod(daemon(), { linux: { security_context: { namespace_options } } });
+    const linux = { security_context: { namespace_options, ...localhost(passing) } };
+    t.is(await profileOf(await pod.run(idle, { linux })), `${passing} (enforce)`, pid);
+    t.is(await profileOf(await pod.run(idle, { linux: { security_context: { namespace_options } } })), byDefault, pid);
+  }
+});
+
 test('a profile is enforced: what it denies fails, in the container and in an exec', async (t) => {
   const script = 'touch /tmp/denied; touch /allowed && echo allowed';
   const container = await run(localhost(denyWrite), `${script}; ${idle}`);
