@@ -5,11 +5,14 @@ import { execs } from './exec.ts';
 import { removePods, runPods } from './pods.ts';
 import { pulls } from './pull.ts';
 import { calls, emptySequence, runSequence, type Sequence } from './sequence.ts';
+import { streams } from './streams.ts';
 import { ms, ratio, table } from './table.ts';
 import { ownTarget, peerTarget, type Target } from './target.ts';
 
-const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--peer-big REF] [--rounds 50] [--pods 50] [--pulls 3]
-Starts berthd in a world of its own and measures it; with --peer a second endpoint too, in turns within one run.`;
+const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--peer-big REF] [--rounds 50] [--pods 50] [--pulls 3] [--only streams,…]
+Starts berthd in a world of its own and measures it; with --peer a second endpoint too, in turns within one run.
+Streams are compared when --peer-pid names a process in the peer's network and mount namespaces.
+Parts (--only): sequences, execs, streams, crowd, pulls.`;
 
 const { values } = parseArgs({
   options: {
@@ -17,6 +20,9 @@ const { values } = parseArgs({
     'peer-image': { type: 'string' },
     'peer-big': { type: 'string' },
     'peer-logs': { type: 'string', default: '/tmp/bench-logs' },
+    'peer-pid': { type: 'string' },
+    only: { type: 'string' },
+    'stream-mb': { type: 'string', default: '512' },
     rounds: { type: 'string', default: '50' },
     pulls: { type: 'string', default: '3' },
     pods: { type: 'string', default: '50' },
@@ -83,20 +89,31 @@ const main = async (): Promise<void> => {
         values['peer-image'] ?? targets[0]?.image ?? '',
         values['peer-logs'],
         values['peer-big'],
+        values['peer-pid'],
       ),
     );
   }
-  for (const network of ['host', 'cni'] as const) await sequences(targets, network, Number(values.rounds));
-  for (const own of targets.slice(0, 1))
-    await sequences(
-      [{ ...own, name: 'with a user namespace', userNamespaces: true }, own],
-      'host',
-      Number(values.rounds),
-    );
-  await execs(targets, 7);
-  for (const target of targets) await crowd(target, 'cni', Number(values.pods));
-  await pulls(targets, Number(values.pulls));
+  for (const [name, part] of Object.entries(partsOf(targets)))
+    if (values.only === undefined || values.only.split(',').includes(name)) await part();
 };
+
+const partsOf = (targets: readonly Target[]): Readonly<Record<string, () => Promise<void>>> => ({
+  sequences: async () => {
+    for (const network of ['host', 'cni'] as const) await sequences(targets, network, Number(values.rounds));
+    for (const own of targets.slice(0, 1))
+      await sequences(
+        [{ ...own, name: 'with a user namespace', userNamespaces: true }, own],
+        'host',
+        Number(values.rounds),
+      );
+  },
+  execs: () => execs(targets, 7),
+  streams: () => streams(targets, Number(values['stream-mb'])),
+  crowd: async () => {
+    for (const target of targets) await crowd(target, 'cni', Number(values.pods));
+  },
+  pulls: () => pulls(targets, Number(values.pulls)),
+});
 
 await main().catch((error: unknown) => {
   console.error(`bench: ${messageOf(error)}`);

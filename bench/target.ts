@@ -1,9 +1,12 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { type Client, connect } from '../api/client.ts';
 import type { PodSandboxConfig } from '../api/generated/types.ts';
 import { TestDaemon } from '../critest/harness/daemon.ts';
 import { names } from '../critest/harness/images.ts';
 import { startRegistry } from '../critest/harness/registry.ts';
+import { systemEnvironment } from '../critest/harness/world.ts';
 import { bigImage, bigName, bigRegistry } from './big-image.ts';
+import { cpuOf } from './cpu.ts';
 
 /** An endpoint that is measured. */
 export interface Target {
@@ -20,6 +23,15 @@ export interface Target {
   readonly big?: string;
   /** kill -9 and start again, until it answers; only for our own. */
   readonly restart?: () => Promise<void>;
+  /** What a stream takes of it; undefined when it is not known where it listens. */
+  readonly streaming?: StreamingSide;
+}
+
+export interface StreamingSide {
+  /** Starts a program where the streaming server can be reached. */
+  spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess;
+  /** CPU seconds of its own processes until now; `children`: and of those that they have waited for. */
+  cpu(children: boolean): Promise<number>;
 }
 
 /** berthd from this tree in a world of its own. */
@@ -36,6 +48,10 @@ export const ownTarget = async (stack: AsyncDisposableStack, log: string): Promi
     logs: daemon.world.path('logs'),
     big: bigName,
     restart: () => daemon.killAndBoot(),
+    streaming: {
+      spawn: (command, args, options) => daemon.world.spawn(command, args, options),
+      cpu: (children) => cpuOf(daemon.world.seen('/proc'), /^berth/, undefined, children),
+    },
   };
 };
 
@@ -45,20 +61,29 @@ export const peerTarget = async (
   image: string,
   logs: string,
   big: string | undefined,
+  pid: string | undefined,
 ): Promise<Target> => {
   const client = connect(address, { timeoutMs: 120_000 });
   const { image: there } = await client.ImageStatus({ image: { image } });
   if (there === undefined) await client.PullImage({ image: { image } });
   const { runtime_name, runtime_version } = await client.Version({});
+  const processes = /^(containerd|pause|crun|runc|crio|conmon)/;
   return {
     name: `${runtime_name} ${runtime_version}`,
     client,
     image,
-    processes: /^(containerd|pause|crun|runc|crio|conmon)/,
+    processes,
+    ...(pid === undefined ? {} : { streaming: peerStreaming(pid, processes) }),
     logs,
     ...(big === undefined ? {} : { big }),
   };
 };
+
+const peerStreaming = (pid: string, names: RegExp): StreamingSide => ({
+  spawn: (command, args, options) =>
+    spawn('nsenter', ['--target', pid, '--net', '--', command, ...args], { env: systemEnvironment, ...options }),
+  cpu: (children) => cpuOf('/proc', names, pid, children),
+});
 
 const mapping = [{ host_id: 100_000, container_id: 0, length: 65536 }];
 
