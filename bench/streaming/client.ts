@@ -1,5 +1,4 @@
 // Runs in the network namespace of the endpoint: one JSON line in is one measurement, one out its result.
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { messageOf } from '../../base/errors.ts';
 import { spdyExec, spdyForward } from './spdy.ts';
@@ -23,6 +22,8 @@ export interface Done {
 }
 
 const piece = Buffer.alloc(64 << 10, 'x');
+/** A session that has not ended by then is stuck. */
+const longestMs = 60_000;
 
 const open = ({ over, url, port, kind }: Job, onData: OnData): Promise<Wire> => {
   if (over === 'portforward') return spdyForward(url, port, onData);
@@ -54,8 +55,15 @@ class Received {
 
 const fill = async (wire: Wire, bytes: number): Promise<void> => {
   for (let left = bytes; left > 0; left -= piece.length)
-    if (!wire.send(channel.stdin, piece.subarray(0, Math.min(left, piece.length)))) await once(wire.socket, 'drain');
-  wire.end(channel.stdin);
+    if (!wire.send(channel.stdin, piece.subarray(0, Math.min(left, piece.length)))) await drained(wire.socket);
+};
+
+/** Or gone: who has read all may reset the connection behind it. */
+const drained = (socket: Wire['socket']): Promise<void> => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (socket.destroyed) return Promise.resolve();
+  socket.once('drain', resolve).once('close', resolve);
+  return promise.then(() => void socket.off('drain', resolve).off('close', resolve));
 };
 
 const run = async (job: Job): Promise<Done> => {
@@ -63,6 +71,7 @@ const run = async (job: Job): Promise<Done> => {
   const milliseconds: number[] = [];
   const began = performance.now();
   const wire = await open(job, (number, bytes) => received.add(number, bytes));
+  const limit = setTimeout(() => wire.socket.destroy(new Error(`stuck for ${longestMs} ms`)), longestMs);
   const started = job.kind === 'end' ? began : performance.now();
   const ended = (): boolean => received.status !== '';
   if (job.kind === 'drain') {
@@ -70,7 +79,11 @@ const run = async (job: Job): Promise<Done> => {
     await received.until(() => received.stdout >= job.bytes, wire.socket);
   } else if (job.kind === 'fill') {
     await fill(wire, job.bytes);
-    await received.until(() => (job.over === 'portforward' ? received.stdout > 0 : ended()), wire.socket);
+    if (job.over === 'portforward') wire.end(channel.stdin);
+    await received.until(
+      () => (job.over === 'portforward' ? received.stdout > 0 : ended() || wire.socket.destroyed),
+      wire.socket,
+    );
   } else if (job.kind === 'end') await received.until(ended, wire.socket);
   else
     for (let trip = 0; trip < job.count; trip += 1) {
@@ -81,6 +94,7 @@ const run = async (job: Job): Promise<Done> => {
       milliseconds.push(performance.now() - sent);
     }
   if (job.kind !== 'echo') milliseconds.push(performance.now() - started);
+  clearTimeout(limit);
   wire.socket.destroy();
   return { milliseconds };
 };
