@@ -40,8 +40,12 @@ void source_close(struct source *s) {
 
 void loop_turn(int timeout_ms) {
   struct epoll_event event;
-  int n = epoll_wait(epoll, &event, 1, scratch_release() ? 0 : timeout_ms);
-  if (n == 0 && timeout_ms != 0) n = epoll_wait(epoll, &event, 1, timeout_ms);
+  // What is held while bytes are moved is given back only before a wait: its pages would be new ones each time.
+  int n = epoll_wait(epoll, &event, 1, 0);
+  if (n == 0) {
+    scratch_release();
+    if (timeout_ms != 0) n = epoll_wait(epoll, &event, 1, timeout_ms);
+  }
   if (n != 1) return;
   struct source *s = event.data.ptr;
   s->ready(s->owner, event.events);
