@@ -45,6 +45,32 @@ test('a stream is cut into the same frames wherever its pieces end', (t) => {
   t.is(parser.pending, 0);
 });
 
+test('a streamed frame is given out in parts that make its payload, and the frames around it are whole', (t) => {
+  const random = randomOf(3);
+  const streamed = 48;
+  const payloads = Array.from({ length: 200 }, () => Buffer.alloc(random(300), random(256)));
+  const typeOf = (id: number): number => (id % 3 === 0 ? streamed : 2);
+  const stream = Buffer.concat(payloads.map((payload, id) => encodeFrame(typeOf(id), id, payload)));
+  const parser = new FrameParser([streamed]);
+  const parts = new Map<number, { readonly type: number; readonly payloads: Buffer[] }>();
+  for (let at = 0; at < stream.length; ) {
+    const piece = stream.subarray(at, at + 1 + random(200));
+    at += piece.length;
+    for (const { type, id, payload } of parser.push(piece)) {
+      const known = parts.get(id) ?? { type, payloads: [] };
+      parts.set(id, known);
+      known.payloads.push(payload);
+    }
+    t.true(parser.pending < 320);
+  }
+  t.deepEqual(
+    [...parts].map(([id, part]) => [id, part.type, Buffer.concat(part.payloads).toString('hex')]),
+    payloads.map((payload, id) => [id, typeOf(id), payload.toString('hex')]),
+  );
+  t.true([...parts].some(([, part]) => part.payloads.length > 1));
+  t.true([...parts].every(([, part]) => part.type === streamed || part.payloads.length === 1));
+});
+
 test('a frame over the limit is refused before its payload comes, and never made', (t) => {
   const header = encodeFrame(1, 1);
   header.writeUInt32LE(frameLimit + 1, 0);

@@ -12,25 +12,51 @@ export interface FrameIn {
 
 /** u32 payload length, u16 type, u16 zero, u32 id, payload; little-endian. */
 export const encodeFrame = (type: number, id: number, payload: Uint8Array = new Uint8Array()): Buffer => {
-  if (payload.length > frameLimit)
-    throw new BerthError('resource-exhausted', `frame ${type}: ${payload.length} bytes, limit ${frameLimit}`);
   const frame = Buffer.allocUnsafe(headerBytes + payload.length);
-  frame.writeUInt32LE(payload.length, 0);
-  frame.writeUInt32LE(type, 4);
-  frame.writeUInt32LE(id, 8);
+  writeHead(frame, type, id, payload.length);
   frame.set(payload, headerBytes);
   return frame;
 };
 
-/** Cuts a byte stream into frames, wherever its pieces end. A wrong header throws, and the stream is of no more use. */
+/** What stands before a payload of so many bytes. */
+export const frameHead = (type: number, id: number, length: number): Buffer => {
+  const head = Buffer.allocUnsafe(headerBytes);
+  writeHead(head, type, id, length);
+  return head;
+};
+
+const writeHead = (frame: Buffer, type: number, id: number, length: number): void => {
+  if (length > frameLimit)
+    throw new BerthError('resource-exhausted', `frame ${type}: ${length} bytes, limit ${frameLimit}`);
+  frame.writeUInt32LE(length, 0);
+  frame.writeUInt32LE(type, 4);
+  frame.writeUInt32LE(id, 8);
+};
+
+/**
+ * Cuts a byte stream into frames, wherever its pieces end. Frames of the `streamed` types are given out in parts, as their
+ * bytes come and without a copy. A wrong header throws, and the stream is of no more use.
+ */
 export class FrameParser {
+  readonly #streamed: ReadonlySet<number>;
   #parts: Buffer[] = [];
   #length = 0;
+  /** Of the frame that is given out in parts: what has not come yet. */
+  #left = 0;
+  #open = { type: 0, id: 0 };
+
+  constructor(streamed: Iterable<number> = []) {
+    this.#streamed = new Set(streamed);
+  }
 
   push(chunk: Buffer): FrameIn[] {
-    this.#parts.push(chunk);
-    this.#length += chunk.length;
     const frames: FrameIn[] = [];
+    const part = chunk.subarray(0, this.#left);
+    if (part.length > 0) frames.push({ ...this.#open, payload: part });
+    this.#left -= part.length;
+    if (part.length === chunk.length) return frames;
+    this.#parts.push(part.length === 0 ? chunk : chunk.subarray(part.length));
+    this.#length += chunk.length - part.length;
     for (let frame = this.#next(); frame !== undefined; frame = this.#next()) frames.push(frame);
     return frames;
   }
@@ -48,8 +74,13 @@ export class FrameParser {
     const type = first.readUInt32LE(4);
     if (length > frameLimit || type > 0xffff)
       throw new BerthError('internal', `frame header is wrong: type ${type}, ${length} bytes`);
-    if (this.#length < headerBytes + length) return undefined;
-    return { type, id: first.readUInt32LE(8), payload: this.#take(headerBytes + length).subarray(headerBytes) };
+    const id = first.readUInt32LE(8);
+    const whole = headerBytes + length;
+    const taken = this.#streamed.has(type) ? Math.min(whole, this.#length) : whole;
+    if (this.#length < taken) return undefined;
+    this.#left = whole - taken;
+    this.#open = { type, id };
+    return { type, id, payload: this.#take(taken).subarray(headerBytes) };
   }
 
   #join(): Buffer {

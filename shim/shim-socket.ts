@@ -2,10 +2,12 @@ import { closeSync, constants, openSync, readlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { BerthError, errnoOf, messageOf } from '../base/errors.ts';
-import { encodeFields, encodeFrame, type Field, FieldReader, type FrameIn, FrameParser } from './frames.ts';
+import { encodeFields, encodeFrame, type Field, FieldReader, type FrameIn, FrameParser, frameHead } from './frames.ts';
 import { Frame, protocolVersion } from './protocol.ts';
 
 const connectMs = 10_000;
+/** A shorter payload is copied behind its head, a longer one is written from where it is. */
+const copiedBytes = 4096;
 /** sun_path holds 108 bytes with its last zero. */
 const longestPath = 107;
 
@@ -19,7 +21,7 @@ export interface FrameListener {
 export class ShimSocket {
   readonly #socket: Socket;
   readonly #bundle: string;
-  readonly #parser = new FrameParser();
+  readonly #parser = new FrameParser([Frame.STDOUT, Frame.STDERR]);
   readonly #greeting = Promise.withResolvers<void>();
   #listener: FrameListener | undefined;
   #error: BerthError | undefined;
@@ -73,8 +75,13 @@ export class ShimSocket {
   }
 
   /** False: its buffer is full, wait for `drain`. */
-  send(type: number, id: number, payload?: Uint8Array): boolean {
-    return this.#socket.write(encodeFrame(type, id, payload));
+  send(type: number, id: number, payload: Uint8Array = new Uint8Array()): boolean {
+    if (payload.length < copiedBytes) return this.#socket.write(encodeFrame(type, id, payload));
+    this.#socket.cork();
+    this.#socket.write(frameHead(type, id, payload.length));
+    const room = this.#socket.write(payload);
+    this.#socket.uncork();
+    return room;
   }
 
   sendFields(type: number, id: number, ...fields: readonly Field[]): boolean {
