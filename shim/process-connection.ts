@@ -1,4 +1,4 @@
-import { BerthError } from '../base/errors.ts';
+import { BerthError, errnoOf } from '../base/errors.ts';
 import { FieldReader, type FrameIn } from './frames.ts';
 import { nativeError } from './native-error.ts';
 import { ExecFlag, Frame } from './protocol.ts';
@@ -23,9 +23,15 @@ export class ProcessConnection {
   readonly #onOutput: OnOutput;
   readonly #opened = Promise.withResolvers<number>();
   readonly #ended = Promise.withResolvers<ProcessEnd>();
+  readonly #bundle: string;
+  #sizes: ShimSocket | undefined;
+  /** 0: the main process. */
+  #pid = 0;
+  #over = false;
 
   private constructor(bundle: string, onOutput: OnOutput) {
     this.#onOutput = onOutput;
+    this.#bundle = bundle;
     this.opened = this.#opened.promise;
     this.ended = this.#ended.promise;
     this.opened.catch(() => undefined);
@@ -61,8 +67,11 @@ export class ProcessConnection {
     this.#socket.send(Frame.STDIN_END, id);
   }
 
+  /** Over a connection of its own: on this one it would wait for input that the process does not read. */
   resize({ rows, columns }: TerminalSize): void {
-    this.#socket.sendFields(Frame.RESIZE, id, rows, columns);
+    if (this.#over) return;
+    this.#sizes ??= ShimSocket.connect(this.#bundle);
+    this.#sizes.sendFields(Frame.RESIZE, id, rows, columns, this.#pid);
   }
 
   /** After `onOutput` answered false. */
@@ -72,15 +81,26 @@ export class ProcessConnection {
 
   close(error = new BerthError('cancelled', 'closed')): void {
     this.#fail(error);
-    this.#socket.close();
+    this.#end();
   }
 
   #frame({ type, payload }: FrameIn): void {
     if (type === Frame.STDOUT) this.#output('stdout', payload);
     else if (type === Frame.STDERR) this.#output('stderr', payload);
-    else if (type === Frame.OK) this.#opened.resolve(payload.length === 0 ? 0 : new FieldReader(payload).number());
-    else if (type === Frame.ERROR) this.#fail(nativeError(payload));
+    else if (type === Frame.OK) this.#runs(payload);
+    else if (type === Frame.ERROR) this.#fail(ofEnded(nativeError(payload)));
     else if (type === Frame.EXIT) this.#exit(new FieldReader(payload));
+  }
+
+  #runs(payload: Buffer): void {
+    this.#pid = payload.length === 0 ? 0 : new FieldReader(payload).number();
+    this.#opened.resolve(this.#pid);
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#socket.close();
+    this.#sizes?.close();
   }
 
   #output(stream: 'stdout' | 'stderr', bytes: Buffer): void {
@@ -89,7 +109,7 @@ export class ProcessConnection {
 
   #exit(reader: FieldReader): void {
     this.#ended.resolve({ code: reader.number(), signal: reader.number() });
-    this.#socket.close();
+    this.#end();
   }
 
   #fail(error: BerthError): void {
@@ -97,6 +117,12 @@ export class ProcessConnection {
     this.#ended.reject(error);
   }
 }
+
+/** A container that is just ending takes no process any more: what it is asked for then comes too late, and nothing is broken. */
+const ofEnded = (error: BerthError): BerthError =>
+  errnoOf(error.cause) === 'ESRCH'
+    ? new BerthError('failed-precondition', `the container has ended (${error.message})`, { cause: error })
+    : error;
 
 const flagsOf = ({ stdin, tty, stdout, stderr }: WantedStreams): number =>
   (stdin ? ExecFlag.STDIN : 0) |

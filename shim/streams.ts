@@ -43,7 +43,7 @@ export interface ProcessStreams {
 export const openExec = (bundle: string, plan: Uint8Array, wanted: WantedStreams): Promise<ProcessStreams> =>
   step('exec', () => open('exec', wanted, (onOutput) => ProcessConnection.exec(bundle, plan, wanted, onOutput)));
 
-/** Joins the streams of the main process: output from now on. Errors: `unavailable`, `internal` when it has ended. */
+/** Joins the streams of the main process: output from now on. Errors: `unavailable`, `failed-precondition` when it has ended. */
 export const openAttach = (bundle: string, wanted: WantedStreams): Promise<ProcessStreams> =>
   open('attach', wanted, (onOutput) => ProcessConnection.attach(bundle, wanted, onOutput));
 

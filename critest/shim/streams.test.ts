@@ -5,6 +5,8 @@ import type { Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { BerthError } from '../../base/errors.ts';
+import { execSync } from '../../shim/exec.ts';
 import { openAttach, openExec, type ProcessStreams, type WantedStreams } from '../../shim/streams.ts';
 import { until } from '../harness/until.ts';
 import { type Container, Room } from './room.ts';
@@ -79,6 +81,38 @@ test('a terminal’s output is all stdout, and a resize is seen inside at once',
   streams.resize({ rows: 33, columns: 101 });
   t.regex(await readUntil(outputOf(streams), '33 101'), /terminal 33 101/);
   streams.close();
+});
+
+test('a resize is seen at once while the terminal’s input is stuck', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  const streams = await exec(container, ['guest', 'resize'], terminal);
+  await readUntil(outputOf(streams), 'ready');
+  while (inputOf(streams).write(Buffer.alloc(64 << 10, 'x\n')));
+  streams.resize({ rows: 33, columns: 101 });
+  t.regex(await readUntil(outputOf(streams), '33 101'), /terminal 33 101/);
+  streams.close();
+});
+
+test('an exec that comes while the container is ending is told so', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  const plan = container.execPlan(['guest', 'cat']);
+  const { supervisorPid } = container.report();
+  // the container's end waits behind a stopped supervisor, the requests reach it first
+  process.kill(supervisorPid, 'SIGSTOP');
+  const asked = [exec(container, ['guest', 'cat']), execSync(container.bundle, plan)].map((call) =>
+    call.then(
+      () => undefined,
+      (error: unknown) => error,
+    ),
+  );
+  process.kill(container.report().pid, 'SIGKILL');
+  process.kill(supervisorPid, 'SIGCONT');
+  for (const error of await Promise.all(asked)) {
+    t.true(error instanceof BerthError);
+    if (error instanceof BerthError) t.is(error.code, 'failed-precondition', error.message);
+  }
 });
 
 test('closing an exec’s streams kills it with what it started', async (t) => {

@@ -179,10 +179,18 @@ static void do_go(struct client *c) {
   if (send(shim.container.status.fd, &go, 1, MSG_NOSIGNAL) < 0) client_error(c, c->frame.id, (fail_errno(&e, "go", "process"), &e));
 }
 
-static void do_resize(struct client *c, struct reader *in) {
+// Of this connection's process, or of the one with that pid (0: the main process): behind input that is not read, no
+// frame of its own connection would be seen.
+static void do_resize(const struct client *c, struct reader *in) {
   const uint64_t rows = read_number(in), columns = read_number(in);
   const struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns};
-  if (c->process != NULL && c->process->tty && c->process->out[0].fd >= 0) ioctl(c->process->out[0].fd, TIOCSWINSZ, &size);
+  struct process *p = c->process;
+  if (!reader_done(in)) {
+    const uint64_t pid = read_number(in);
+    for (p = shim.execs; p != NULL && (uint64_t)p->pid != pid;) p = p->next;
+    if (pid == 0) p = &shim.container;
+  }
+  if (!in->bad && p != NULL && p->tty && p->out[0].fd >= 0) ioctl(p->out[0].fd, TIOCSWINSZ, &size);
 }
 
 static void do_state(struct client *c) {

@@ -36,7 +36,7 @@ enum frame_type {
   FRAME_ATTACH = 39,     // n flags (enum exec_flag) -> OK; then streams, then EXIT
   FRAME_STDIN = 40,      // raw
   FRAME_STDIN_END = 41,
-  FRAME_RESIZE = 42,     // n rows, n columns
+  FRAME_RESIZE = 42,     // n rows, n columns; on another connection than the process's also: n its pid, 0 the main process
   FRAME_KILL_EXEC = 43,  // n signal: the exec of this connection and all that it started
   // supervisor -> client
   FRAME_STDOUT = 48,  // raw, at most 64 KiB
