@@ -370,3 +370,17 @@ test('a device of the request is there with its permissions, and what is no devi
   const bad = pod.create('true', { devices: [{ host_path: '/etc/passwd', container_path: '/dev/x' }] });
   await fails(t, bad, 'invalid-argument', /\/etc\/passwd/);
 });
+
+test('a mount whose path leads through a link of a volume onto /dev or /proc is refused, and the host gets no nodes', async (t) => {
+  for (const place of ['dev', 'proc', 'proc/sys', 'sys']) {
+    const [outer, inner] = [await hostDirectory(), await hostDirectory()];
+    await symlink(`/${place}`, `${outer}/link`);
+    const mounts = [
+      { host_path: outer, container_path: '/data' },
+      { host_path: inner, container_path: '/data/link' },
+    ];
+    const container = await (await runPod(daemon())).create('true', { mounts });
+    await fails(t, container.start(), 'invalid-argument', /a link leads into .* \/data\/link: EINVAL/);
+    t.deepEqual(await readdir(inner), ['given'], place);
+  }
+});

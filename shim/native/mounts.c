@@ -102,8 +102,8 @@ int open_target(int root, const char *path, enum target_kind kind, int flags, st
 }
 
 // Below these the runtime makes everything itself, so a link there is an attack.
+static const char *const tops[] = {"/dev", "/proc", "/sys"};
 static bool is_ours(const char *path) {
-  static const char *const tops[] = {"/dev", "/proc", "/sys"};
   for (size_t i = 0; i < sizeof tops / sizeof tops[0]; i++) {
     const size_t length = strlen(tops[i]);
     if (strncmp(path, tops[i], length) == 0 && (path[length] == '/' || path[length] == '\0')) return true;
@@ -111,8 +111,30 @@ static bool is_ours(const char *path) {
   return false;
 }
 
+// Whether a target that links led to is in the container's /proc or /sys, or is its /dev: over that one a mount would get
+// the nodes that are made next, and leave them where it comes from.
+static bool is_taken(int root, int target) {
+  uint64_t inode, mount_id, top_inode, top_id;
+  struct err ignored;
+  if (sys_place(target, &inode, &mount_id) < 0) return true;
+  for (size_t i = 0; i < sizeof tops / sizeof tops[0]; i++) {
+    AUTO_CLOSE int top = open_target(root, tops[i], TARGET_DIRECTORY, TARGET_NO_LINKS, &ignored);
+    if (top < 0 || sys_place(top, &top_inode, &top_id) < 0 || top_id != mount_id) continue;
+    if (i > 0 || top_inode == inode) return true;
+  }
+  return false;
+}
+
+static int open_place(int root, const char *path, enum target_kind kind, int flags, struct err *e) {
+  AUTO_CLOSE int target = open_target(root, path, kind, TARGET_MAKE | TARGET_NO_LINKS, e);
+  if (target >= 0 || (flags & TARGET_NO_LINKS) != 0 || e->number != ELOOP) return keep_fd(&target);
+  target = open_target(root, path, kind, TARGET_MAKE, e);
+  if (target >= 0 && is_taken(root, target)) return fail(e, EINVAL, "mount (a link leads into /dev, /proc or /sys)", path), -1;
+  return keep_fd(&target);
+}
+
 static bool attach(struct runner *r, int mount_fd, const char *path, enum target_kind kind, int flags, struct err *e) {
-  AUTO_CLOSE int target = open_target(r->root, path, kind, flags | TARGET_MAKE, e);
+  AUTO_CLOSE int target = open_place(r->root, path, kind, flags, e);
   if (target < 0) return false;
   close_fd(&r->parent);  // its path may lead elsewhere now
   return sys_move_mount(mount_fd, target) == 0 ? true : fail_errno(e, "mount", path);

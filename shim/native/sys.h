@@ -36,6 +36,14 @@ static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_
   struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
   return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
 }
+// STATX_INO and STATX_MNT_ID: two words of struct statx, which only some headers have.
+static inline int sys_place(int fd, uint64_t *inode, uint64_t *mount_id) {
+  uint64_t words[32] = {0};
+  const int result = (int)syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0x1100, words);
+  *inode = words[4];
+  *mount_id = words[18];
+  return result;
+}
 static inline int sys_fsopen(const char *type) { return (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC); }
 static inline int sys_fsconfig_string(int fs, const char *key, const char *value) {
   return (int)syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0);
