@@ -345,3 +345,15 @@ test('C: a writable layer is mounted once and volatile, never again, and who rea
     'written\n0\n',
   );
 });
+
+test('a working_dir that the image lacks is made as root’s, also below a read-only root and for another user', async (t) => {
+  const pod = await runPod(daemon());
+  const linux = { security_context: { run_as_user: { value: 1000n }, readonly_rootfs: true } };
+  for (const working_dir of ['/opt//made/x/../deep/', 'opt/made/deep']) {
+    const { stdout } = await pod.output('pwd; stat -c "%a %u %g" . ..; touch x 2>/dev/null || echo refused', {
+      working_dir,
+      linux,
+    });
+    t.is(stdout, '/opt/made/deep\n755 0 0\n755 0 0\nrefused\n', working_dir);
+  }
+});
