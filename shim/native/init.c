@@ -100,7 +100,7 @@ static bool clone_init(struct init *init, unsigned long flags, struct err *e) {
   init->pid = (pid_t)syscall(SYS_clone, flags | (apart ? CLONE_NEWNS : 0) | SIGCHLD, 0, 0, 0, 0);
   setfsuid(0);
   setfsgid(0);
-  if (init->pid < 0) fail_errno(e, "clone", NAME);
+  if (init->pid < 0) fail_errno(e, "make", (flags & CLONE_NEWUSER) != 0 ? "user namespace" : NAME);
   else if (init->pid == 0) return true;
   if (apart && setns(host, CLONE_NEWNS) < 0) return fail_errno(e, "join namespace", "the host's mount namespace");
   return init->pid > 0;
