@@ -68,11 +68,14 @@ export class SpdyConnection {
 
   #receive(chunk: Buffer): void {
     if (this.#over) return;
+    this.#socket.cork(); // what is said to one piece goes out together
     try {
       this.#parser.push(chunk);
     } catch (error) {
       this.#output.control(FrameType.GOAWAY, [this.#lastStream, GoAwayStatus.PROTOCOL_ERROR]);
       this.#end(new BerthError('invalid-argument', messageOf(error)));
+    } finally {
+      this.#socket.uncork();
     }
   }
 
