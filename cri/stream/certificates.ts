@@ -18,6 +18,8 @@ const periodMs = 30_000;
 const read = async (path: string): Promise<string> => {
   const bytes = await readLimited(path, sizeLimit);
   if (bytes === undefined) throw new BerthError('failed-precondition', `read ${path}: there is no such file`);
+  // half written: it would make a server without a certificate
+  if (bytes.length === 0) throw new BerthError('failed-precondition', `read ${path}: it is empty`);
   return bytes.toString('utf8');
 };
 

@@ -18,6 +18,8 @@ export interface StreamingOptions extends SessionLimits {
   readonly port: number;
   /** Undefined: no TLS. */
   readonly certificates: CertificateFiles | undefined;
+  /** How often the certificates are looked at; 30 s unless told. */
+  readonly reloadMs?: number;
   readonly log: Log;
 }
 
@@ -47,7 +49,7 @@ export class StreamingServer implements AsyncDisposable {
     server.on('request', (request, response) => this.#plain(request, response));
     server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
     if (server instanceof HttpsServer && options.certificates !== undefined)
-      this.#stack.use(reloadCertificates(server, options.certificates, options.log));
+      this.#stack.use(reloadCertificates(server, options.certificates, options.log, options.reloadMs));
   }
 
   /** Errors: `failed-precondition` when it cannot listen there, or its certificates cannot be used. */

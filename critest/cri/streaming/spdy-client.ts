@@ -71,6 +71,8 @@ export class ClientStream extends Duplex {
   readonly replied = Promise.withResolvers<void>();
   readonly #client: SpdyClient;
   reset = false;
+  /** The server has closed its direction; what it said may still be read. */
+  ended = false;
 
   constructor(id: number, client: SpdyClient) {
     super({ allowHalfOpen: true });
@@ -128,7 +130,7 @@ export class SpdyClient {
     socket.resume();
     this.closed = once(socket, 'close').then(() => {
       this.#deflate.close();
-      for (const stream of this.streams.values()) stream.destroy();
+      for (const stream of this.streams.values()) if (!stream.ended) stream.destroy();
     });
   }
 
@@ -222,7 +224,9 @@ export class SpdyClient {
     const stream = this.streams.get(id);
     if (stream === undefined || stream.destroyed) return;
     if (bytes.length > 0 && !stream.push(Buffer.from(bytes))) this.socket.pause();
-    if (fin) stream.push(null);
+    if (!fin) return;
+    stream.ended = true;
+    stream.push(null);
   }
 }
 
