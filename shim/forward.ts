@@ -7,18 +7,21 @@ import { SELF } from './program.ts';
 
 const tokenLength = 32;
 const greetMs = 10_000;
+/** At the same time, of all clients: each has a process and pipes of the agent's. */
+const mostConnections = 4096;
 
 /**
  * TCP connections to the loopback of a network namespace. Nobody but a helper of ours can go there: one a connection is
  * started (`berth-shim forward`), connects inside, connects back to a socket of the daemon's, and carries the bytes.
  */
 export class Forwarder {
-  readonly #agent: Agent;
+  readonly #agent: Pick<Agent, 'run'>;
   readonly #path: string;
   readonly #waiting = new Map<string, (connection: Duplex) => void>();
+  #running = 0;
 
   /** `path`: a unix socket whose connections are given to `accept`; half-open ones must be allowed there. */
-  constructor(agent: Agent, path: string) {
+  constructor(agent: Pick<Agent, 'run'>, path: string) {
     this.#agent = agent;
     this.#path = path;
   }
@@ -42,9 +45,12 @@ export class Forwarder {
 
   /**
    * Connects to a port of the loopback, IPv4 and then IPv6, in the namespace at `netns` (undefined: the host's). Half-closes
-   * are kept. Errors: `unavailable` "connect to port 80: ECONNREFUSED", `cancelled`. Abort ends the connection as well.
+   * are kept. Errors: `unavailable` "connect to port 80: ECONNREFUSED", `resource-exhausted`, `cancelled`. Abort ends the
+   * connection as well.
    */
   async connect(netns: string | undefined, port: number, signal: AbortSignal): Promise<Duplex> {
+    if (this.#running >= mostConnections)
+      throw new BerthError('resource-exhausted', `connect to port ${port}: ${mostConnections} are forwarded already`);
     const token = randomBytes(tokenLength / 2).toString('hex');
     const connected = Promise.withResolvers<Duplex>();
     const end = new AbortController();
@@ -56,6 +62,11 @@ export class Forwarder {
       stdin: Buffer.from(token),
       signal: AbortSignal.any([signal, end.signal]),
     });
+    this.#running += 1;
+    const ended = (): void => {
+      this.#running -= 1;
+    };
+    run.then(ended, ended);
     // Once it is connected its end is the connection's: nobody waits for this then.
     run.then((result) => connected.reject(failure(port, result)), connected.reject);
     try {
