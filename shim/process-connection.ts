@@ -1,4 +1,4 @@
-import { BerthError, errnoOf } from '../base/errors.ts';
+import { BerthError, errnoOf, within } from '../base/errors.ts';
 import { FieldReader, type FrameIn } from './frames.ts';
 import { nativeError } from './native-error.ts';
 import { ExecFlag, Frame } from './protocol.ts';
@@ -43,7 +43,12 @@ export class ProcessConnection {
   /** Starts an exec's plan (compileExec). */
   static exec(bundle: string, plan: Uint8Array, wanted: WantedStreams, onOutput: OnOutput): ProcessConnection {
     const connection = new ProcessConnection(bundle, onOutput);
-    connection.#socket.sendFields(Frame.EXEC, id, flagsOf(wanted), plan);
+    try {
+      connection.#socket.sendFields(Frame.EXEC, id, flagsOf(wanted), plan);
+    } catch (error) {
+      // More than a frame holds: the supervisor has not heard of it, and the connection must not stay.
+      connection.close(error instanceof BerthError ? error : within('send', error));
+    }
     return connection;
   }
 
