@@ -192,7 +192,7 @@ test('a client that reads nothing stops its exec, and costs the daemon no memory
 const written = async (container: TestContainer): Promise<string> =>
   (await container.exec('cat /proc/$(pidof head)/io | grep wchar')).stdout;
 
-test('a container with execs and clients that went has the descriptors that it had', async (t) => {
+test('containerd 2022-23471, 2025-64329: execs and attaches whose clients were cut leave no descriptor', async (t) => {
   const container = await (await runPod(daemon())).run('while :; do echo tick; sleep 0.05; done');
   const descriptors = async (): Promise<number> => {
     const pids = [daemon().pid, ...(await daemon().pidsOf('berth-shim')), ...(await daemon().pidsOf('berth-agent'))];
