@@ -164,3 +164,19 @@ test('berth cp names what is not there, on either side, and leaves nothing', asy
   t.is(await world.sh(`ls -A ${here}`), 'file\n');
   await world.sh(`rm -r ${here}`);
 });
+
+test('berth ends when who takes its output goes: a pipe, or the tar of a copy', async (t) => {
+  const { world } = daemon();
+  const container = await (await runPod(daemon())).run(idle);
+  await container.exec('mkdir /big; head -c 8000000 /dev/zero >/big/file');
+  const cli = `timeout 10 ${command} --address ${daemon().address}`;
+  for (const words of [`exec ${container.id} yes`, `cp ${container.id}:/big -`])
+    t.regex(
+      await world.sh(`{ { ${cli} ${words}; echo "ended $?" >&3; } 2>&3 | head -c 1 >/dev/null; } 3>&1`),
+      /ended (?:0|1|125)\n$/,
+    );
+  const [bin, here] = [world.path('bin'), world.path('here')];
+  await world.sh(`mkdir ${bin} ${here}; printf '#!/bin/sh\nexit 3\n' >${bin}/tar; chmod 755 ${bin}/tar`);
+  t.is(await world.sh(`PATH=${bin}:$PATH ${cli} cp ${container.id}:/big ${here} >/dev/null 2>&1; echo $?`), '3\n');
+  await world.sh(`rm -r ${bin} ${here}`);
+});

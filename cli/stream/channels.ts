@@ -46,9 +46,14 @@ export class Channels {
     const socket = this.#socket;
     socket.on('message', (data: Buffer) => {
       const full = take(data[0] ?? 0, data.subarray(1));
-      if (full === undefined) return;
+      // One that is gone takes nothing more, and will not drain either.
+      if (full === undefined || full.destroyed) return;
+      const go = (): void => {
+        full.off('drain', go).off('close', go);
+        socket.resume();
+      };
       socket.pause();
-      full.once('drain', () => socket.resume());
+      full.on('drain', go).on('close', go);
     });
     socket.resume();
     if (socket.readyState !== WebSocket.CLOSED) await once(socket, 'close');
