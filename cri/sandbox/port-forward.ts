@@ -3,11 +3,18 @@ import { BerthError, invalid, within } from '../../base/errors.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 
+/** Each has two channels of a WebSocket, whose numbers are one byte. */
+const mostPorts = 128;
+
 /** Where a client can connect to ports of the pod's loopback, soon. The ports of the request are those of a WebSocket. */
 export const portForward = (runtime: Runtime, request: PortForwardRequest): PortForwardResponse => {
   const { pod_sandbox_id: id, port: ports } = request;
   const wrong = ports.find((port) => port < 1 || port > 65_535);
   if (wrong !== undefined) throw invalid(`port-forward to pod sandbox ${id}: port ${wrong}`);
+  if (ports.length > mostPorts)
+    throw invalid(
+      `port-forward to pod sandbox ${id}: ${ports.length} ports, at most ${mostPorts} go over one connection`,
+    );
   const sandbox = readySandbox(runtime, id);
   return {
     url: runtime.streaming.urlOf({

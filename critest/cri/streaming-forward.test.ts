@@ -184,12 +184,12 @@ test('a port-forward over channels has two channels a port, each starting with t
   using program = await listening((socket) => socket.once('data', (bytes) => socket.end(`you said ${bytes}`)));
   await using server = await start();
   for (const protocol of ['v4.channel.k8s.io', 'v4.base64.channel.k8s.io']) {
-    const client = new WebSocketClient(urlOf(server, program.forward, [80, 8081]), [protocol]);
+    const client = new WebSocketClient(urlOf(server, program.forward, [80, 8081, 80, 80, 80, 80]), [protocol]);
     await client.opened;
-    client.send(0, 'hello');
+    for (const channel of [0, 4, 6, 8, 10]) client.send(channel, 'hello');
     t.is(await client.closed, 1000);
     const port = (number: number): string => Buffer.of(number & 0xff, number >> 8).toString();
-    t.is(client.text(0), `${port(80)}you said hello`);
+    for (const channel of [0, 10]) t.is(client.text(channel), `${port(80)}you said hello`, `${channel}`);
     t.is(client.text(1), port(80));
     t.regex(client.text(3), /error forwarding port 8081: .*refused/);
   }

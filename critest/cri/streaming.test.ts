@@ -302,6 +302,8 @@ test('Exec, Attach and PortForward refuse what makes no sense, and what does not
   await fails(t, client.Exec({ container_id: created.id, stdout: true }), 'invalid-argument', /cmd is empty/);
   await fails(t, client.PortForward({ pod_sandbox_id: 'b'.repeat(64) }), 'not-found', /bbbb/);
   await fails(t, client.PortForward({ pod_sandbox_id: pod.id, port: [80, 65536] }), 'invalid-argument', /port 65536/);
+  const port = Array.from({ length: 129 }, () => 80);
+  await fails(t, client.PortForward({ pod_sandbox_id: pod.id, port }), 'invalid-argument', /129 ports, at most 128/);
   await pod.stop();
   await fails(t, client.PortForward({ pod_sandbox_id: pod.id, port: [80] }), 'failed-precondition', /not ready/);
 });

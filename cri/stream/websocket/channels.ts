@@ -6,7 +6,7 @@ type Done = (error?: Error | null) => void;
 export interface ChannelsOptions {
   /** How many; messages for others are dropped. */
   readonly count: number;
-  /** Messages are text: the channel's digit and base64. */
+  /** Messages are text: a character for the channel and base64. */
   readonly base64: boolean;
   /** Protocol 5: a message of 255 and a channel closes that channel. */
   readonly closes: boolean;
@@ -23,6 +23,7 @@ const waitingBytes = 256 << 10;
 const heartbeatMs = 1000;
 const closeSignal = 255;
 const unacceptable = 1003;
+/** Of channel 0; the tenth is ":", and so on. */
 const digit = 48;
 
 /** Channels of `channel.k8s.io` on a WebSocket: the first byte of each message says which one it is for. */
@@ -95,7 +96,7 @@ export class Channels {
   #write(channel: number, bytes: Buffer, done: Done): void {
     this.#options.active();
     const message = this.#options.base64
-      ? `${channel}${bytes.toString('base64')}`
+      ? `${String.fromCharCode(digit + channel)}${bytes.toString('base64')}`
       : Buffer.concat([Buffer.of(channel), bytes], bytes.length + 1);
     const full = this.#socket.bufferedAmount > waitingBytes;
     this.#socket.send(message, full ? done : () => undefined);

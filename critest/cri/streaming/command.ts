@@ -102,7 +102,7 @@ export class WebSocketClient {
 
   send(channel: number, bytes: string | Buffer): void {
     const buffer = Buffer.from(bytes);
-    if (this.#base64) this.socket.send(`${channel}${buffer.toString('base64')}`);
+    if (this.#base64) this.socket.send(`${String.fromCharCode(48 + channel)}${buffer.toString('base64')}`);
     else this.socket.send(Buffer.concat([Buffer.of(channel), buffer]));
   }
 
