@@ -2,6 +2,7 @@ import test from 'ava';
 import type { TestDaemon } from '../harness/daemon.ts';
 import { seeded } from '../harness/fuzz.ts';
 import { suiteDaemon, warmUp } from '../harness/suite.ts';
+import { staysFlat } from './streaming/flat.ts';
 import { leavesNothing } from './streaming/load.ts';
 import type { Dial } from './streaming/spdy-client.ts';
 import { dialInto } from './streaming/world.ts';
@@ -21,3 +22,8 @@ for (const [index, kind] of (['execs', 'attaches', 'forwards'] as const).entries
     t.timeout(1_800_000);
     await leavesNothing(t, daemon(), dial, kind, 10_000, seeded(index + 1));
   });
+
+test('ten gigabytes through an exec hold the memory of the daemon flat', async (t) => {
+  t.timeout(1_800_000);
+  await staysFlat(t, daemon(), dial, 10_000_000_000);
+});

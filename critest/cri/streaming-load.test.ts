@@ -2,6 +2,7 @@ import test from 'ava';
 import type { TestDaemon } from '../harness/daemon.ts';
 import { seeded } from '../harness/fuzz.ts';
 import { suiteDaemon, warmUp } from '../harness/suite.ts';
+import { staysFlat, stuckHurtNobody } from './streaming/flat.ts';
 import { leavesNothing } from './streaming/load.ts';
 import type { Dial } from './streaming/spdy-client.ts';
 import { dialInto } from './streaming/world.ts';
@@ -17,10 +18,15 @@ const daemon = suiteDaemon({
 });
 
 test('execs of which half are cut at any byte leave nothing (containerd CVE-2022-23471, CVE-2025-64329)', (t) =>
-  leavesNothing(t, daemon(), dial, 'execs', 120, seeded(1)));
+  leavesNothing(t, daemon(), dial, 'execs', 60, seeded(1)));
 
 test('attaches of which half are cut at any byte leave nothing (containerd CVE-2022-23471, CVE-2025-64329)', (t) =>
-  leavesNothing(t, daemon(), dial, 'attaches', 120, seeded(2)));
+  leavesNothing(t, daemon(), dial, 'attaches', 60, seeded(2)));
 
 test('port-forwards of which half are cut at any byte leave nothing', (t) =>
-  leavesNothing(t, daemon(), dial, 'forwards', 120, seeded(3)));
+  leavesNothing(t, daemon(), dial, 'forwards', 60, seeded(3)));
+
+test('much output through an exec does not gather in the daemon', (t) => staysFlat(t, daemon(), dial, 48 << 20));
+
+test('clients that do not read, and input that nobody reads, hold up nobody else and gather nothing', (t) =>
+  stuckHurtNobody(t, daemon(), dial));
