@@ -412,3 +412,17 @@ test('connections that show no token go when there are too many, the oldest firs
     for (const socket of sockets) socket.destroy();
   }
 });
+
+test('a server that stops ends its sessions and their processes, and listens no more', async (t) => {
+  const server = await start();
+  const first = exec(server);
+  const command = await spdyCommand(first.url, all);
+  const second = exec(server);
+  const client = new WebSocketClient(second.url, ['v4.channel.k8s.io']);
+  await client.opened;
+  const waiting = exec(server);
+  await server[Symbol.asyncDispose]();
+  await Promise.all([command.client.closed, client.closed]);
+  await until('both processes are closed', () => first.process.closed && second.process.closed);
+  await t.throwsAsync(spdyCommand(waiting.url, all), { message: /ECONNREFUSED|closed/ });
+});
