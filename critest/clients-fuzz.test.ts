@@ -5,8 +5,10 @@ import { Fuzzer } from './harness/fuzz.ts';
 import { names } from './harness/images.ts';
 import { idle, podConfig, runPod } from './harness/pods.ts';
 import { removePods, suiteDaemon } from './harness/suite.ts';
+import { until } from './harness/until.ts';
 
 const daemon = suiteDaemon({ ignore: /files: . \.\/(root\/images|root\/cni|run)/ });
+const [trap = '', wait = ''] = idle.split('; ', 2);
 const seed = 20261122;
 const rounds = 25;
 
@@ -35,7 +37,9 @@ const isBad = (error: unknown): boolean =>
 const knownWords = async (): Promise<readonly string[]> => {
   await daemon().import([names.busybox]);
   const pod = await runPod(daemon());
-  const [container, created] = [await pod.run(idle), await pod.create(idle)];
+  const [container, created] = [await pod.run(`${trap}; echo ready; ${wait}`), await pod.create(idle)];
+  // The first process of a pid namespace is not reached by a signal that it does not handle: a stop would take its time.
+  await until('the trap is set', async () => (await container.text()) === 'ready\n');
   return [
     pod.id,
     container.id,
