@@ -33,7 +33,6 @@ const speeds = async (targets: readonly StreamsTarget[], bytes: number): Promise
         found[index]?.speed.push(bytes / 1e3 / milliseconds);
         found[index]?.cpu.push((((await target.cpu(false)) - cpu) / bytes) * 1e9);
       }
-    process.stderr.write(`${name}\n`);
     const all = found.map(({ speed, cpu }) => ({ speed: median(speed), cpu: median(cpu) }));
     const [own, other] = all;
     rows.push([

@@ -23,7 +23,7 @@ export interface Done {
 
 const piece = Buffer.alloc(64 << 10, 'x');
 /** A session that has not ended by then is stuck. */
-const longestMs = 60_000;
+const longestMs = 30_000;
 
 const open = ({ over, url, port, kind }: Job, onData: OnData): Promise<Wire> => {
   if (over === 'portforward') return spdyForward(url, port, onData);
@@ -34,10 +34,15 @@ const open = ({ over, url, port, kind }: Job, onData: OnData): Promise<Wire> => 
 class Received {
   stdout = 0;
   status = '';
+  /** The first of stdout. */
+  said = '';
   #wake = Promise.withResolvers<void>();
 
   add(number: number, bytes: Buffer): void {
-    if (number === channel.stdout) this.stdout += bytes.length;
+    if (number === channel.stdout) {
+      this.stdout += bytes.length;
+      if (this.said.length < 64) this.said += bytes.toString('latin1', 0, 64);
+    }
     if (number === channel.error) this.status += bytes.toString();
     this.#wake.resolve();
   }
@@ -78,12 +83,9 @@ const run = async (job: Job): Promise<Done> => {
     if (job.over === 'portforward') wire.send(channel.stdin, Buffer.from(`${job.bytes}\n`));
     await received.until(() => received.stdout >= job.bytes, wire.socket);
   } else if (job.kind === 'fill') {
+    if (job.over === 'portforward') wire.send(channel.stdin, Buffer.from(`${job.bytes}\n`));
     await fill(wire, job.bytes);
-    if (job.over === 'portforward') wire.end(channel.stdin);
-    await received.until(
-      () => (job.over === 'portforward' ? received.stdout > 0 : ended() || wire.socket.destroyed),
-      wire.socket,
-    );
+    await received.until(() => (job.over === 'portforward' ? received.stdout > 0 : ended()), wire.socket);
   } else if (job.kind === 'end') await received.until(ended, wire.socket);
   else
     for (let trip = 0; trip < job.count; trip += 1) {
@@ -93,6 +95,9 @@ const run = async (job: Job): Promise<Done> => {
       await received.until(() => received.stdout >= expected, wire.socket);
       milliseconds.push(performance.now() - sent);
     }
+  if (job.kind === 'fill' && job.over !== 'portforward' && Number(received.said) !== job.bytes)
+    throw new Error(`the process has read ${received.said.trim()} of ${job.bytes} bytes`);
+  if (ended() && !received.status.includes('"Success"')) throw new Error(received.status);
   if (job.kind !== 'echo') milliseconds.push(performance.now() - started);
   clearTimeout(limit);
   wire.socket.destroy();

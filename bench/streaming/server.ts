@@ -1,4 +1,5 @@
-// Runs where a port is forwarded to: the first port answers `N\n` with N bytes, the second reads to the end and says so.
+// Runs where a port is forwarded to: the first port answers `N\n` with N bytes, the second reads `N\n` and N bytes and says so: not
+// every endpoint hands on the end of a direction.
 import { createServer, type Socket } from 'node:net';
 
 const piece = Buffer.alloc(64 << 10, 'x');
@@ -17,9 +18,18 @@ const pour = (socket: Socket, bytes: number): void => {
   more();
 };
 
+const swallow = (socket: Socket): void => {
+  let left = Number.NaN;
+  socket.on('data', (bytes) => {
+    const head = Number.isNaN(left) ? bytes.indexOf('\n') + 1 : 0;
+    left = (head > 0 ? Number.parseInt(bytes.toString('latin1', 0, head), 10) : left) - (bytes.length - head);
+    if (left === 0) socket.end('read\n');
+  });
+};
+
 const talks: readonly ((socket: Socket) => void)[] = [
   (socket) => socket.once('data', (bytes) => pour(socket, Number.parseInt(bytes.toString(), 10))),
-  (socket) => socket.resume().once('end', () => socket.end('read\n')),
+  (socket) => swallow(socket),
 ];
 const ports = await Promise.all(
   talks.map(async (talk) => {

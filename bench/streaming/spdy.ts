@@ -78,10 +78,6 @@ export class Spdy implements Wire {
     return room;
   }
 
-  end(number: number): void {
-    this.socket.write(this.#head(number, 0x01_00_00_00));
-  }
-
   #head(number: number, flagsAndLength: number): Buffer {
     const head = Buffer.allocUnsafe(8);
     head.writeUInt32BE(this.#streams.get(number) ?? 0, 0);

@@ -104,7 +104,7 @@ export class StreamsTarget implements AsyncDisposable {
   fill(over: Job['over'], bytes: number): Promise<number> {
     return over === 'portforward'
       ? this.#forward({ kind: 'fill', bytes, port: this.#ports[1] ?? 0 })
-      : this.#exec(over, ['dd', 'of=/dev/null', 'bs=64k', 'iflag=fullblock', `count=${bytes >> 16}`], {
+      : this.#exec(over, ['sh', '-c', `dd bs=64k iflag=fullblock count=${bytes >> 16} | wc -c`], {
           kind: 'fill',
           bytes,
         });

@@ -52,6 +52,5 @@ export const webSocketExec = async (url: string, onData: OnData): Promise<Wire> 
       socket.uncork();
       return room;
     },
-    end: () => undefined,
   };
 };

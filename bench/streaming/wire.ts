@@ -8,7 +8,6 @@ export interface Wire {
   readonly socket: Socket;
   /** False: wait for `drain`. */
   send(number: number, bytes: Buffer): boolean;
-  end(number: number): void;
 }
 
 /** Gets the bytes of a channel, in pieces as they came. */
