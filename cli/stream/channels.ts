@@ -72,6 +72,11 @@ export class Channels {
       await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
   }
 
+  /** At once, whatever is still on its way. */
+  destroy(): void {
+    this.#socket.terminate();
+  }
+
   close(): void {
     this.#socket.close();
   }

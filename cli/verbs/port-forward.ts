@@ -74,6 +74,8 @@ const carry = async (
   connection.on('error', () => connection.destroy());
   const { url } = await client.PortForward({ pod_sandbox_id: pod, port: [port] }, { signal });
   const channels = await Channels.open(url, 'v4.channel.k8s.io', signal);
+  // Reset before there was a session to carry it.
+  if (connection.destroyed) return channels.destroy();
   connection.once('close', () => channels.close());
   const sending = send(channels, connection);
   const refused = await receive(channels, connection);
