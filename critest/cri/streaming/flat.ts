@@ -48,7 +48,7 @@ export const staysFlat = async (t: ExecutionContext, daemon: TestDaemon, dial: D
     daemon,
     command.stdout === undefined ? Promise.resolve() : finished(command.stdout, { writable: false }),
   );
-  t.log(`${bytes >> 20} MiB: the daemon had ${before} kB, then at most ${highest} kB`);
+  t.log(`${Math.round(bytes / 2 ** 20)} MiB: the daemon had ${before} kB, then at most ${highest} kB`);
   t.is(received, bytes);
   t.true(highest - before < slackKb, `${before} kB before, ${highest} kB at most`);
   command.client.close();
