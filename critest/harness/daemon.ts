@@ -130,7 +130,9 @@ export class TestDaemon implements AsyncDisposable {
     const pidFile = world.path('log.pid');
     const log = await open(world.path('log.txt'), 'a');
     const script = `echo $$ >${pidFile}; exec "$@"`;
-    const command = [...this.#through, process.execPath, join(buildTree, 'cri/main.js'), '--config', this.#configFile];
+    // as bin/berthd does
+    const node = [process.execPath, '--max-semi-space-size=1'];
+    const command = [...this.#through, ...node, join(buildTree, 'cri/main.js'), '--config', this.#configFile];
     await writeFile(pidFile, '');
     const child = world.spawn('sh', ['-c', script, 'sh', ...command], {
       stdio: ['ignore', log.fd, log.fd],
