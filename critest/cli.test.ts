@@ -89,8 +89,8 @@ test('Ctrl-p Ctrl-q leaves a terminal, and the container runs on', async (t) => 
 test('berth port-forward carries connections to the pod, and tells of a port that nobody listens on', async (t) => {
   const { world } = daemon();
   const pod = await runPod(daemon());
-  await pod.run('while true; do echo hello | nc -l -p 8080; done');
-  const words = `--address ${daemon().address} port-forward ${pod.id} :8080 :8081`;
+  await pod.run('sleep 86400 | nc -l -p 8082 & while true; do echo hello | nc -l -p 8080; done');
+  const words = `--address ${daemon().address} port-forward ${pod.id} :8080 :8081 :8082`;
   const forward = world.spawn('sh', ['-c', `echo $$ >${world.path('pid')}; exec ${command} ${words} 2>&1`], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -98,15 +98,20 @@ test('berth port-forward carries connections to the pod, and tells of a port tha
   forward.stdout?.on('data', (data) => {
     said += data;
   });
-  const [here, nobody] = await until('it listens', () => {
+  const [here, nobody, holds] = await until('it listens', () => {
     const ports = [...said.matchAll(/127\.0\.0\.1:(\d+) -> \d+/g)].map(([, port]) => port);
-    return Promise.resolve(ports.length === 2 ? ports : undefined);
+    return Promise.resolve(ports.length === 3 ? ports : undefined);
   });
   const ask = (port = '') => world.sh(`bash -c 'exec 3<>/dev/tcp/127.0.0.1/${port}; head -1 <&3'`);
   for (let turn = 0; turn < 2; turn += 1)
     t.is(await until('it answers', async () => (await ask(here)) || undefined), 'hello\n');
   await ask(nobody);
   await until('it tells', () => Promise.resolve(/port 8081: .*ECONNREFUSED/.test(said)));
+  const reset = `require('net').connect(${holds}, '127.0.0.1', function () { this.resetAndDestroy(); })`;
+  await world.sh(`${process.execPath} -e "${reset}"`);
+  const sessions = (): Promise<string> =>
+    world.sh(`ss -Htnp state established | grep -c "pid=$(cat ${world.path('pid')})," || true`);
+  await until('no session is left of who has gone', async () => (await sessions()) === '0\n');
   const ended = once(forward, 'close');
   await world.sh(`kill $(cat ${world.path('pid')}); rm ${world.path('pid')}`);
   t.deepEqual((await ended)[0], 0);

@@ -7,6 +7,7 @@ import { BerthError, messageOf } from '../../base/errors.ts';
 export const Channel = { STDIN: 0, STDOUT: 1, STDERR: 2, STATUS: 3, RESIZE: 4, CLOSE: 255 } as const;
 
 const handshakeMs = 10_000;
+const closeMs = 5000;
 /** What may wait for the daemon before no more is read of who writes. */
 const highWater = 1 << 20;
 const lookAgainMs = 5;
@@ -77,8 +78,13 @@ export class Channels {
     this.#socket.terminate();
   }
 
+  /** What was written goes first; a daemon that does not answer the end within seconds is left. */
   close(): void {
-    this.#socket.close();
+    const socket = this.#socket;
+    socket.close();
+    const late = setTimeout(() => socket.terminate(), closeMs);
+    late.unref();
+    socket.once('close', () => clearTimeout(late));
   }
 
   get closed(): boolean {
