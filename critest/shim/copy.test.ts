@@ -83,6 +83,17 @@ test('a tree that is copied in is the same inside, under the name that was asked
   t.is(await treeOf(join(upper, 'renamed')), await treeOf(join(source, 'tree')));
 });
 
+test('a fifo is left out and told, and its name says nothing to the terminal', async (t) => {
+  await using room = await Room.make();
+  const layer = await room.layer((path) =>
+    sh(`cd ${path}; mkdir tree; mkfifo "tree/$(printf 'a\\033[2J')"; echo x > tree/file`),
+  );
+  const container = await room.start(['guest', 'wait'], { layers: [layer] });
+  const { code, stdout, stderr } = await copy(container, 'out', '/tree');
+  t.deepEqual([code, stdout.includes('tree/file')], [0, true]);
+  t.regex(stderr, /^left out \(neither file, directory nor link\): tree\/a\?\[2J: /);
+});
+
 test('the content of a tree is copied into a new directory', async (t) => {
   await using room = await Room.make();
   const source = await room.layer(fillTree);

@@ -139,7 +139,9 @@ static bool put_directory(struct writer *w, int fd, const struct stat *info, str
 
 // A device or a socket means nothing elsewhere, and a device made there by root would mean too much.
 static bool leave_out(const struct writer *w) {
-  dprintf(STDERR_FILENO, "left out: %s: neither file, directory nor link\n", w->path);
+  struct err e;
+  fail(&e, ENOTSUP, "left out (neither file, directory nor link)", w->path);
+  print_error(&e);
   return true;
 }
 
