@@ -58,9 +58,10 @@ const milliseconds = (text) =>
     0,
   );
 
-const ava = async (name, args) => {
+const ava = async (name, args, options) => {
   const { status, output } = await run(node, ['node_modules/ava/entrypoints/cli.js', ...args], {
     env: { NO_COLOR: '1', FORCE_COLOR: '0', CI: 'true' },
+    ...options,
   });
   const passed = output.match(/^\s*✔ .*$/gm)?.filter((line) => !/exited successfully/.test(line)) ?? [];
   const failed = output.match(/^\s*✘ .*$/gm) ?? [];
@@ -86,10 +87,16 @@ const finish = () => {
 
 await check('lint', node, ['node_modules/@biomejs/biome/bin/biome', 'ci', '--colors=off', '--error-on-warnings', '.']);
 if (await check('build', node, ['scripts/build.mjs'])) {
-  // The second machine has one CPU and a tree, network and cgroups of its own: it runs beside the rest.
-  const machine = counted('machine', join(root, 'critest/vm/run'), [], { later: true });
-  await counted('c', node, ['scripts/native.mjs', '--test']);
-  await ava('typescript', long ? ['build/**/*.test.js', '!build/critest/vm/**'] : []);
-  await machine;
+  // The second machine has one CPU and a tree, network and cgroups of its own: it runs beside the rest, as what is
+  // tested without root does.
+  const later = { later: true };
+  const beside = [
+    counted('machine', join(root, 'critest/vm/run'), [], later),
+    counted('c', node, ['scripts/native.mjs', '--test'], later),
+    ava('unit', ['build/**/*.test.js', '!build/critest/**'], later),
+  ];
+  const ordinary = long ? [] : ['!build/**/*.long.test.js'];
+  await ava('root', ['build/critest/**/*.test.js', '!build/critest/vm/**', ...ordinary]);
+  await Promise.all(beside);
 }
 finish();
