@@ -4,6 +4,7 @@ import type { Input, LinuxContainerSecurityContext } from '../../../api/generate
 import type { TestDaemon } from '../../harness/daemon.ts';
 import { idle, runPod, type TestContainer } from '../../harness/pods.ts';
 import { fails, suiteDaemon, warmUp } from '../../harness/suite.ts';
+import { until } from '../../harness/until.ts';
 
 type Security = Input<LinuxContainerSecurityContext>;
 
@@ -176,7 +177,8 @@ test('berth-default lets a container be: its own processes, its ipc limits, its 
     ping -c 1 -W 1 127.0.0.1 >/dev/null && echo ping`;
   const { stdout, stderr } = await (await runPod(daemon())).output(script);
   t.is(stdout, '500\n12345\n143\ntext\nenviron\nping\n', stderr);
-  const container = await run({}, 'trap "echo got it; exit 3" TERM; sleep 86400 & wait');
+  const container = await run({}, 'trap "exit 3" TERM; echo ready; sleep 86400 & wait');
+  await until('the trap is set', async () => (await container.text()) === 'ready\n');
   await container.stop(20);
   t.is((await container.status()).exit_code, 3);
 });
