@@ -121,6 +121,7 @@ const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log):
       keepBlobs: images.keep_blobs,
       parallelLayers: images.parallel_layers,
       layerLimit: { bytes: images.max_layer_size, expansion: images.max_layer_expansion },
+      pinned: images.pinned,
     },
     log,
   });

@@ -2,7 +2,10 @@ import type { Handlers } from '../api/handlers.ts';
 import { adminCopy } from './admin/copy.ts';
 import { adminImport } from './admin/import.ts';
 import { adminInfo } from './admin/info.ts';
+import { adminInspect } from './admin/inspect.ts';
 import { adminPull } from './admin/pull.ts';
+import { adminTag } from './admin/tag.ts';
+import { adminUntag } from './admin/untag.ts';
 import { attachToContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
 import { execInContainer } from './container/exec.ts';
@@ -63,4 +66,7 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   Import: (request, call) => adminImport(runtime, request, call),
   Copy: async (request) => adminCopy(runtime, request),
   Info: async () => adminInfo(runtime),
+  Tag: (request) => adminTag(runtime, request),
+  Untag: (request) => adminUntag(runtime, request),
+  Inspect: (request) => adminInspect(runtime, request),
 });

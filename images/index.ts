@@ -4,11 +4,14 @@ import { readLimited } from '../base/files.ts';
 import { cancelled, SharedFlights } from './flights.ts';
 import { holdKey } from './holds.ts';
 import { importImage } from './import.ts';
+import { type ImageDetails, inspectImage } from './inspect.ts';
 import { type JsonObject, parseObject } from './json.ts';
 import { lowerPath, rootOf } from './layers/fixups.ts';
 import { Gate } from './layers/gate.ts';
 import { Limit } from './limit.ts';
+import { tagImage, type Untagged, untagImage } from './naming.ts';
 import { Paths } from './paths.ts';
+import { pinning } from './pinned.ts';
 import { hostPlatforms, wishedPlatforms } from './platform.ts';
 import { type PullTools, pullImage } from './pull/pull.ts';
 import { type Copy, FileReader } from './read-file.ts';
@@ -71,7 +74,7 @@ export class Images implements AsyncDisposable {
   static async open(options: ImagesOptions): Promise<Images> {
     const { root, helper, program, images, log } = options;
     const paths = new Paths(root);
-    const store = await openStore(paths, log);
+    const store = await openStore(paths, pinning(images.pinned), log);
     const gate = await Gate.open(paths.socket);
     const cpuinfo = (await readLimited('/proc/cpuinfo', cpuinfoLimit))?.toString('latin1') ?? '';
     const limit = new Limit(images.parallelLayers);
@@ -141,6 +144,27 @@ export class Images implements AsyncDisposable {
     if (image === undefined) return;
     await this.#tools.store.catalog.removeNames(image.id);
     await this.collect();
+  }
+
+  /**
+   * Gives the image that `source` means (a name, an id, the start of an id) the name `target` as well, which needs a tag or
+   * gets `latest`; it is taken from the image that has it. Errors: not-found, invalid-argument.
+   */
+  async tag(source: string, target: string): Promise<void> {
+    await tagImage(this.#tools.store, source, target);
+    await this.collect();
+  }
+
+  /** Takes away one name, or by id all of them. Gives what went, and whether the image has no name left. Error: not-found. */
+  async untag(refOrId: string): Promise<Untagged> {
+    const gone = await untagImage(this.#tools.store, refOrId);
+    await this.collect();
+    return gone;
+  }
+
+  /** Everything that is known of an image, with its documents as they were pulled; read from disk. Error: not-found. */
+  inspect(refOrId: string): Promise<ImageDetails> {
+    return inspectImage(this.#tools.store, refOrId);
   }
 
   /**

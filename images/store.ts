@@ -5,6 +5,7 @@ import { Holds, holdKey } from './holds.ts';
 import type { Lower } from './layers/fixups.ts';
 import { Trees } from './layers/trees.ts';
 import type { Paths } from './paths.ts';
+import type { Pinning } from './pinned.ts';
 import { Catalog } from './records/catalog.ts';
 import type { StoredImage } from './records/stored.ts';
 import type { Log } from './types.ts';
@@ -20,7 +21,7 @@ export interface ImageStore {
 }
 
 /** Loads what is there, in parallel; what was in the making when the daemon ended is removed. */
-export const openStore = async (paths: Paths, log: Log): Promise<ImageStore> => {
+export const openStore = async (paths: Paths, isPinned: Pinning, log: Log): Promise<ImageStore> => {
   await makeDirectory(paths.base);
   // Readable by anyone once is readable for ever after (CVE-2021-41103): set at every start.
   await setMode(paths.base, 0o700);
@@ -31,7 +32,7 @@ export const openStore = async (paths: Paths, log: Log): Promise<ImageStore> => 
     BlobStore.open(paths),
     Trees.open(paths.layers, paths, log),
     Trees.open(paths.fixups, paths, log),
-    Catalog.open(paths, log),
+    Catalog.open(paths, isPinned, log),
   ]);
   const store = { paths, blobs, layers, fixups, catalog, holds: new Holds() };
   await dropIncomplete(store, log);

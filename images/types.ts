@@ -52,6 +52,8 @@ export interface ImageSettings {
   /** How many layers are fetched and unpacked at once, over all pulls. */
   readonly parallelLayers: number;
   readonly layerLimit: LayerLimit;
+  /** Patterns of names (pinned.ts). */
+  readonly pinned: readonly string[];
 }
 
 /** What a layer may unpack to: `bytes` at most, and `expansion` times its compressed size beyond the first GiB. */
@@ -113,6 +115,7 @@ export interface ImageRecord {
   readonly size: number;
   readonly config: ImageConfig;
   readonly layers: readonly ImageLayer[];
+  /** A pattern of the configuration names it: no garbage collection and no prune may take it. */
   readonly pinned: boolean;
 }
 

@@ -28,6 +28,8 @@ export interface Config {
     /** Bytes. */
     readonly max_layer_size: number;
     readonly max_layer_expansion: number;
+    /** Patterns of names, as images/pinned.ts reads them. */
+    readonly pinned: readonly string[];
   };
   readonly mounts: { readonly make_missing_sources: boolean };
   /** `pids` 0 means no limit. */

@@ -7,6 +7,7 @@ export type TypeName =
   | 'subnet'
   | 'interface'
   | 'hosts'
+  | 'patterns'
   | 'integer'
   | 'size'
   | 'boolean'
@@ -186,6 +187,15 @@ export const keys: readonly Key[] = [
     comment: [
       'A layer that unpacks to more than so many times its compressed size, and to more than 1 GiB, is refused as a',
       'decompression bomb. Usual layers expand two to five times.',
+    ],
+  },
+  {
+    name: 'images.pinned',
+    type: 'patterns',
+    default: [],
+    comment: [
+      'Images that no garbage collection takes, the kubelet\'s neither: names such as "registry.example/app" (all its tags',
+      'and digests) or "busybox:1.36", or whole names with "*" for any characters, as "registry.example/*".',
     ],
   },
   {

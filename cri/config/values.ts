@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { isAbsolute, normalize } from 'node:path';
 import { socketPath } from '../../api/address.ts';
 import { invalid, messageOf } from '../../base/errors.ts';
+import { problemOfPattern } from '../../images/pinned.ts';
 import type { Key, TypeName, Value } from './schema.ts';
 import type { Raw } from './toml.ts';
 
@@ -105,6 +106,13 @@ const host = (raw: Raw): string => {
   return value;
 };
 
+const pattern = (raw: Raw): string => {
+  const value = text('the name of an image, or a pattern with "*"', raw);
+  const problem = problemOfPattern(value);
+  if (problem !== undefined) throw invalid(`${JSON.stringify(value.slice(0, 200))}: ${problem}`);
+  return value;
+};
+
 const subnet: Read = (raw) => {
   const what = '"", "none", or an IPv4 range of /8 to /20, and after a comma an IPv6 range of /48 to /112';
   const value = text(what, raw).replaceAll(' ', '');
@@ -155,6 +163,7 @@ const readers: Readonly<Record<TypeName, Read>> = {
   subnet,
   interface: networkInterface,
   hosts: list('hosts', host),
+  patterns: list('image names', pattern),
   integer,
   size,
   boolean,

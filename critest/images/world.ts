@@ -47,6 +47,7 @@ export const testSettings: ImageSettings = {
   keepBlobs: true,
   parallelLayers: 4,
   layerLimit: { bytes: 2 ** 33, expansion: 200 },
+  pinned: [],
 };
 
 export const openWorld = async (options: Partial<ImagesOptions> = {}): Promise<ImageWorld> => {

@@ -1,6 +1,7 @@
 import { type Digest, digestParts, isDigest, sha256 } from '../../base/digest.ts';
 import { isTemporary } from '../../base/files.ts';
 import type { Paths } from '../paths.ts';
+import type { Pinning } from '../pinned.ts';
 import { formatReference, parseReference } from '../reference.ts';
 import type { ImageRecord, Log } from '../types.ts';
 import { RecordFiles } from './files.ts';
@@ -26,16 +27,18 @@ export class Catalog {
   readonly #imageFiles: RecordFiles<StoredImage>;
   readonly #nameFiles: RecordFiles<StoredName>;
   readonly #leaseFiles: RecordFiles<StoredLease>;
+  readonly #isPinned: Pinning;
   #views: ReadonlyMap<Digest, ImageRecord> | undefined;
 
-  private constructor(paths: Paths) {
+  private constructor(paths: Paths, isPinned: Pinning) {
+    this.#isPinned = isPinned;
     this.#imageFiles = new RecordFiles(paths.images);
     this.#nameFiles = new RecordFiles(paths.names);
     this.#leaseFiles = new RecordFiles(paths.leases);
   }
 
-  static async open(paths: Paths, log: Log): Promise<Catalog> {
-    const catalog = new Catalog(paths);
+  static async open(paths: Paths, isPinned: Pinning, log: Log): Promise<Catalog> {
+    const catalog = new Catalog(paths, isPinned);
     const files = [catalog.#imageFiles, catalog.#nameFiles, catalog.#leaseFiles];
     await Promise.all(files.map((each) => each.clean(isTemporary)));
     const [images, names, leases] = await Promise.all([
@@ -77,8 +80,13 @@ export class Catalog {
   }
 
   #view(): ReadonlyMap<Digest, ImageRecord> {
-    this.#views ??= viewOf(this.#images, this.#names.values());
+    this.#views ??= viewOf(this.#images, this.#names.values(), this.#isPinned);
     return this.#views;
+  }
+
+  /** What a reference stands for; undefined when nothing has that name. Throws invalid-argument for what is no reference. */
+  name(text: string): StoredName | undefined {
+    return this.#names.get(formatReference(parseReference(text)));
   }
 
   /** Also images without a name that a container still uses. */
@@ -132,15 +140,20 @@ export class Catalog {
   /** Tags first: while a name is left, it is by digest. */
   async removeNames(image: Digest): Promise<void> {
     const names = this.names().filter((name) => name.image === image);
-    for (const { name } of names.toSorted((a, b) => Number(a.name.includes('@')) - Number(b.name.includes('@'))))
-      await this.#nameFiles.remove(
-        keyOf(name),
-        () => this.#names.get(name)?.image === image,
-        () => {
-          this.#names.delete(name);
-          this.#views = undefined;
-        },
-      );
+    for (const name of names.toSorted((a, b) => Number(a.name.includes('@')) - Number(b.name.includes('@'))))
+      await this.removeName(name);
+  }
+
+  /** Takes away one name; no error when it is not there, or stands for another image by then. */
+  removeName({ name, image }: Pick<StoredName, 'name' | 'image'>): Promise<void> {
+    return this.#nameFiles.remove(
+      keyOf(name),
+      () => this.#names.get(name)?.image === image,
+      () => {
+        this.#names.delete(name);
+        this.#views = undefined;
+      },
+    );
   }
 
   /** Not synced: no container outlives a power loss, so none would miss its lease. */

@@ -1,4 +1,5 @@
 import type { Digest } from '../../base/digest.ts';
+import type { Pinning } from '../pinned.ts';
 import type { ImageRecord } from '../types.ts';
 import type { StoredImage, StoredName } from './stored.ts';
 
@@ -6,6 +7,7 @@ import type { StoredImage, StoredName } from './stored.ts';
 export const viewOf = (
   images: ReadonlyMap<Digest, StoredImage>,
   names: Iterable<StoredName>,
+  isPinned: Pinning,
 ): ReadonlyMap<Digest, ImageRecord> => {
   const byImage = Map.groupBy(names, ({ image }) => image);
   const views = new Map<Digest, ImageRecord>();
@@ -22,7 +24,7 @@ export const viewOf = (
       size: image.size,
       config: image.config,
       layers: image.layers,
-      pinned: false,
+      pinned: texts.some(isPinned),
     });
   }
   return views;
