@@ -2,16 +2,20 @@ import type { Verb } from '../context.ts';
 import { attach } from './attach.ts';
 import { cp } from './cp.ts';
 import { exec } from './exec.ts';
+import { history } from './history.ts';
 import { images } from './images.ts';
 import { importLayout } from './import.ts';
 import { info } from './info.ts';
+import { inspect } from './inspect.ts';
 import { logs } from './logs.ts';
 import { portForward } from './port-forward.ts';
 import { ps } from './ps.ts';
 import { pull } from './pull.ts';
 import { rm } from './rm.ts';
+import { rmi } from './rmi.ts';
 import { run } from './run.ts';
 import { stop } from './stop.ts';
+import { tag } from './tag.ts';
 import { update } from './update.ts';
 
 /** In the order of `berth help`. */
@@ -28,6 +32,10 @@ export const verbs: readonly Verb[] = [
   rm,
   images,
   pull,
+  tag,
+  inspect,
+  history,
+  rmi,
   importLayout,
   info,
 ];

@@ -1,0 +1,186 @@
+// Names of images and what is told of them, over the socket and by the verbs of berth.
+import { join } from 'node:path';
+import test from 'ava';
+import type { Image } from '../api/generated/types.ts';
+import { TestDaemon } from './harness/daemon.ts';
+import { image, layer } from './harness/image.ts';
+import { startTestRegistry, type TestRegistry } from './harness/own-registry.ts';
+import { fails } from './harness/suite.ts';
+import { sourceTree } from './harness/tree.ts';
+
+// The registries are in this process, so the daemon is in the machine's network.
+let daemon: TestDaemon;
+let registry: TestRegistry;
+let other: TestRegistry;
+
+const made = image([layer([{ name: 'a', data: 'x'.repeat(3000) }]), layer([{ name: 'b', data: 'y' }])], {
+  Env: ['A=b'],
+});
+const second = image([layer([{ name: 'second', data: 'z' }])], {});
+
+test.before('berthd and two registries', async () => {
+  [registry, other] = await Promise.all([startTestRegistry(), startTestRegistry()]);
+  registry.add('1', made);
+  registry.add('2', made);
+  registry.add('1', made, 'b/c');
+  other.add('9', made, 'd');
+  other.add('1', second, 'second');
+  daemon = await TestDaemon.start({
+    network: 'none',
+    hostNetwork: true,
+    images: [],
+    config: {
+      registry: { plain_http: ['127.0.0.1'] },
+      images: { pinned: [`${other.host}/*`, `${registry.host}/app:2`] },
+    },
+  });
+});
+
+test.afterEach.always(async () => {
+  for (const { id } of await list()) await remove(id);
+});
+
+test.after.always(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+  await registry?.[Symbol.asyncDispose]();
+  await other?.[Symbol.asyncDispose]();
+});
+
+const list = async (): Promise<readonly Image[]> => (await daemon.client.ListImages({})).images;
+const pull = async (name: string): Promise<string> =>
+  (await daemon.client.PullImage({ image: { image: name } })).image_ref;
+const remove = (name: string): Promise<unknown> => daemon.client.RemoveImage({ image: { image: name } });
+const berth = (...args: string[]) =>
+  daemon.world.run(join(sourceTree, 'bin/berth'), ['--address', daemon.address, ...args], '');
+const here = (rest: string): string => `${registry.host}/${rest}`;
+const there = (rest: string): string => `${other.host}/${rest}`;
+const digest = made.manifest.digest;
+const everyName = () => [here('app:1'), here('app:2'), here('b/c:1'), there('d:9')];
+
+test.serial('an image of many names from two registries is one image, with all of them, under one id', async (t) => {
+  for (const name of everyName()) t.is(await pull(name), made.id);
+  const [told, ...more] = await list();
+  t.deepEqual(more, []);
+  t.deepEqual(told?.repo_tags.toSorted(), everyName().toSorted());
+  const digests = [here('app'), here('b/c'), there('d')].map((name) => `${name}@${digest}`);
+  t.deepEqual(told?.repo_digests.toSorted(), digests.toSorted());
+  for (const name of [...everyName(), ...digests, made.id, made.id.slice(7), made.id.slice(7, 20)])
+    t.deepEqual((await daemon.client.ImageStatus({ image: { image: name } })).image, told, name);
+});
+
+test.serial('RemoveImage by any one of its names removes all of them, and again is no error', async (t) => {
+  const ways = [here('app:1'), `${there('d')}@${digest}`, `${here('app')}:other@${digest}`, made.id, made.id.slice(7)];
+  for (const way of ways) {
+    for (const name of everyName()) await pull(name);
+    await remove(way);
+    t.deepEqual(await list(), [], way);
+    await remove(way);
+  }
+});
+
+test.serial(
+  'RemoveImage refuses nothing that a kubelet could hold, and removes nothing that is not meant',
+  async (t) => {
+    await pull(here('app:1'));
+    const unknown = [`${here('app')}@sha256:${'0'.repeat(64)}`, `sha256:${'0'.repeat(64)}`, '0'.repeat(64), 'nothing'];
+    for (const name of [...unknown, here('app:3'), 'Not/A/Name', `${here('app')}@md5:1`, ' ']) await remove(name);
+    t.is((await list()).length, 1);
+  },
+);
+
+test.serial(
+  'images that the configuration names are pinned under any name, and can still be removed by hand',
+  async (t) => {
+    const pinned = async (...names: string[]): Promise<boolean | undefined> => {
+      for (const name of names) await pull(name);
+      const [told] = await list();
+      await remove(told?.id ?? '');
+      return told?.pinned;
+    };
+    t.is(await pinned(here('app:1')), false);
+    t.is(await pinned(here('app:2')), true);
+    t.is(await pinned(`${here('app')}@${digest}`), false);
+    t.is(await pinned(`${there('d')}@${digest}`), true);
+    t.is(await pinned(here('app:1'), there('d:9')), true);
+    t.deepEqual(await list(), []);
+  },
+);
+
+test.serial('a tag given here is a name like any other, and moves', async (t) => {
+  const { client } = daemon;
+  await pull(here('app:1'));
+  t.is((await client.Tag({ source: here('app:1'), target: 'mine' })).name, 'docker.io/library/mine:latest');
+  const [told] = await list();
+  t.deepEqual(told?.repo_tags, [here('app:1'), 'docker.io/library/mine:latest']);
+  t.deepEqual(told?.repo_digests, [`${here('app')}@${digest}`], 'no registry has it by that name');
+  await pull(there('second:1'));
+  await client.Tag({ source: second.id.slice(7, 19), target: 'mine:latest' });
+  t.is((await client.ImageStatus({ image: { image: 'mine' } })).image?.id, second.id);
+  t.deepEqual((await client.ImageStatus({ image: { image: made.id } })).image?.repo_tags, [here('app:1')]);
+  await fails(t, client.Tag({ source: 'nothing', target: 'a' }), 'not-found', /no such image/);
+  await fails(t, client.Tag({ source: made.id, target: 'A' }), 'invalid-argument', /lower case/);
+  await fails(t, client.Tag({ source: made.id, target: `a@${digest}` }), 'invalid-argument', /digest is not given/);
+  await fails(t, client.Tag({ source: '', target: 'a' }), 'invalid-argument', /source is empty/);
+});
+
+test.serial('a tag that moves away from an image without another name takes the image with it', async (t) => {
+  const { client } = daemon;
+  await pull(here('app:1'));
+  await pull(there('second:1'));
+  await client.Tag({ source: made.id, target: 'mine' });
+  await client.Untag({ image: here('app:1') });
+  t.is((await list()).length, 2);
+  await client.Tag({ source: second.id, target: 'mine' });
+  t.deepEqual(
+    (await list()).map(({ id }) => id),
+    [second.id],
+  );
+});
+
+test.serial('Untag takes a tag alone, with the last of a repository its digests, and by id everything', async (t) => {
+  const { client } = daemon;
+  for (const name of everyName()) await pull(name);
+  t.deepEqual(await client.Untag({ image: here('app:1') }), {
+    names: [here('app:1')],
+    image_id: made.id,
+    removed: false,
+  });
+  const { names } = await client.Untag({ image: here('app:2') });
+  t.deepEqual(names, [here('app:2'), `${here('app')}@${digest}`]);
+  t.deepEqual((await client.Untag({ image: `${there('d')}@${digest}` })).names, [`${there('d')}@${digest}`]);
+  t.deepEqual((await list())[0]?.repo_tags.toSorted(), [here('b/c:1'), there('d:9')].toSorted());
+  const last = await client.Untag({ image: made.id });
+  t.deepEqual([last.names.length, last.removed], [3, true]);
+  t.deepEqual(await list(), []);
+  await fails(t, client.Untag({ image: made.id }), 'not-found', /no such image/);
+});
+
+test.serial('berth images, tag, inspect, history and rmi', async (t) => {
+  await pull(here('app:1'));
+  t.regex((await berth('tag', here('app:1'), 'mine:2')).stdout, /^docker.io\/library\/mine:2\n$/);
+  const short = made.id.slice(7, 19);
+  const rows = (await berth('images', '--digests')).stdout
+    .trimEnd()
+    .split('\n')
+    .map((row) => row.split(/ {2,}/).slice(0, 3));
+  const expected = [
+    [here('app:1'), digest, short],
+    ['docker.io/library/mine:2', '-', short],
+  ];
+  t.deepEqual(rows, [['IMAGE', 'DIGEST', 'ID'], ...expected]);
+  t.is((await berth('images', '-q')).stdout, `${made.id}\n`);
+  t.is((await berth('images', '-q', 'nothing')).stdout, '');
+  t.like(JSON.parse((await berth('images', '--json', 'mine:2')).stdout), [{ id: made.id, uid: { value: 0 } }]);
+  const told = JSON.parse((await berth('inspect', 'mine:2')).stdout);
+  t.like(told, { image_id: made.id, manifest_digest: digest, pinned: false, config: { config: { Env: ['A=b'] } } });
+  t.deepEqual(told.manifest, JSON.parse(made.blobs.get(digest)?.toString() ?? ''));
+  t.deepEqual(
+    told.names.map(({ target }: { target: string }) => target),
+    [digest, digest, digest],
+  );
+  const lines = (await berth('history', 'mine:2')).stdout.trimEnd().split('\n');
+  t.deepEqual([lines.length, lines[0]?.split(/ +/, 3)], [3, ['LAYER', 'CREATED', 'SIZE']]);
+  t.is((await berth('rmi', 'mine:2')).stdout, 'untagged docker.io/library/mine:2\n');
+  t.regex((await berth('rmi', '--all-names', here('app:1'))).stdout, new RegExp(`untagged.*\nremoved ${made.id}\n$`));
+  t.like(await berth('rmi', 'mine:2'), { status: 1, stdout: '' });
+});
