@@ -1,3 +1,6 @@
+/** In this order, and as often as they stand here. */
+export type PaxRecords = readonly (readonly [string, string | Uint8Array])[];
+
 /** A small tar writer for tests: it writes what it is told, right or wrong. */
 export interface TarEntry {
   readonly name: string;
@@ -11,13 +14,17 @@ export interface TarEntry {
   readonly major?: number;
   readonly minor?: number;
   /** Records of a pax header in front of the entry. */
-  readonly pax?: Readonly<Record<string, string | Uint8Array>>;
+  readonly pax?: Readonly<Record<string, string | Uint8Array>> | PaxRecords;
   /** A GNU long name (or link) header in front of the entry. */
   readonly gnuLong?: boolean;
   /** GNU base-256 instead of octal for uid, gid and mtime. */
   readonly base256?: boolean;
   /** The size field, when it shall lie. */
   readonly size?: number;
+  /** Changes the header before its checksum is taken. */
+  readonly header?: (header: Buffer) => void;
+  /** Blocks between the header and the data, as old GNU sparse headers have them. */
+  readonly extension?: Uint8Array;
   /** The checksum, when it shall be wrong. */
   readonly checksum?: number;
 }
@@ -53,6 +60,7 @@ const ustarHeader = (entry: TarEntry, size: number): Buffer => {
   header.write('ustar\x0000', 257, 'latin1');
   octal(header, entry.major ?? 0, 329, 8);
   octal(header, entry.minor ?? 0, 337, 8);
+  entry.header?.(header);
   header.fill(' ', 148, 156);
   const sum = entry.checksum ?? header.reduce((total, byte) => total + byte, 0);
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
@@ -70,14 +78,17 @@ export const paxRecord = (key: string, value: string | Uint8Array): Buffer => {
 const special = (type: string, data: Buffer): Buffer =>
   Buffer.concat([ustarHeader({ name: '././@header', type }, data.length), padded(data)]);
 
+const recordsOf = (pax: NonNullable<TarEntry['pax']>): PaxRecords =>
+  Array.isArray(pax) ? (pax as PaxRecords) : Object.entries(pax);
+
 const entryBytes = (entry: TarEntry): Buffer => {
   const parts: Buffer[] = [];
   if (entry.pax !== undefined)
-    parts.push(special('x', Buffer.concat(Object.entries(entry.pax).map(([key, value]) => paxRecord(key, value)))));
+    parts.push(special('x', Buffer.concat(recordsOf(entry.pax).map(([key, value]) => paxRecord(key, value)))));
   if (entry.gnuLong === true) parts.push(special('L', Buffer.from(`${entry.name}\0`)));
   if (entry.gnuLong === true && entry.link !== undefined) parts.push(special('K', Buffer.from(`${entry.link}\0`)));
   const data = bytesOf(entry.data);
-  parts.push(ustarHeader(entry, data.length), padded(data));
+  parts.push(ustarHeader(entry, data.length), bytesOf(entry.extension), padded(data));
   return Buffer.concat(parts);
 };
 

@@ -69,13 +69,7 @@ static bool make_directory(struct reader_state *s, int dir, const char *name, co
 static bool make_file(struct reader_state *s, int dir, const char *name, const struct tar_entry *entry, struct err *e) {
   AUTO_CLOSE int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return fail_errno(e, "make file", entry->name);
-  const uint8_t *data;
-  size_t length;
-  do {
-    if (!tar_data(&s->tar, &data, &length, e)) return false;
-    if (!write_all(fd, data, length)) return fail_errno(e, "write", entry->name);
-  } while (length > 0);
-  return set_attributes(fd, entry, e);
+  return tar_write(&s->tar, entry, fd, e) && set_attributes(fd, entry, e);
 }
 
 static bool make_link(int dir, const char *name, const struct tar_entry *entry, struct err *e) {

@@ -36,7 +36,9 @@ static void forget_special(struct tar *tar) {
 void tar_close(struct tar *tar) {
   forget_special(tar);
   free(tar->buffer);
+  free(tar->map);
   tar->buffer = NULL;
+  tar->map = NULL;
 }
 
 // Fills the empty buffer; at EOF it stays empty.
@@ -72,15 +74,22 @@ static bool take_all(struct tar *tar, void *out, size_t length, struct err *e) {
   return got == length || bad(tar, EPIPE, "read tar: truncated", e);
 }
 
-bool tar_data(struct tar *tar, const uint8_t **data, size_t *length, struct err *e) {
+// Up to what the buffer holds of the current entry's data, which begins at `offset` of the file; length 0 at its end.
+// The bytes hold until the next call.
+static bool next_piece(struct tar *tar, const uint8_t **data, size_t *length, uint64_t *offset, struct err *e) {
   *data = NULL;
   *length = 0;
+  *offset = 0;
   if (tar->left == 0) return true;
   if (tar->at == tar->end && !refill(tar, e)) return false;
   if (tar->ended) return bad(tar, EPIPE, "read tar: truncated", e);
+  while (tar->map_done == tar->map[tar->map_at].length) tar->map_at++, tar->map_done = 0;
+  const struct tar_segment *segment = &tar->map[tar->map_at];
   size_t part = tar->end - tar->at;
-  if (part > tar->left) part = (size_t)tar->left;
+  if (part > segment->length - tar->map_done) part = (size_t)(segment->length - tar->map_done);
   *data = tar->buffer + tar->at;
+  *offset = segment->offset + tar->map_done;
+  tar->map_done += part;
   *length = part;
   tar->at += part;
   tar->offset += part;
@@ -88,11 +97,25 @@ bool tar_data(struct tar *tar, const uint8_t **data, size_t *length, struct err 
   return true;
 }
 
+bool tar_write(struct tar *tar, const struct tar_entry *entry, int fd, struct err *e) {
+  const uint8_t *data;
+  size_t length;
+  uint64_t at = 0, offset;
+  for (;; at = offset + length, tar->bytes += length, tar->pieces++) {
+    if (!next_piece(tar, &data, &length, &offset, e)) return false;
+    if (length == 0) break;
+    if (offset != at && lseek(fd, (off_t)offset, SEEK_SET) < 0) return fail_errno(e, "seek", entry->name);
+    if (!write_all(fd, data, length)) return fail_errno(e, "write", entry->name);
+  }
+  return at == entry->size || ftruncate(fd, (off_t)entry->size) == 0 || fail_errno(e, "set size", entry->name);
+}
+
 static bool skip_rest(struct tar *tar, struct err *e) {
   const uint8_t *data;
   size_t length;
+  uint64_t offset;
   do {
-    if (!tar_data(tar, &data, &length, e)) return false;
+    if (!next_piece(tar, &data, &length, &offset, e)) return false;
   } while (length > 0);
   size_t padding = tar->padding;
   tar->padding = 0;
@@ -182,6 +205,104 @@ static bool read_number_field(const struct tar *tar, const uint8_t *field, size_
   return true;
 }
 
+// --- sparse files (tar's manual, "Storing Sparse Files") ---
+
+static bool add_segment(struct tar *tar, uint64_t offset, uint64_t length, struct err *e) {
+  if (tar->map_count == TAR_SEGMENT_LIMIT) return bad(tar, E2BIG, "read tar: segments of a sparse file", e);
+  if (tar->map_count == tar->map_size) {
+    const size_t size = tar->map_size * 2 + 8;
+    struct tar_segment *map = realloc(tar->map, size * sizeof *map);
+    if (map == NULL) return bad(tar, ENOMEM, "read tar: sparse file", e);
+    tar->map = map;
+    tar->map_size = size;
+  }
+  tar->map[tar->map_count++] = (struct tar_segment){.offset = offset, .length = length};
+  return true;
+}
+
+// The map is that of `size` bytes of which `stored` are in the stream.
+static bool check_map(const struct tar *tar, uint64_t size, uint64_t stored, struct err *e) {
+  uint64_t at = 0, sum = 0;
+  for (size_t i = 0; i < tar->map_count; i++) {
+    const struct tar_segment *s = &tar->map[i];
+    if (s->offset < at || s->offset > size || s->length > size - s->offset)
+      return bad(tar, EINVAL, "read tar: segment of a sparse file", e);
+    at = s->offset + s->length;
+    sum += s->length;
+  }
+  return sum == stored || bad(tar, EINVAL, "read tar: size of a sparse file", e);
+}
+
+// In old GNU headers: pairs of 12 bytes, the first that is empty ends them.
+static bool read_old_pairs(struct tar *tar, const uint8_t *pair, size_t count, struct err *e) {
+  uint64_t offset, length;
+  for (; count > 0 && pair[0] != 0; pair += 24, count--)
+    if (!read_number_field(tar, pair, 12, SIZE_LIMIT, &offset, "read tar: sparse file", e) ||
+        !read_number_field(tar, pair + 12, 12, SIZE_LIMIT, &length, "read tar: sparse file", e) ||
+        !add_segment(tar, offset, length, e))
+      return false;
+  return true;
+}
+
+static bool read_old_map(struct tar *tar, const uint8_t *header, uint64_t *size, struct err *e) {
+  uint8_t block[TAR_BLOCK];
+  if (memcmp(header + 257, "ustar ", 6) != 0) return bad(tar, EINVAL, "read tar: sparse file", e);
+  if (!read_number_field(tar, header + 483, 12, SIZE_LIMIT, size, "read tar: sparse file", e)) return false;
+  if (!read_old_pairs(tar, header + 386, 4, e)) return false;
+  for (bool more = header[482] != 0; more; more = block[504] != 0)
+    if (!take_all(tar, block, sizeof block, e) || !read_old_pairs(tar, block, 21, e)) return false;
+  return true;
+}
+
+// pax 1.0: the data begins with lines, the count and then the pairs, in blocks of their own.
+static bool read_line(struct tar *tar, uint8_t block[TAR_BLOCK], size_t *at, uint64_t *stored, uint64_t *out,
+                      struct err *e) {
+  char text[24];
+  for (size_t length = 0; length < sizeof text; length++, ++*at) {
+    if (*at == TAR_BLOCK) {
+      if (*stored < TAR_BLOCK) break;
+      if (!take_all(tar, block, TAR_BLOCK, e)) return false;
+      *stored -= TAR_BLOCK;
+      *at = 0;
+    }
+    text[length] = (char)block[*at];
+    if (text[length] != '\n') continue;
+    text[length] = 0;
+    ++*at;
+    return parse_number(text, SIZE_LIMIT, out) || bad(tar, EINVAL, "read tar: sparse file", e);
+  }
+  return bad(tar, EINVAL, "read tar: sparse file", e);
+}
+
+static bool read_inner_map(struct tar *tar, uint64_t *stored, struct err *e) {
+  uint8_t block[TAR_BLOCK];
+  size_t at = TAR_BLOCK;
+  uint64_t count, offset, length;
+  if (!read_line(tar, block, &at, stored, &count, e)) return false;
+  for (; count > 0; count--)
+    if (!read_line(tar, block, &at, stored, &offset, e) || !read_line(tar, block, &at, stored, &length, e) ||
+        !add_segment(tar, offset, length, e))
+      return false;
+  return true;
+}
+
+// pax 0.0 gives the numbers one by one, 0.1 all at once.
+static bool add_pax_number(struct tar *tar, const char *text, bool is_length, struct err *e) {
+  uint64_t value;
+  if (!parse_number(text, SIZE_LIMIT, &value) || tar->map_half != is_length)
+    return bad(tar, EINVAL, "read tar: sparse file", e);
+  tar->map_half = !is_length;
+  if (!is_length) return add_segment(tar, value, 0, e);
+  tar->map[tar->map_count - 1].length = value;
+  return true;
+}
+
+static bool read_pax_map(struct tar *tar, char *text, struct err *e) {
+  for (char *part; (part = strsep(&text, ",")) != NULL;)
+    if (!add_pax_number(tar, part, tar->map_half, e)) return false;
+  return true;
+}
+
 // The whole of a special entry's data, with a NUL behind it.
 static bool read_special(struct tar *tar, uint64_t size, uint8_t **out, struct err *e) {
   if (size > TAR_SPECIAL_LIMIT) return bad(tar, E2BIG, "read tar: pax or long name", e);
@@ -255,6 +376,7 @@ static bool parse_time(const char *text, struct timespec *out) {
 
 struct pax_values {
   const char *path, *link, *size, *uid, *gid, *mtime;
+  const char *major, *minor, *sparse_name, *sparse_size;
 };
 
 static bool pax_xattr(const struct tar *tar, struct tar_entry *entry, char *name, uint8_t *value, size_t length,
@@ -267,19 +389,30 @@ static bool pax_xattr(const struct tar *tar, struct tar_entry *entry, char *name
   return true;
 }
 
-static bool pax_record(const struct tar *tar, struct tar_entry *entry, struct pax_values *values, char *key,
+static bool pax_record(struct tar *tar, struct tar_entry *entry, struct pax_values *values, char *key,
                        uint8_t *value, size_t length, struct err *e) {
   static const char schily[] = "SCHILY.xattr.", libarchive[] = "LIBARCHIVE.xattr.";
   if (strncmp(key, schily, sizeof schily - 1) == 0)
     return pax_xattr(tar, entry, key + sizeof schily - 1, value, length, false, e);
   if (strncmp(key, libarchive, sizeof libarchive - 1) == 0)
     return pax_xattr(tar, entry, key + sizeof libarchive - 1, value, length, true, e);
-  if (strncmp(key, "GNU.sparse.", 11) == 0) return bad(tar, EOPNOTSUPP, "read tar: sparse file", e);
+  if (strcmp(key, "GNU.sparse.map") == 0) return read_pax_map(tar, (char *)value, e);
+  if (strcmp(key, "GNU.sparse.offset") == 0) return add_pax_number(tar, (char *)value, false, e);
+  if (strcmp(key, "GNU.sparse.numbytes") == 0) return add_pax_number(tar, (char *)value, true, e);
   const struct {
     const char *name;
     const char **at;
-  } known[] = {{"path", &values->path}, {"linkpath", &values->link}, {"size", &values->size},
-               {"uid", &values->uid},   {"gid", &values->gid},       {"mtime", &values->mtime}};
+  } known[] = {{"path", &values->path},
+               {"linkpath", &values->link},
+               {"size", &values->size},
+               {"uid", &values->uid},
+               {"gid", &values->gid},
+               {"mtime", &values->mtime},
+               {"GNU.sparse.major", &values->major},
+               {"GNU.sparse.minor", &values->minor},
+               {"GNU.sparse.name", &values->sparse_name},
+               {"GNU.sparse.size", &values->sparse_size},
+               {"GNU.sparse.realsize", &values->sparse_size}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     if (strcmp(key, known[i].name) != 0) continue;
     if (memchr(value, 0, length) != NULL) return bad(tar, EINVAL, "read tar: zero byte in a pax value", e);
@@ -289,7 +422,7 @@ static bool pax_record(const struct tar *tar, struct tar_entry *entry, struct pa
 }
 
 // "LENGTH KEY=VALUE\n", the length counts all of it.
-static bool parse_pax(const struct tar *tar, struct tar_entry *entry, struct pax_values *values, struct err *e) {
+static bool parse_pax(struct tar *tar, struct tar_entry *entry, struct pax_values *values, struct err *e) {
   uint8_t *at = tar->pax, *end = tar->pax == NULL ? NULL : tar->pax + tar->pax_length;
   while (at < end) {
     uint64_t length = 0;
@@ -322,10 +455,35 @@ static bool read_type(const struct tar *tar, struct tar_entry *entry, char type,
   size_t length = strlen(entry->name);
   if (type == 0) type = length > 0 && entry->name[length - 1] == '/' ? '5' : '0';
   if (type == '7') type = '0';
-  if (type == 'S') return bad(tar, EOPNOTSUPP, "read tar: sparse file", e);
+  if (type == 'S') type = '0';
   if (type < '0' || type > '6') return bad(tar, EOPNOTSUPP, "read tar: entry type", e);
   entry->type = type;
   return true;
+}
+
+// Where the data goes, and the size that the file gets.
+static bool read_map(struct tar *tar, const uint8_t *block, const struct pax_values *pax, struct tar_entry *entry,
+                     struct err *e) {
+  const char *major = pax->major == NULL ? "0" : pax->major, *minor = pax->minor == NULL ? "0" : pax->minor;
+  const bool inner = strcmp(major, "1") == 0 && strcmp(minor, "0") == 0;
+  uint64_t stored = entry->size;
+  set_data(tar, stored);
+  if (entry->type != '0') return tar->map_count == 0 || bad(tar, EINVAL, "read tar: sparse file", e);
+  if (block[156] == 'S') {
+    if (tar->map_count > 0) return bad(tar, EINVAL, "read tar: sparse file", e);
+    if (!read_old_map(tar, block, &entry->size, e)) return false;
+  } else if (pax->sparse_size == NULL && tar->map_count == 0 && pax->major == NULL) {
+    return add_segment(tar, 0, stored, e);
+  } else {
+    if (!inner && (strcmp(major, "0") != 0 || (strcmp(minor, "0") != 0 && strcmp(minor, "1") != 0)))
+      return bad(tar, EOPNOTSUPP, "read tar: version of a sparse file", e);
+    if (tar->map_half || pax->sparse_size == NULL || (inner && tar->map_count > 0))
+      return bad(tar, EINVAL, "read tar: sparse file", e);
+    if (!pax_number(tar, pax->sparse_size, SIZE_LIMIT, &entry->size, "read tar: size", e)) return false;
+    if (inner && !read_inner_map(tar, &stored, e)) return false;
+    tar->left = stored;
+  }
+  return check_map(tar, entry->size, stored, e);
 }
 
 static bool read_entry(struct tar *tar, const uint8_t *block, struct tar_entry *entry, struct err *e) {
@@ -333,9 +491,14 @@ static bool read_entry(struct tar *tar, const uint8_t *block, struct tar_entry *
   int64_t mode = 0, mtime = 0;
   struct pax_values pax = {0};
   memset(entry, 0, sizeof *entry);
+  tar->map_count = tar->map_at = 0;
+  tar->map_done = 0;
+  tar->map_half = false;
   read_names(tar, block);
   if (!parse_pax(tar, entry, &pax, e)) return false;
   entry->name = tar->long_name != NULL ? tar->long_name : pax.path != NULL ? pax.path : tar->name;
+  // The other name of a sparse file is for readers that do not know them.
+  if (pax.sparse_name != NULL && pax.sparse_size != NULL) entry->name = pax.sparse_name;
   entry->link = tar->long_link != NULL ? tar->long_link : pax.link != NULL ? pax.link : tar->target;
   if (strlen(entry->name) >= TAR_PATH_LIMIT || strlen(entry->link) >= TAR_PATH_LIMIT)
     return bad(tar, ENAMETOOLONG, "read tar: name", e);
@@ -357,7 +520,7 @@ static bool read_entry(struct tar *tar, const uint8_t *block, struct tar_entry *
   entry->uid = (uid_t)uid;
   entry->gid = (gid_t)gid;
   entry->size = is_zeroed(entry->type) ? 0 : size;
-  set_data(tar, entry->size);
+  if (!read_map(tar, block, &pax, entry, e)) return false;
   if (entry->type != '3' && entry->type != '4') return true;
   if (!read_number_field(tar, block + 329, 8, 0xfff, &number, "read tar: device major", e)) return false;
   entry->major = (unsigned)number;

@@ -10,6 +10,7 @@
 #define LAYER_PATH_LIMIT 3840u      // in a layer: the rest is for where the layer lies, else nobody could remove the file
 #define TAR_SPECIAL_LIMIT (1u << 20)  // a pax header or a GNU long name
 #define TAR_XATTR_LIMIT 64u         // a file's extended attributes
+#define TAR_SEGMENT_LIMIT (1u << 20)  // of a sparse file
 
 struct tar_xattr {
   const char *name;  // "user.mime_type"
@@ -24,11 +25,15 @@ struct tar_entry {
   mode_t mode;       // 07777 at most
   uid_t uid;
   gid_t gid;
-  uint64_t size;     // bytes of data; 0 for all but regular files
+  uint64_t size;     // of the file, holes included; 0 for all but regular files
   struct timespec mtime;
   unsigned major, minor;
   size_t xattr_count;
   struct tar_xattr xattrs[TAR_XATTR_LIMIT];
+};
+
+struct tar_segment {  // data of a file; what lies between two is a hole
+  uint64_t offset, length;
 };
 
 struct tar {
@@ -42,6 +47,11 @@ struct tar {
   uint8_t *pax;      // raw records of the current entry; its strings point into it
   size_t pax_length;
   char *long_name, *long_link;
+  struct tar_segment *map;  // of the current entry: in order, nothing twice, in all as long as its data
+  size_t map_count, map_size, map_at;
+  uint64_t map_done;  // of segment map_at
+  uint64_t pieces, bytes;  // written so far, of all entries
+  bool map_half;      // a pax header gave the offset of a segment, its length comes next
   char name[256 + 2], target[100 + 1];
 };
 
@@ -50,7 +60,7 @@ void tar_close(struct tar *tar);
 // The next entry; what is left of the one before is skipped. *got is false at the end of the archive. Pointers in
 // `entry` hold until the next call.
 bool tar_next(struct tar *tar, struct tar_entry *entry, bool *got, struct err *e);
-// Up to what the buffer holds of the current entry's data; length 0 at its end. The bytes hold until the next call.
-bool tar_data(struct tar *tar, const uint8_t **data, size_t *length, struct err *e);
+// Writes the current entry's data to the empty file `fd`, which gets the entry's size.
+bool tar_write(struct tar *tar, const struct tar_entry *entry, int fd, struct err *e);
 // Reads on to EOF, so that the sender is not cut off.
 bool tar_drain(struct tar *tar, struct err *e);
