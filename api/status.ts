@@ -4,6 +4,7 @@ import { BerthError, codeOf, type ErrorCode, messageOf } from '../base/errors.ts
 /** The one map from our error codes to gRPC's. */
 const statuses = {
   cancelled: status.CANCELLED,
+  unknown: status.UNKNOWN,
   'invalid-argument': status.INVALID_ARGUMENT,
   'deadline-exceeded': status.DEADLINE_EXCEEDED,
   'not-found': status.NOT_FOUND,
@@ -29,7 +30,7 @@ export const toStatus = (error: unknown): { readonly code: status; readonly deta
   details: printable(messageOf(error)),
 });
 
-/** The error behind a status that a server sent; UNKNOWN and what has no code of ours is `internal`. */
+/** The error behind a status that a server sent; what has no code of ours is `internal`. */
 export const fromStatus = (code: number, details: string): BerthError =>
   new BerthError(codes.get(code) ?? 'internal', details);
 

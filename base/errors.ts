@@ -4,6 +4,7 @@
  */
 export type ErrorCode =
   | 'cancelled'
+  | 'unknown'
   | 'invalid-argument'
   | 'deadline-exceeded'
   | 'not-found'

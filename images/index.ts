@@ -18,7 +18,7 @@ import { type Copy, FileReader } from './read-file.ts';
 import type { StoredImage } from './records/stored.ts';
 import { formatReference, parseReference } from './reference.ts';
 import { Registry } from './registry/client.ts';
-import { readCredentials } from './registry/credentials.ts';
+import { type Credentials, readCredentials } from './registry/credentials.ts';
 import type { RetryPolicy } from './registry/temporary.ts';
 import { Transport } from './registry/transport.ts';
 import { collectGarbage, openStore } from './store.ts';
@@ -37,6 +37,7 @@ import type {
 } from './types.ts';
 import { usageOf } from './usage.ts';
 
+export { asKubeletWants, markedFailure } from './pull/failure.ts';
 export type * from './types.ts';
 
 export interface ImagesOptions {
@@ -96,6 +97,7 @@ export class Images implements AsyncDisposable {
   async pull(text: string, auth: RegistryAuth | undefined, options: PullOptions): Promise<Digest> {
     const reference = parseReference(text);
     const credentials = readCredentials(auth, reference.host);
+    const credentialsFor = async (): Promise<Credentials> => credentials;
     const name = formatReference(reference);
     const platforms = options.platform === undefined ? this.#platforms : wishedPlatforms(options.platform);
     // The credentials' digest, so that nobody gets an image by the credentials of another.
@@ -103,7 +105,8 @@ export class Images implements AsyncDisposable {
     const listener = options.progress ?? (() => undefined);
     return this.#attempt(`pull image ${name}`, options.signal, () =>
       this.#pulls.join(key, options.signal, listener, async ({ signal, report }) => {
-        const source = new Registry(this.#transport, reference, credentials, this.#options.retries);
+        const { retries } = this.#options;
+        const source = new Registry(this.#transport, reference, { credentialsFor, retries });
         const root = await source.manifest(reference.digest ?? reference.tag ?? 'latest', signal);
         return pullImage(this.#tools, { source, reference, root, platforms, signal, report });
       }),

@@ -14,4 +14,9 @@ export interface Source {
   manifest(tagOrDigest: string, signal: AbortSignal): Promise<Document>;
   /** Not checked: the reader checks size and digest. */
   blob(descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Buffer>;
+  /**
+   * After what `blob` gave was not what the descriptor says, or failed: whether another place may do better. The next
+   * `blob` then begins anew there. Sources with one place do not have it.
+   */
+  again?(descriptor: Descriptor, error: unknown): boolean;
 }

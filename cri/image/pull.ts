@@ -1,6 +1,6 @@
 import type { AuthConfig, PullImageRequest, PullImageResponse } from '../../api/generated/types.ts';
 import { invalid } from '../../base/errors.ts';
-import type { RegistryAuth } from '../../images/index.ts';
+import { asKubeletWants, type RegistryAuth } from '../../images/index.ts';
 import type { Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
 
@@ -13,8 +13,12 @@ export const pullImage = async (
   const name = request.image?.image ?? '';
   if (name === '') throw invalid('PullImage: image is empty');
   checkHandler('PullImage', request.image?.runtime_handler ?? '');
-  const image_ref = await runtime.images.pull(name, registryAuth(request.auth), { signal: call.signal });
-  return { image_ref };
+  try {
+    const image_ref = await runtime.images.pull(name, registryAuth(request.auth), { signal: call.signal });
+    return { image_ref };
+  } catch (error) {
+    throw asKubeletWants(error);
+  }
 };
 
 const registryAuth = (auth: AuthConfig | undefined): RegistryAuth | undefined =>

@@ -27,7 +27,13 @@ export const fetchDocument = async (
     throw new BerthError('resource-exhausted', `${what}: ${descriptor.size} bytes, the limit is ${documentLimit}`);
   const kept = await blobs.read(descriptor.digest);
   if (kept !== undefined) return kept;
-  const chunks: Buffer[] = [];
-  for await (const chunk of verified(source.blob(descriptor, signal), descriptor, what)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  for (;;) {
+    try {
+      const chunks: Buffer[] = [];
+      for await (const chunk of verified(source.blob(descriptor, signal), descriptor, what)) chunks.push(chunk);
+      return Buffer.concat(chunks);
+    } catch (error) {
+      if (signal.aborted || source.again?.(descriptor, error) !== true) throw error;
+    }
+  }
 };

@@ -40,7 +40,13 @@ export const obtainLayer = async (tools: LayerTools, job: LayerJob): Promise<voi
       await tools.blobs.remove(digest);
     }
   }
-  await fetchLayer(tools, job);
+  for (;;) {
+    try {
+      return await fetchLayer(tools, job);
+    } catch (error) {
+      if (job.signal.aborted || job.source.again?.(job.descriptor, error) !== true) throw error;
+    }
+  }
 };
 
 const fetchLayer = async (tools: LayerTools, job: LayerJob): Promise<void> => {

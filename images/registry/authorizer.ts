@@ -3,20 +3,20 @@ import { parseObject, textField } from '../json.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import { basicHeader, type Credentials, checkToken } from './credentials.ts';
 import { failureOf, readWhole } from './reply.ts';
-import type { Message, Reply, Transport } from './transport.ts';
+import type { Message, Reply, Sender } from './transport.ts';
 
 const tokenLimit = 1 << 20;
 
 /** Answers the challenges of one registry for one repository. Its header is for that registry's origin and no other. */
 export class Authorizer {
-  readonly #transport: Transport;
+  readonly #sender: Sender;
   readonly #credentials: Credentials;
   readonly #scope: string;
   #header: string | undefined;
   #renewal: Promise<string> | undefined;
 
-  constructor(transport: Transport, credentials: Credentials, repository: string) {
-    this.#transport = transport;
+  constructor(sender: Sender, credentials: Credentials, repository: string) {
+    this.#sender = sender;
     this.#credentials = credentials;
     this.#scope = `repository:${repository}:pull`;
     if (credentials.kind === 'bearer') this.#header = `Bearer ${credentials.token}`;
@@ -51,7 +51,7 @@ export class Authorizer {
     const realm = readRealm(challenge.parameters.get('realm') ?? '', host);
     const what = `token of ${realm.host} for ${host}`;
     const { url, message } = this.#tokenRequest(realm, challenge, signal);
-    const reply = await this.#transport.send(url, message);
+    const reply = await this.#sender.send(url, message);
     if (reply.status !== 200) throw await failureOf(reply, what);
     const body = parseObject(await readWhole(reply, tokenLimit, what), what);
     const token = textField(body, 'token', what) || textField(body, 'access_token', what);

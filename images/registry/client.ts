@@ -7,7 +7,7 @@ import { acceptedManifests } from '../media-types.ts';
 import type { Reference } from '../reference.ts';
 import type { Document, Source } from '../source.ts';
 import { Authorizer } from './authorizer.ts';
-import type { Credentials } from './credentials.ts';
+import type { CredentialsFor } from './credentials.ts';
 import { failureOf, readWhole } from './reply.ts';
 import { resumed } from './resume.ts';
 import { type RetryPolicy, retrying, retryPolicy } from './temporary.ts';
@@ -19,23 +19,32 @@ const redirects = [301, 302, 303, 307, 308];
 /** Docker Hub's API is at another host than its name. */
 const apiHost = (host: string): string => (host === 'docker.io' ? 'registry-1.docker.io' : host);
 
+export interface RegistryOptions {
+  readonly credentialsFor: CredentialsFor;
+  readonly retries?: RetryPolicy | undefined;
+}
+
 /** One repository of a registry, by the OCI distribution spec's pull endpoints. */
 export class Registry implements Source {
   readonly #transport: Transport;
   readonly #base: URL;
-  readonly #authorizer: Authorizer;
+  readonly #host: string;
+  readonly #repository: string;
+  readonly #credentialsFor: CredentialsFor;
+  #authorizer: Promise<Authorizer> | undefined;
   readonly #policy: RetryPolicy;
 
   constructor(
     transport: Transport,
     { host, repository }: Reference,
-    credentials: Credentials,
-    policy: RetryPolicy = retryPolicy,
+    { credentialsFor, retries = retryPolicy }: RegistryOptions,
   ) {
     this.#transport = transport;
     this.#base = new URL(`v2/${repository}/`, transport.origin(apiHost(host)));
-    this.#authorizer = new Authorizer(transport, credentials, repository);
-    this.#policy = policy;
+    this.#host = host;
+    this.#repository = repository;
+    this.#credentialsFor = credentialsFor;
+    this.#policy = retries;
   }
 
   /** The manifest or index of a tag or digest, at most 4 MiB, checked against its digest. */
@@ -93,14 +102,25 @@ export class Registry implements Source {
     return this.#transport.send(url, { headers, signal });
   }
 
+  async #openAuthorizer(signal: AbortSignal): Promise<Authorizer> {
+    try {
+      return new Authorizer(this.#transport, await this.#credentialsFor(this.#host, signal), this.#repository);
+    } catch (error) {
+      this.#authorizer = undefined;
+      throw error;
+    }
+  }
+
   /** A 401 is answered once with what its challenge asks for. */
   async #sendAuthorized(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Reply> {
-    const used = this.#authorizer.header;
+    this.#authorizer ??= this.#openAuthorizer(signal);
+    const authorizer = await this.#authorizer;
+    const used = authorizer.header;
     const reply = await this.#transport.send(url, { headers: withHeader(headers, used), signal });
     if (reply.status !== 401) return reply;
     reply.discard();
-    await this.#authorizer.renew(used, reply, signal);
-    return this.#transport.send(url, { headers: withHeader(headers, this.#authorizer.header), signal });
+    await authorizer.renew(used, reply, signal);
+    return this.#transport.send(url, { headers: withHeader(headers, authorizer.header), signal });
   }
 }
 

@@ -8,6 +8,9 @@ export type Credentials =
   | { readonly kind: 'identity'; readonly token: string }
   | { readonly kind: 'bearer'; readonly token: string };
 
+/** Asked anew for each host that a pull asks (lesson A26): `docker.io`, a mirror's `mirror.example:5000`. */
+export type CredentialsFor = (host: string, signal: AbortSignal) => Promise<Credentials>;
+
 /** Reads CRI's AuthConfig for `host`; those with a server address of another host are not used. Throws invalid-argument. */
 export const readCredentials = (auth: RegistryAuth | undefined, host: string): Credentials => {
   if (auth === undefined || !isFor(auth.serverAddress ?? '', host)) return { kind: 'none' };

@@ -23,6 +23,11 @@ export interface Reply {
   destroy(): void;
 }
 
+/** What sends a request to where it belongs, over a connection as it is to be there. */
+export interface Sender {
+  send(url: URL, message: Message): Promise<Reply>;
+}
+
 /** The connections to all registries. One request, one reply: no redirects, no credentials, no retries. */
 export class Transport implements Disposable {
   readonly #settings: RegistrySettings;
