@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { type Digest, isDigest } from '../base/digest.ts';
 import { type BerthError, invalid } from '../base/errors.ts';
 
@@ -10,9 +11,12 @@ export interface Reference {
   readonly digest?: Digest;
 }
 
-const longestName = 255;
+/** Of the repository without its host, as the distribution grammar counts. */
+const longestRepository = 255;
+/** As DNS has it. */
+const longestHost = 253;
 const label = '[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?';
-const hostPattern = new RegExp(`^(?:${label}(?:\\.${label})*|\\[[0-9A-Fa-f:.]+\\])(?::(\\d{1,5}))?$`);
+const hostPattern = new RegExp(`^(?:${label}(?:\\.${label})*|\\[[0-9a-f:]+\\])(?::(\\d{1,5}))?$`);
 const component = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
 const pathPattern = new RegExp(`^${component}(?:/${component})*$`);
 const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
@@ -22,10 +26,12 @@ const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
  * and the tag is dropped, so that a name always says which image it is. Throws invalid-argument with the reason.
  */
 export const parseReference = (text: string): Reference => {
+  // It would otherwise be fetched as a repository of that name.
+  if (/^[0-9a-f]{64}$/.test(text)) throw bad(text, 'a name of 64 hex characters is an image id');
   const [name, tag, digest] = split(text);
   const [host, repository] = normalise(text, name);
   checkHost(text, host);
-  checkRepository(text, host, repository);
+  checkRepository(text, repository);
   if (tag !== undefined && !tagPattern.test(tag)) throw bad(text, `tag ${quote(tag)} is not 1 to 128 of A-Za-z0-9_.-`);
   if (digest !== undefined && !isDigest(digest)) throw bad(text, `digest ${quote(digest)} is not sha256:<64 hex>`);
   if (digest !== undefined) return { host, repository, digest };
@@ -55,28 +61,33 @@ const normalise = (text: string, name: string): [string, string] => {
   if (name === '') throw bad(text, 'it has no name');
   const slash = name.indexOf('/');
   const first = name.slice(0, Math.max(slash, 0));
-  const isHost = slash > 0 && (/[.:A-Z[]/.test(first) || first === 'localhost');
-  const host = isHost ? first.toLowerCase() : 'docker.io';
+  const isHost = slash > 0 && (/[A-Z]/.test(first) || looksLikeHost(first));
+  const host = isHost ? hostOf(first) : 'docker.io';
   const path = isHost ? name.slice(slash + 1) : name;
   if (host !== 'docker.io' && host !== 'index.docker.io') return [host, path];
   return ['docker.io', path.includes('/') ? path : `library/${path}`];
 };
 
+const looksLikeHost = (text: string): boolean => /[.:[]/.test(text) || text === 'localhost';
+
+/** In lower case, but where that alone tells it from a user of Docker Hub. */
+const hostOf = (text: string): string => (looksLikeHost(text.toLowerCase()) ? text.toLowerCase() : text);
+
 const checkHost = (text: string, host: string): void => {
   const match = hostPattern.exec(host);
   if (match === null) throw bad(text, `host ${quote(host)} is not a host name, an address or host:port`);
+  if (host.length > longestHost) throw bad(text, `its host is longer than ${longestHost} characters`);
+  const address = /^\[(.*)\]/.exec(host)?.[1];
+  if (address !== undefined && !isIPv6(address)) throw bad(text, `${quote(address)} is no IPv6 address`);
   const port = match[1] === undefined ? 1 : Number(match[1]);
   if (port < 1 || port > 65535) throw bad(text, `port ${port} is not within 1 to 65535`);
 };
 
-const checkRepository = (text: string, host: string, repository: string): void => {
+const checkRepository = (text: string, repository: string): void => {
   if (/[A-Z]/.test(repository)) throw bad(text, `repository ${quote(repository)} must be lower case`);
   if (!pathPattern.test(repository))
     throw bad(text, `repository ${quote(repository)} has a character or separator that is not allowed`);
-  // An image id would otherwise be fetched as a repository of that name.
-  if (/^library\/[0-9a-f]{64}$/.test(repository)) throw bad(text, 'a name of 64 hex characters is an image id');
-  if (host.length + 1 + repository.length > longestName)
-    throw bad(text, `its name is longer than ${longestName} characters`);
+  if (repository.length > longestRepository) throw bad(text, `its name is longer than ${longestRepository} characters`);
 };
 
 const quote = (text: string): string => JSON.stringify(text.slice(0, 300));
