@@ -18,7 +18,8 @@ import { type Copy, FileReader } from './read-file.ts';
 import type { StoredImage } from './records/stored.ts';
 import { formatReference, parseReference } from './reference.ts';
 import { Registry } from './registry/client.ts';
-import { type Credentials, readCredentials } from './registry/credentials.ts';
+import { hostOf, readCredentials } from './registry/credentials.ts';
+import { firstOf, nobody } from './registry/keyring.ts';
 import type { RetryPolicy } from './registry/temporary.ts';
 import { Transport } from './registry/transport.ts';
 import { collectGarbage, openStore } from './store.ts';
@@ -96,17 +97,18 @@ export class Images implements AsyncDisposable {
   /** Gives the image id, the digest of its config. The same pull asked for twice at once is done once. */
   async pull(text: string, auth: RegistryAuth | undefined, options: PullOptions): Promise<Digest> {
     const reference = parseReference(text);
-    const credentials = readCredentials(auth, reference.host);
-    const credentialsFor = async (): Promise<Credentials> => credentials;
+    const own = (host: string) => readCredentials(auth, host, reference.host);
+    const ownHost = hostOf(auth?.serverAddress || reference.host);
+    const keyring = firstOf(own, nobody);
     const name = formatReference(reference);
     const platforms = options.platform === undefined ? this.#platforms : wishedPlatforms(options.platform);
     // The credentials' digest, so that nobody gets an image by the credentials of another.
-    const key = JSON.stringify([name, sha256(JSON.stringify(credentials)), platforms]);
+    const key = JSON.stringify([name, sha256(JSON.stringify([ownHost, own(ownHost)])), platforms]);
     const listener = options.progress ?? (() => undefined);
     return this.#attempt(`pull image ${name}`, options.signal, () =>
       this.#pulls.join(key, options.signal, listener, async ({ signal, report }) => {
         const { retries } = this.#options;
-        const source = new Registry(this.#transport, reference, { credentialsFor, retries });
+        const source = new Registry(this.#transport, reference, { keyring, retries });
         const root = await source.manifest(reference.digest ?? reference.tag ?? 'latest', signal);
         return pullImage(this.#tools, { source, reference, root, platforms, signal, report });
       }),

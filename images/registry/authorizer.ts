@@ -1,94 +1,75 @@
-import { BerthError, messageOf } from '../../base/errors.ts';
-import { parseObject, textField } from '../json.ts';
-import { type Challenge, parseChallenges } from './challenge.ts';
-import { basicHeader, type Credentials, checkToken } from './credentials.ts';
-import { failureOf, readWhole } from './reply.ts';
+import { BerthError } from '../../base/errors.ts';
+import type { Keyring } from './keyring.ts';
+import { failureOf } from './reply.ts';
+import { joinScopes, pullScope } from './scopes.ts';
+import { Session } from './session.ts';
 import type { Message, Reply, Sender } from './transport.ts';
+import { Wallet } from './wallet.ts';
 
-const tokenLimit = 1 << 20;
-
-/** Answers the challenges of one registry for one repository. Its header is for that registry's origin and no other. */
-export class Authorizer {
-  readonly #sender: Sender;
-  readonly #credentials: Credentials;
-  readonly #scope: string;
-  #header: string | undefined;
-  #renewal: Promise<string> | undefined;
-
-  constructor(sender: Sender, credentials: Credentials, repository: string) {
-    this.#sender = sender;
-    this.#credentials = credentials;
-    this.#scope = `repository:${repository}:pull`;
-    if (credentials.kind === 'bearer') this.#header = `Bearer ${credentials.token}`;
-  }
-
-  /** The Authorization header to send, undefined before the first challenge. */
-  get header(): string | undefined {
-    return this.#header;
-  }
-
-  /** Gets a new header after `refused` got a 401. Layers that are refused at the same time share one request. */
-  async renew(refused: string | undefined, reply: Reply, signal: AbortSignal): Promise<void> {
-    if (this.#header !== refused) return;
-    const challenges = parseChallenges(reply.headers['www-authenticate'] ?? '');
-    this.#renewal ??= this.#answer(challenges, reply.url.host, signal).finally(() => {
-      this.#renewal = undefined;
-    });
-    this.#header = await this.#renewal;
-  }
-
-  async #answer(challenges: readonly Challenge[], host: string, signal: AbortSignal): Promise<string> {
-    const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
-    if (bearer !== undefined && this.#credentials.kind !== 'bearer') return this.#fetchToken(bearer, host, signal);
-    if (challenges.some(({ scheme }) => scheme === 'basic') && this.#credentials.kind === 'password')
-      return basicHeader(this.#credentials.username, this.#credentials.password);
-    const reason =
-      this.#credentials.kind === 'none' ? 'it asks for credentials and none were given' : 'it refuses the credentials';
-    throw new BerthError('unauthenticated', `${host} answers 401: ${reason}`);
-  }
-
-  async #fetchToken(challenge: Challenge, host: string, signal: AbortSignal): Promise<string> {
-    const realm = readRealm(challenge.parameters.get('realm') ?? '', host);
-    const what = `token of ${realm.host} for ${host}`;
-    const { url, message } = this.#tokenRequest(realm, challenge, signal);
-    const reply = await this.#sender.send(url, message);
-    if (reply.status !== 200) throw await failureOf(reply, what);
-    const body = parseObject(await readWhole(reply, tokenLimit, what), what);
-    const token = textField(body, 'token', what) || textField(body, 'access_token', what);
-    return `Bearer ${checkToken(token, what)}`;
-  }
-
-  /** A password is shown to the realm by Basic (docker's token spec); an identity token by the OAuth2 refresh grant. */
-  #tokenRequest(realm: URL, challenge: Challenge, signal: AbortSignal): { url: URL; message: Message } {
-    const fields = new URLSearchParams();
-    const service = challenge.parameters.get('service');
-    if (service !== undefined) fields.set('service', service);
-    fields.set('scope', challenge.parameters.get('scope') ?? this.#scope);
-    if (this.#credentials.kind === 'identity') return oauthRequest(realm, fields, this.#credentials.token, signal);
-    const url = new URL(realm);
-    for (const [name, value] of fields) url.searchParams.append(name, value);
-    const { kind } = this.#credentials;
-    const headers =
-      kind === 'password' ? { authorization: basicHeader(this.#credentials.username, this.#credentials.password) } : {};
-    return { url, message: { headers, signal } };
-  }
+/** Whose challenges are answered: `host` or `host:port`. */
+export interface Subject {
+  readonly host: string;
+  readonly repository: string;
 }
 
-const oauthRequest = (realm: URL, fields: URLSearchParams, token: string, signal: AbortSignal) => {
-  fields.set('grant_type', 'refresh_token');
-  fields.set('client_id', 'berth');
-  fields.set('refresh_token', token);
-  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
-  return { url: realm, message: { method: 'POST', headers, body: fields.toString(), signal } as const };
-};
+/** Refusals of one request that are answered: the first, one a credential, and one for a grant that ended meanwhile. */
+const mostAnswers = 18;
 
-const readRealm = (text: string, host: string): URL => {
-  try {
-    const realm = new URL(text);
-    realm.username = '';
-    realm.password = '';
-    return realm;
-  } catch (error) {
-    throw new BerthError('unauthenticated', `${host} names a token realm that is not a URL: ${messageOf(error)}`);
+/**
+ * Sends requests to one registry for one repository and answers its challenges. Credentials are looked up when the
+ * registry asks for some, and shown to it and to the token realm that it names; a request to another origin must not
+ * come here (CVE-2020-15157). Of several credentials each is tried until one is taken, which is then kept to.
+ */
+export class Authorizer {
+  readonly #sender: Sender;
+  readonly #subject: Subject;
+  readonly #wallet: Wallet;
+  /** By scopes: one token for each set of them. */
+  readonly #sessions = new Map<string, Session>();
+
+  constructor(sender: Sender, keyring: Keyring, subject: Subject) {
+    this.#sender = sender;
+    this.#subject = subject;
+    this.#wallet = new Wallet(keyring, subject.host, subject.repository);
   }
-};
+
+  /**
+   * A request of any method. One that is refused is sent again with what the challenge asks for, so its body has to be
+   * one that can be sent twice; a stream goes by `header` after a request with the same scopes (the POST that begins an
+   * upload). `scopes`: what the request does, by default a pull; `pushScope(…)` for uploads, with `pullScope(other)` for a
+   * mount. Throws `unauthenticated` when nothing helps against a 401; all other answers are the caller's to judge.
+   */
+  async send(url: URL, message: Message, scopes?: readonly string[]): Promise<Reply> {
+    const session = this.#session(scopes);
+    for (let answers = 0; ; answers += 1) {
+      const used = await session.header(message.signal);
+      const headers = used === undefined ? message.headers : { ...message.headers, authorization: used };
+      const reply = await this.#sender.send(url, { ...message, headers });
+      if (reply.status !== 401 && reply.status !== 403) {
+        session.taken(used);
+        return reply;
+      }
+      const isOver = answers === mostAnswers || !(await session.renew(used, reply, message.signal));
+      if (isOver && reply.status === 403) return reply;
+      if (isOver) throw await this.#refusal(reply);
+      reply.discard();
+    }
+  }
+
+  /** The Authorization header for these scopes, renewed when its time is up; undefined before the first challenge. */
+  header(scopes: readonly string[], signal: AbortSignal): Promise<string | undefined> {
+    return this.#session(scopes).header(signal);
+  }
+
+  #session(scopes: readonly string[] = [pullScope(this.#subject.repository)]): Session {
+    const key = joinScopes(scopes).toSorted().join(' ');
+    const session = this.#sessions.get(key) ?? new Session(this.#sender, this.#wallet, this.#subject.host, scopes);
+    this.#sessions.set(key, session);
+    return session;
+  }
+
+  async #refusal(reply: Reply): Promise<BerthError> {
+    const { message } = await failureOf(reply, this.#subject.repository);
+    return new BerthError('unauthenticated', `${message}: ${this.#wallet.lack}`);
+  }
+}

@@ -7,7 +7,7 @@ import { acceptedManifests } from '../media-types.ts';
 import type { Reference } from '../reference.ts';
 import type { Document, Source } from '../source.ts';
 import { Authorizer } from './authorizer.ts';
-import type { CredentialsFor } from './credentials.ts';
+import type { Keyring } from './keyring.ts';
 import { failureOf, readWhole } from './reply.ts';
 import { resumed } from './resume.ts';
 import { type RetryPolicy, retrying, retryPolicy } from './temporary.ts';
@@ -20,7 +20,7 @@ const redirects = [301, 302, 303, 307, 308];
 const apiHost = (host: string): string => (host === 'docker.io' ? 'registry-1.docker.io' : host);
 
 export interface RegistryOptions {
-  readonly credentialsFor: CredentialsFor;
+  readonly keyring: Keyring;
   readonly retries?: RetryPolicy | undefined;
 }
 
@@ -28,22 +28,17 @@ export interface RegistryOptions {
 export class Registry implements Source {
   readonly #transport: Transport;
   readonly #base: URL;
-  readonly #host: string;
-  readonly #repository: string;
-  readonly #credentialsFor: CredentialsFor;
-  #authorizer: Promise<Authorizer> | undefined;
+  readonly #authorizer: Authorizer;
   readonly #policy: RetryPolicy;
 
   constructor(
     transport: Transport,
     { host, repository }: Reference,
-    { credentialsFor, retries = retryPolicy }: RegistryOptions,
+    { keyring, retries = retryPolicy }: RegistryOptions,
   ) {
     this.#transport = transport;
     this.#base = new URL(`v2/${repository}/`, transport.origin(apiHost(host)));
-    this.#host = host;
-    this.#repository = repository;
-    this.#credentialsFor = credentialsFor;
+    this.#authorizer = new Authorizer(transport, keyring, { host, repository });
     this.#policy = retries;
   }
 
@@ -77,7 +72,7 @@ export class Registry implements Source {
   ): Promise<Reply> {
     const headers = { ...wanted, 'accept-encoding': 'identity', 'user-agent': 'berth' };
     const first = new URL(path, this.#base);
-    let reply = await this.#sendAuthorized(first, headers, signal);
+    let reply = await this.#authorizer.send(first, { headers, signal });
     for (let hops = 0; redirects.includes(reply.status); hops += 1) {
       if (hops === mostRedirects) throw new BerthError('unavailable', `${what}: more than ${mostRedirects} redirects`);
       reply = await this.#follow(reply, headers, what, signal);
@@ -98,34 +93,10 @@ export class Registry implements Source {
     url.username = '';
     url.password = '';
     // Credentials are the registry's own (CVE-2020-15157); another origin gets the bare request.
-    if (url.origin === this.#base.origin) return this.#sendAuthorized(url, headers, signal);
+    if (url.origin === this.#base.origin) return this.#authorizer.send(url, { headers, signal });
     return this.#transport.send(url, { headers, signal });
   }
-
-  async #openAuthorizer(signal: AbortSignal): Promise<Authorizer> {
-    try {
-      return new Authorizer(this.#transport, await this.#credentialsFor(this.#host, signal), this.#repository);
-    } catch (error) {
-      this.#authorizer = undefined;
-      throw error;
-    }
-  }
-
-  /** A 401 is answered once with what its challenge asks for. */
-  async #sendAuthorized(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Reply> {
-    this.#authorizer ??= this.#openAuthorizer(signal);
-    const authorizer = await this.#authorizer;
-    const used = authorizer.header;
-    const reply = await this.#transport.send(url, { headers: withHeader(headers, used), signal });
-    if (reply.status !== 401) return reply;
-    reply.discard();
-    await authorizer.renew(used, reply, signal);
-    return this.#transport.send(url, { headers: withHeader(headers, authorizer.header), signal });
-  }
 }
-
-const withHeader = (headers: Readonly<Record<string, string>>, authorization: string | undefined) =>
-  authorization === undefined ? headers : { ...headers, authorization };
 
 const checkManifest = (bytes: Buffer, asked: string, reply: Reply, what: string): Digest => {
   const told = reply.headers['docker-content-digest'];

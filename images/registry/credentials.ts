@@ -8,12 +8,12 @@ export type Credentials =
   | { readonly kind: 'identity'; readonly token: string }
   | { readonly kind: 'bearer'; readonly token: string };
 
-/** Asked anew for each host that a pull asks (lesson A26): `docker.io`, a mirror's `mirror.example:5000`. */
-export type CredentialsFor = (host: string, signal: AbortSignal) => Promise<Credentials>;
-
-/** Reads CRI's AuthConfig for `host`; those with a server address of another host are not used. Throws invalid-argument. */
-export const readCredentials = (auth: RegistryAuth | undefined, host: string): Credentials => {
-  if (auth === undefined || !isFor(auth.serverAddress ?? '', host)) return { kind: 'none' };
+/**
+ * Reads CRI's AuthConfig for `host`: those with a server address are for that host, those without for `origin`, the
+ * registry in the image's name, and for no mirror of it. Throws invalid-argument.
+ */
+export const readCredentials = (auth: RegistryAuth | undefined, host: string, origin = host): Credentials => {
+  if (auth === undefined || hostOf(auth.serverAddress || origin) !== hostOf(host)) return { kind: 'none' };
   if (auth.registryToken) return { kind: 'bearer', token: checkToken(auth.registryToken, 'registry_token') };
   if (auth.identityToken) return { kind: 'identity', token: checkToken(auth.identityToken, 'identity_token') };
   if (auth.username) return { kind: 'password', username: auth.username, password: auth.password ?? '' };
@@ -36,15 +36,11 @@ export const checkToken = (token: string, what: string): string => {
   return token;
 };
 
-const isFor = (serverAddress: string, host: string): boolean => {
-  if (serverAddress === '') return true;
-  const named = serverAddress
+/** The host of an address with or without scheme and path. Docker Hub goes by several names. */
+export const hostOf = (address: string): string => {
+  const host = address
     .replace(/^[a-z]+:\/\//i, '')
     .replace(/\/.*$/, '')
     .toLowerCase();
-  return canonical(named) === canonical(host);
+  return ['docker.io', 'index.docker.io', 'registry-1.docker.io'].includes(host) ? 'docker.io' : host;
 };
-
-/** Docker Hub goes by several names. */
-const canonical = (host: string): string =>
-  ['docker.io', 'index.docker.io', 'registry-1.docker.io'].includes(host) ? 'docker.io' : host;
