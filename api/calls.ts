@@ -1,5 +1,7 @@
-import { once } from 'node:events';
-import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import { type EventEmitter, once } from 'node:events';
+import type { Writable } from 'node:stream';
+import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import type { ServerSurfaceCall } from '@grpc/grpc-js/build/src/server-call.js';
 import { BerthError, codeOf, messageOf } from '../base/errors.ts';
 import { inCall } from '../base/step.ts';
 import { idsOf, logCall } from './call-log.ts';
@@ -15,6 +17,9 @@ export const messageLimit = 16 << 20;
 
 type Unary = ServerUnaryCall<Buffer, Uint8Array>;
 type Stream = ServerWritableStream<Buffer, Uint8Array>;
+type Duplex = ServerDuplexStream<Buffer, Uint8Array>;
+type AnyCall = EventEmitter & Pick<ServerSurfaceCall, 'getDeadline'>;
+type Answers = AnyCall & Writable;
 export type AnyHandler = (request: unknown, call: Call) => Promise<unknown> | AsyncIterable<unknown>;
 
 export interface CallOptions {
@@ -54,32 +59,46 @@ export class Calls {
     return (call: Stream): void => {
       const run = async (context: Call, ids: object): Promise<void> => {
         const responses = this.#handle(method, handler, call.request, context, ids) as AsyncIterable<unknown>;
-        for await (const response of responses) {
-          context.signal.throwIfAborted();
-          if (!call.write(toBytes(method, response))) await once(call, 'drain', { signal: context.signal });
-        }
+        await send(method, call, responses, context.signal);
       };
-      void this.#track(method, call, run).then((error) =>
-        error === undefined ? call.end() : call.emit('error', toStatus(error)),
-      );
+      this.#stream(method, call, run);
     };
   }
 
+  /** What the client still sends when the handler has ended is thrown away. */
+  duplex(method: Method, handler: AnyHandler | undefined) {
+    return (call: Duplex): void => {
+      const run = async (context: Call, ids: object): Promise<void> => {
+        const requests = requestsOf(method, call, context.signal, (request) => Object.assign(ids, idsOf(request)));
+        const responses = this.#served(method, handler)(requests, context) as AsyncIterable<unknown>;
+        await send(method, call, responses, context.signal);
+      };
+      this.#stream(method, call, run);
+    };
+  }
+
+  #stream(method: Method, call: Answers, run: (call: Call, ids: object) => Promise<void>): void {
+    void this.#track(method, call, run).then((error) =>
+      error === undefined ? call.end() : call.emit('error', toStatus(error)),
+    );
+  }
+
   #handle(method: Method, handler: AnyHandler | undefined, bytes: Buffer, call: Call, ids: object) {
+    const served = this.#served(method, handler);
+    const request = decode(method.request, bytes);
+    Object.assign(ids, idsOf(request));
+    return served(request, call);
+  }
+
+  #served(method: Method, handler: AnyHandler | undefined): AnyHandler {
     if (handler === undefined)
       throw new BerthError('unimplemented', `${method.name}: not implemented by this version of Berth`);
     if (!this.#options.ready()) throw new BerthError('unavailable', 'berthd is starting');
-    const request = decode(method.request, bytes);
-    Object.assign(ids, idsOf(request));
-    return handler(request, call);
+    return handler;
   }
 
   /** Runs one call to its end and accounts for it; gives the error it ended with. */
-  async #track(
-    method: Method,
-    call: Unary | Stream,
-    run: (call: Call, ids: object) => Promise<void>,
-  ): Promise<unknown> {
+  async #track(method: Method, call: AnyCall, run: (call: Call, ids: object) => Promise<void>): Promise<unknown> {
     const started = performance.now();
     const controller = new AbortController();
     this.#running.add(controller);
@@ -99,6 +118,40 @@ export class Calls {
   }
 }
 
+const send = async (
+  method: Method,
+  call: Answers,
+  responses: AsyncIterable<unknown>,
+  signal: AbortSignal,
+): Promise<void> => {
+  for await (const response of responses) {
+    signal.throwIfAborted();
+    if (!call.write(toBytes(method, response))) await once(call, 'drain', { signal });
+  }
+};
+
+/** One after the other as the handler asks for them; the client is held up meanwhile. */
+async function* requestsOf(
+  method: Method,
+  call: Duplex,
+  signal: AbortSignal,
+  onFirst: (request: unknown) => void,
+): AsyncGenerator<unknown> {
+  let isFirst = true;
+  try {
+    // the answers, and the error, go the other way of what the iterator would destroy
+    for await (const bytes of call.iterator({ destroyOnReturn: false })) {
+      const request = decode(method.request, bytes as Buffer);
+      if (isFirst) onFirst(request);
+      isFirst = false;
+      yield request;
+    }
+  } catch (error) {
+    // a client that has gone is told by the stream as one that was closed too early
+    throw signal.aborted ? signal.reason : error;
+  }
+}
+
 /** The error in a box, so that `throw undefined` is one too. */
 const settle = async (action: () => Promise<void>): Promise<{ readonly cause: unknown } | undefined> => {
   try {
@@ -115,7 +168,7 @@ const explained = (error: unknown, signal: AbortSignal): unknown => {
   return error instanceof BerthError ? error : new BerthError(codeOf(error), messageOf(error), { cause: error });
 };
 
-const goneReason = (method: Method, call: Unary | Stream): BerthError => {
+const goneReason = (method: Method, call: AnyCall): BerthError => {
   // the client's clock started earlier than ours: it gives up a little before our deadline
   const deadline = Number(call.getDeadline()) - 50;
   return Date.now() >= deadline

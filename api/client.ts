@@ -1,4 +1,12 @@
-import { credentials, Client as GrpcClient, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { once } from 'node:events';
+import {
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  credentials,
+  Client as GrpcClient,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { BerthError } from '../base/errors.ts';
 import { socketPath } from './address.ts';
 import { messageLimit } from './calls.ts';
@@ -13,8 +21,12 @@ export interface CallSettings {
   readonly timeoutMs?: number;
 }
 
+type Request<Name extends RpcName> = Rpcs[Name]['requestStream'] extends true
+  ? AsyncIterable<Input<Rpcs[Name]['request']>>
+  : Input<Rpcs[Name]['request']>;
+
 type Remote<Name extends RpcName> = (
-  request: Input<Rpcs[Name]['request']>,
+  request: Request<Name>,
   settings?: CallSettings,
 ) => Rpcs[Name]['stream'] extends true ? AsyncIterable<Rpcs[Name]['response']> : Promise<Rpcs[Name]['response']>;
 
@@ -50,7 +62,7 @@ const waitForReady = (grpc: GrpcClient, address: string, timeoutMs: number): Pro
   });
 
 const remote = (grpc: GrpcClient, method: Method, defaults: CallSettings) => {
-  const call = method.stream ? streaming : unary;
+  const call = method.requestStream ? duplex : method.stream ? streaming : unary;
   return (request: unknown, settings: CallSettings = {}): unknown =>
     call(grpc, method, request, { ...defaults, ...settings });
 };
@@ -103,6 +115,43 @@ async function* streaming(grpc: GrpcClient, method: Method, request: unknown, se
     new Metadata(),
     optionsOf(settings),
   );
+  yield* answersOf(call, method, signal);
+}
+
+/** Sends the requests while the answers are read. Both ends hold up the other; an error of the requests ends the call. */
+async function* duplex(grpc: GrpcClient, method: Method, requests: unknown, settings: CallSettings) {
+  const { serialize, deserialize } = codecOf(method);
+  const { signal } = settings;
+  signal?.throwIfAborted();
+  const call = grpc.makeBidiStreamRequest(method.path, serialize, deserialize, new Metadata(), optionsOf(settings));
+  let failed: { readonly cause: unknown } | undefined;
+  const sent = sendAll(call, requests as AsyncIterable<unknown>).catch((cause: unknown) => {
+    failed = { cause };
+    call.cancel();
+  });
+  try {
+    yield* answersOf(call, method, signal);
+  } catch (error) {
+    await sent;
+    throw failed === undefined ? error : failed.cause;
+  }
+}
+
+const sendAll = async (call: ClientDuplexStream<unknown, unknown>, requests: AsyncIterable<unknown>): Promise<void> => {
+  const over = new AbortController();
+  call.once('status', () => over.abort());
+  for await (const request of requests) {
+    if (over.signal.aborted) return;
+    if (!call.write(request)) await once(call, 'drain', { signal: over.signal }).catch(() => undefined);
+  }
+  call.end();
+};
+
+async function* answersOf(
+  call: ClientReadableStream<unknown> | ClientDuplexStream<unknown, unknown>,
+  method: Method,
+  signal: AbortSignal | undefined,
+) {
   const cancel = (): void => call.cancel();
   signal?.addEventListener('abort', cancel, { once: true });
   try {

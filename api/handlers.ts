@@ -15,9 +15,13 @@ export interface Call {
 
 export type Answer<Message> = Input<Message> | Encoded;
 
+type Request<Name extends RpcName> = Rpcs[Name]['requestStream'] extends true
+  ? AsyncIterable<Rpcs[Name]['request']>
+  : Rpcs[Name]['request'];
+
 /** A stream's handler has to end when `call.signal` aborts. Whatever a handler throws becomes a status. */
 export type Handler<Name extends RpcName> = (
-  request: Rpcs[Name]['request'],
+  request: Request<Name>,
   call: Call,
 ) => Rpcs[Name]['stream'] extends true
   ? AsyncIterable<Answer<Rpcs[Name]['response']>>

@@ -11,6 +11,8 @@ export interface Method {
   readonly request: MessageName;
   readonly response: MessageName;
   readonly stream: boolean;
+  /** Only where the answers are a stream as well. */
+  readonly requestStream: boolean;
 }
 
 /** Every RPC of RuntimeService, ImageService and Admin. Names and types come from one generator. */

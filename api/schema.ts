@@ -33,12 +33,14 @@ export interface MethodType {
   readonly request: string;
   readonly response: string;
   readonly stream: boolean;
+  /** Only where the answers are a stream as well. */
+  readonly requestStream: boolean;
 }
 
 interface Lean {
   readonly messages: Readonly<Record<string, readonly [number, string, Field['kind'], Field['list'], string?][]>>;
   readonly enums: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  readonly methods: readonly [string, string, string, string, boolean][];
+  readonly methods: readonly [string, string, string, string, boolean, boolean][];
 }
 
 const lean = JSON.parse(descriptor) as Lean;
@@ -64,13 +66,16 @@ const enumTypes = new Map(
   }),
 );
 
-export const methodTypes: readonly MethodType[] = lean.methods.map(([name, path, request, response, stream]) => ({
-  name,
-  path,
-  request,
-  response,
-  stream,
-}));
+export const methodTypes: readonly MethodType[] = lean.methods.map(
+  ([name, path, request, response, stream, requestStream]) => ({
+    name,
+    path,
+    request,
+    response,
+    stream,
+    requestStream,
+  }),
+);
 
 const lookup = <T>(types: ReadonlyMap<string, T>, name: string | undefined): T => {
   const type = types.get(name ?? '');

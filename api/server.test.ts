@@ -348,6 +348,84 @@ test('a stream gives its messages in order, and its error after them', (t) =>
     },
   ));
 
+/** 64 KiB each; `pulled` counts what was asked for. */
+async function* parts(count: number, pulled: { count: number }) {
+  for (; pulled.count < count; pulled.count += 1) yield { data: Buffer.alloc(1 << 16, pulled.count) };
+}
+
+const readAll = async (answers: AsyncIterable<unknown>): Promise<number> => {
+  let count = 0;
+  for await (const _ of answers) count += 1;
+  return count;
+};
+
+test('a handler gets a stream of requests in order, and a handler that does not read holds its client up', async (t) => {
+  const go = Promise.withResolvers<void>();
+  const firsts: (number | undefined)[] = [];
+  const handlers: Handlers = {
+    async *Load(requests) {
+      await go.promise;
+      for await (const { data } of requests) {
+        firsts.push(data[0]);
+        yield { image: { image_id: `${data.length}` } };
+      }
+    },
+  };
+  await withServer(handlers, async ({ client }) => {
+    const pulled = { count: 0 };
+    const answers = readAll(client.Load(parts(250, pulled)));
+    await sleep(100);
+    t.true(pulled.count < 60, `${pulled.count} of 250 parts were taken before the handler read`);
+    go.resolve();
+    t.is(await answers, 250);
+    t.deepEqual(
+      firsts,
+      Array.from({ length: 250 }, (_, at) => at),
+    );
+  });
+});
+
+test('a handler that fails in the middle of a stream of requests ends the client with its error', (t) =>
+  withServer(
+    {
+      async *Load(requests) {
+        for await (const { data } of requests) if (data[0] === 3) throw new BerthError('data-loss', 'wrong byte');
+        yield {};
+      },
+    },
+    async ({ client }) => {
+      const pulled = { count: 0 };
+      t.is(await failure(readAll(client.Load(parts(10_000, pulled)))), 'data-loss: wrong byte');
+      t.true(pulled.count < 1000);
+      t.is(await failure(readAll(client.Load(parts(1, { count: 0 })))), 'no error');
+    },
+  ));
+
+test('an error of what a client sends is its own error, and the handler learns that it has gone', async (t) => {
+  const ended = Promise.withResolvers<unknown>();
+  const handlers: Handlers = {
+    async *Load(requests, { signal }) {
+      try {
+        for await (const _ of requests) begun.resolve();
+        yield {};
+      } catch (error) {
+        ended.resolve([codeOf(error), signal.aborted]);
+        throw error;
+      }
+    },
+  };
+  const begun = Promise.withResolvers<void>();
+  async function* broken() {
+    yield {};
+    await begun.promise;
+    throw new BerthError('not-found', 'read archive: gone');
+  }
+  await withServer(handlers, async ({ client }) => {
+    t.is(await failure(readAll(client.Load(broken()))), 'not-found: read archive: gone');
+    t.deepEqual(await ended.promise, ['cancelled', true]);
+  });
+});
+
 test('a client that leaves a stream ends its handler', async (t) => {
   let ended = false;
   const handlers: Handlers = {

@@ -35,7 +35,8 @@ const register = (grpc: GrpcServer, handlers: Handlers, calls: Calls): void => {
   const bytes = (value: Uint8Array): Buffer => Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   for (const method of methods) {
     const handler = handlers[method.name] as AnyHandler | undefined;
-    if (method.stream) grpc.register(method.path, calls.stream(method, handler), bytes, bytes, 'serverStream');
+    if (method.requestStream) grpc.register(method.path, calls.duplex(method, handler), bytes, bytes, 'bidi');
+    else if (method.stream) grpc.register(method.path, calls.stream(method, handler), bytes, bytes, 'serverStream');
     else grpc.register(method.path, calls.unary(method, handler), bytes, bytes, 'unary');
   }
 };

@@ -74,9 +74,11 @@ const enumeration = (type) => {
 
 const service = (type) => {
   const methods = type.methodsArray.map((method) => {
-    if (method.requestStream) throw new Error(`generate: ${method.fullName}: request streams have no type here`);
-    const { resolvedRequestType: request, resolvedResponseType: response, responseStream = false } = method;
-    return `${comment(method.comment, '  ')}  ${method.name}: { request: ${nameOf(request)}; response: ${nameOf(response)}; stream: ${responseStream === true} };\n`;
+    const { resolvedRequestType: request, resolvedResponseType: response } = method;
+    if (method.requestStream && !method.responseStream)
+      throw new Error(`generate: ${method.fullName}: a stream of requests with one answer has no type here`);
+    const streams = `stream: ${method.responseStream === true}; requestStream: ${method.requestStream === true}`;
+    return `${comment(method.comment, '  ')}  ${method.name}: { request: ${nameOf(request)}; response: ${nameOf(response)}; ${streams} };\n`;
   });
   return `${comment(type.comment)}export interface ${nameOf(type)} {\n${methods.join('')}}\n`;
 };
@@ -145,6 +147,7 @@ const leanMethod = (service) => (method) => [
   nameOf(method.resolvedRequestType),
   nameOf(method.resolvedResponseType),
   method.responseStream === true,
+  method.requestStream === true,
 ];
 const lean = {
   messages: Object.fromEntries(messages.map((item) => [nameOf(item), item.fieldsArray.map(leanField)])),
