@@ -1,21 +1,25 @@
-import { type BerthError, invalid, messageOf } from '../base/errors.ts';
+import { BerthError, invalid, messageOf } from '../base/errors.ts';
+import { scanJson } from './json-scan.ts';
 
 /** Every JSON document from a registry or an archive is at most so long, in bytes; checked before it is read. */
 export const documentLimit = 4 << 20;
 
 export type JsonObject = { readonly [key: string]: unknown };
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The object in `bytes`; `what` begins the error: `manifest sha256:…`. */
+/** The object in `bytes`, which nobody can read in two ways (json-scan.ts); `what` begins the error: `manifest sha256:…`. */
 export const parseObject = (bytes: Uint8Array, what: string): JsonObject => {
   let value: unknown;
   try {
-    value = JSON.parse(utf8.decode(bytes));
+    const text = utf8.decode(bytes);
+    scanJson(text, what);
+    value = JSON.parse(text);
   } catch (error) {
+    if (error instanceof BerthError) throw error;
     throw invalid(`${what}: not JSON: ${messageOf(error)}`);
   }
   if (!isObject(value)) throw invalid(`${what}: not a JSON object`);

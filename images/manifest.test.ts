@@ -73,6 +73,13 @@ const refused: readonly (readonly [string, unknown, string, ErrorCode, RegExp])[
     'invalid-argument',
     /not that of its/,
   ],
+  [
+    'layers in another case',
+    { ...manifest(), Layers: [] },
+    '',
+    'invalid-argument',
+    /"Layers" is a field in another case/,
+  ],
   ['schema 1', { schemaVersion: 1 }, '', 'unimplemented', /schema 1/],
   ['schema 3', manifest({ schemaVersion: 3 }), '', 'invalid-argument', /schemaVersion/],
   ['another media type', manifest({ mediaType: 'text/plain' }), '', 'unimplemented', /not an image/],

@@ -9,6 +9,7 @@ import {
   sizeField,
   textField,
   textMapField,
+  textsField,
 } from './json.ts';
 import { configTypes, indexTypes, isForeignLayer, isSchema1, layerTypes, manifestTypes } from './media-types.ts';
 import type { Platform } from './types.ts';
@@ -50,6 +51,7 @@ export const parseManifest = (bytes: Uint8Array, declared: string, what: string)
 
 /** One that can be read as both, or whose types disagree, means different images to different clients. */
 const kindOf = (document: JsonObject, declared: string, what: string): 'index' | 'manifest' => {
+  checkSpelling(document, what);
   const own = textField(document, 'mediaType', what);
   if (isSchema1(own) || isSchema1(declared) || document.schemaVersion === 1)
     throw new BerthError('unimplemented', `${what}: Docker schema 1 is not supported; push the image again`);
@@ -62,6 +64,15 @@ const kindOf = (document: JsonObject, declared: string, what: string): 'index' |
     throw invalid(`${what}: it is an index and a manifest at once`);
   if (kinds.some((kind) => kind !== shape)) throw invalid(`${what}: its media type is not that of its content`);
   return shape;
+};
+
+const meaning = ['schemaVersion', 'mediaType', 'artifactType', 'config', 'layers', 'manifests', 'subject'];
+
+/** Go's decoder takes `Layers` for `layers`: to clients written in Go such a document says something else than to others. */
+const checkSpelling = (document: JsonObject, what: string): void => {
+  for (const key of Object.keys(document))
+    if (!meaning.includes(key) && meaning.some((name) => name.toLowerCase() === key.toLowerCase()))
+      throw invalid(`${what}: ${JSON.stringify(key)} is a field in another case`);
 };
 
 const kindOfType = (mediaType: string): 'index' | 'manifest' | undefined => {
@@ -122,9 +133,11 @@ const readDescriptor = (item: JsonObject, what: string): Descriptor => {
 
 export const readPlatform = (item: JsonObject, what: string): Platform => {
   const variant = textField(item, 'variant', what);
+  const features = textsField(item, 'os.features', what);
   return {
     os: textField(item, 'os', what),
     architecture: textField(item, 'architecture', what),
     ...(variant !== '' && { variant }),
+    ...(features.length > 0 && { osFeatures: features }),
   };
 };

@@ -66,6 +66,8 @@ export interface Platform {
   readonly os: string;
   readonly architecture: string;
   readonly variant?: string;
+  /** `os.features` of an index: what the image needs of the machine. */
+  readonly osFeatures?: readonly string[];
 }
 
 export type Phase = 'waiting' | 'fetching' | 'done';

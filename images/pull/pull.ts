@@ -8,7 +8,7 @@ import type { UnpackTools } from '../layers/unpack.ts';
 import type { Limit } from '../limit.ts';
 import type { Descriptor, ImageManifest } from '../manifest.ts';
 import { mostLayers } from '../manifest.ts';
-import { describePlatform } from '../platform.ts';
+import { describePlatform, isSameMachine } from '../platform.ts';
 import type { StoredImage } from '../records/stored.ts';
 import { nameOf, type Reference } from '../reference.ts';
 import type { Document, Source } from '../source.ts';
@@ -76,11 +76,10 @@ const checkConfig = (manifest: ImageManifest, config: ConfigDocument, platforms:
     throw invalid(
       `image config ${digest}: ${config.diffIds.length} diff_ids for the manifest's ${manifest.layers.length} layers`,
     );
-  const { os, architecture } = config.platform;
   // Old tools left it out.
-  if (architecture === '') return;
+  if (config.platform.architecture === '') return;
   const [best] = platforms;
-  if (best === undefined || platforms.some((item) => item.os === os && item.architecture === architecture)) return;
+  if (best === undefined || platforms.some((item) => isSameMachine(item, config.platform))) return;
   throw notFound(
     `image config ${digest}: the image is for ${describePlatform(config.platform)}, not for ${describePlatform(best)}`,
   );
