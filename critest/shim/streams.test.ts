@@ -8,8 +8,11 @@ import test from 'ava';
 import { BerthError } from '../../base/errors.ts';
 import { execSync } from '../../shim/exec.ts';
 import { openAttach, openExec, type ProcessStreams, type WantedStreams } from '../../shim/streams.ts';
+import { leavesNothing } from '../harness/leaves-nothing.ts';
 import { until } from '../harness/until.ts';
 import { type Container, Room } from './room.ts';
+
+leavesNothing();
 
 const piped: WantedStreams = { tty: false, stdin: true, stdout: true, stderr: true };
 const terminal: WantedStreams = { tty: true, stdin: true, stdout: true, stderr: false };
@@ -56,7 +59,7 @@ test('a process that does not read its stdin makes the writer wait, not the supe
   while (written < 64 << 20 && stdin.write(Buffer.alloc(1 << 20))) written += 1 << 20;
   const taken = await Promise.race([once(stdin, 'drain').then(() => true), sleep(300, false)]);
   t.false(taken);
-  const memory = await readFile(`/proc/${container.report().supervisorPid}/status`, 'utf8');
+  const memory = await readFile(room.proc(container.report().supervisorPid, 'status'), 'utf8');
   t.true(Number(/RssAnon:\s+(\d+)/.exec(memory)?.[1]) < 1024);
   streams.close();
 });
@@ -66,7 +69,7 @@ test('output that nobody reads stops the exec, and goes on without a gap', async
   const container = await room.start(['guest', 'wait']);
   const streams = await exec(container, ['guest', 'lines', '400000'], { stdin: false });
   await sleep(300);
-  const memory = await readFile(`/proc/${container.report().supervisorPid}/status`, 'utf8');
+  const memory = await readFile(room.proc(container.report().supervisorPid, 'status'), 'utf8');
   t.true(Number(/RssAnon:\s+(\d+)/.exec(memory)?.[1]) < 1024);
   const lines = (await buffer(outputOf(streams))).toString().trimEnd().split('\n');
   t.is(lines.length, 400_000);
@@ -100,15 +103,15 @@ test('an exec that comes while the container is ending is told so', async (t) =>
   const plan = container.execPlan(['guest', 'cat']);
   const { supervisorPid } = container.report();
   // the container's end waits behind a stopped supervisor, the requests reach it first
-  process.kill(supervisorPid, 'SIGSTOP');
+  await room.signal(supervisorPid, 'STOP');
   const asked = [exec(container, ['guest', 'cat']), execSync(container.bundle, plan)].map((call) =>
     call.then(
       () => undefined,
       (error: unknown) => error,
     ),
   );
-  process.kill(container.report().pid, 'SIGKILL');
-  process.kill(supervisorPid, 'SIGCONT');
+  await room.signal(container.report().pid, 'KILL');
+  await room.signal(supervisorPid, 'CONT');
   for (const error of await Promise.all(asked)) {
     t.true(error instanceof BerthError);
     if (error instanceof BerthError) t.is(error.code, 'failed-precondition', error.message);
@@ -183,6 +186,6 @@ test('an abort ends what it was given to', async (t) => {
   await t.throwsAsync(streams.ended);
   await until('the supervisor has the connection no more', async () => {
     const pid = container.report().supervisorPid;
-    return (await readdir(`/proc/${pid}/fd`)).length < 12;
+    return (await readdir(room.proc(pid, 'fd'))).length < 12;
   });
 });

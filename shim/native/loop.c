@@ -38,7 +38,7 @@ void source_close(struct source *s) {
   close_fd(&s->fd);
 }
 
-void loop_turn(int timeout_ms) {
+bool loop_turn(int timeout_ms) {
   struct epoll_event event;
   // What is held while bytes are moved is given back only before a wait: its pages would be new ones each time.
   int n = epoll_wait(epoll, &event, 1, 0);
@@ -46,9 +46,10 @@ void loop_turn(int timeout_ms) {
     scratch_release();
     if (timeout_ms != 0) n = epoll_wait(epoll, &event, 1, timeout_ms);
   }
-  if (n != 1) return;
+  if (n != 1) return false;
   struct source *s = event.data.ptr;
   s->ready(s->owner, event.events);
+  return true;
 }
 
 int64_t now_ms(void) { return (int64_t)monotonic_ms(); }

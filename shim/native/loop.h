@@ -17,7 +17,7 @@ void source_init(struct source *s, int fd, void (*ready)(void *, uint32_t), void
 void source_watch(struct source *s, uint32_t events);  // hang-ups are told even with 0
 void source_unwatch(struct source *s);                 // nothing is told
 void source_close(struct source *s);
-void loop_turn(int timeout_ms);
+bool loop_turn(int timeout_ms);                         // whether there was something to do
 int64_t now_ms(void);  // monotonic
 
 // Bytes that wait to be written; no memory is held when it is empty.

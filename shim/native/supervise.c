@@ -333,6 +333,8 @@ static bool write_exit(const char *text, size_t length) {
 static int finish(void) {
   struct process *p = &shim.container;
   char text[160];
+  // Who asked before now gets an answer, and not the reset of a socket with unread bytes. Bounded: some may ask on and on.
+  for (int turns = 0; turns < 256 && loop_turn(0);) turns++;
   exec_finish_all();
   log_end(&shim.log, "stdout", &p->rest[0]);
   log_end(&shim.log, "stderr", &p->rest[1]);
