@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { BerthError, type ErrorCode } from '../../base/errors.ts';
 import { type DaemonOptions, TestDaemon } from './daemon.ts';
+import { leftOnMachine } from './left.ts';
 import { runPod } from './pods.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -36,8 +37,9 @@ export const suiteDaemon = (options: SuiteOptions = {}): (() => TestDaemon) => {
     await options.tidy?.(current());
     t.deepEqual(await current().leftSince(before, ignored), []);
   });
-  test.after.always('berthd is taken down', async () => {
+  test.after.always('berthd is taken down, and nothing of it is on the machine', async (t) => {
     await daemon?.[Symbol.asyncDispose]();
+    t.deepEqual(await leftOnMachine(process.pid), []);
   });
   return current;
 };

@@ -1,5 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
@@ -56,8 +57,22 @@ export class World implements AsyncDisposable {
 
   /** A process in the world; what is returned is nsenter, which lives as long and exits the same way. */
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
-    const enter = ['--target', `${this.#init}`, '--mount', '--net', '--pid', '--', command, ...args];
-    return spawn('nsenter', enter, { env: systemEnvironment, ...options });
+    return spawn('nsenter', [...this.#enter, command, ...args], { env: systemEnvironment, ...options });
+  }
+
+  /**
+   * Writes a program to start what is at `path` from outside: it runs in the world, with the caller's arguments. Who kills
+   * that program kills a shell: nsenter lives until what it started has ended, and reaps it. Otherwise the world's end
+   * would wait until the machine's init finds time for that.
+   */
+  async entrance(path: string): Promise<string> {
+    const program = this.path('entrance');
+    await writeFile(program, `#!/bin/sh\nnsenter ${this.#enter.join(' ')} ${path} "$@"\nexit $?\n`, { mode: 0o700 });
+    return program;
+  }
+
+  get #enter(): string[] {
+    return ['--target', `${this.#init}`, '--mount', '--net', '--pid', '--'];
   }
 
   async run(command: string, args: readonly string[], input = ''): Promise<Output> {

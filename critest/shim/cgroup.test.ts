@@ -1,10 +1,13 @@
-import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { messageOf } from '../../base/errors.ts';
 import { endCgroup } from '../../shim/cgroup.ts';
+import { leavesNothing } from '../harness/leaves-nothing.ts';
 import { until } from '../harness/until.ts';
+import type { World } from '../harness/world.ts';
 import { Isolated } from './isolated.ts';
+import { Room } from './room.ts';
 
 interface Hierarchy {
   readonly version: 1 | 2;
@@ -24,7 +27,7 @@ const hierarchies = async (): Promise<readonly Hierarchy[]> => {
 };
 
 /** A cgroup of the test's own in each directory, with one below it; `joins` are the files to start in. */
-class Cgroup implements AsyncDisposable {
+class Cgroup {
   readonly directories: readonly string[];
   readonly joins: readonly string[];
 
@@ -33,8 +36,9 @@ class Cgroup implements AsyncDisposable {
     this.joins = directories.map((path) => join(path, version === 1 ? 'tasks' : 'cgroup.procs'));
   }
 
-  static async make({ version, directories }: Hierarchy, name: string): Promise<Cgroup> {
-    const paths = directories.map((directory) => join(directory, `berth-test-${process.pid}-${name}`));
+  /** Called after the world, at whose end it goes. */
+  static async make({ version, directories }: Hierarchy, world: World): Promise<Cgroup> {
+    const paths = directories.map((directory) => join(directory, world.cgroup));
     const cgroup = new Cgroup(paths, version);
     for (const path of paths) await mkdir(join(path, 'below'), { recursive: true });
     return cgroup;
@@ -55,15 +59,12 @@ class Cgroup implements AsyncDisposable {
     );
     return Math.max(...texts.map((text) => text.split('\n').length - 1));
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const path of this.directories.flatMap((one) => [join(one, 'below'), one]))
-      await rmdir(path).catch(() => undefined);
-  }
 }
 
-const programs = (isolated: Isolated, cgroup: Cgroup, script: string) => {
-  const run = isolated.sh(script, { cgroupProcs: cgroup.joins, timeoutMs: 30_000 });
+const programs = (room: Room, { joins }: Cgroup, script: string) => {
+  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
+  const argv = ['/bin/sh', '-c', script];
+  const run = room.agent.run({ name: 'shell', argv, env, cgroupProcs: joins, timeoutMs: 30_000 });
   return run.catch((error: unknown) => messageOf(error));
 };
 
@@ -72,38 +73,38 @@ for (const hierarchy of await hierarchies())
     const title = `v${hierarchy.version}${without.length > 0 ? ' without cgroup.kill' : ''}`;
 
     test(`${title}: all in a cgroup and below it is killed, and the cgroup removed; twice is fine`, async (t) => {
-      await using isolated = await Isolated.start({ without });
-      await using cgroup = await Cgroup.make(hierarchy, `end${without.length}`);
+      await using room = await Room.make(without);
+      const cgroup = await Cgroup.make(hierarchy, room.world);
       const below = cgroup.directories.map((path) => join(path, 'below/cgroup.procs'));
       const runs = [
-        programs(isolated, cgroup, 'trap "" TERM HUP; for i in 1 2 3; do sleep 60 & done; wait'),
-        programs(isolated, cgroup, `${below.map((file) => `echo 0 > ${file}; `).join('')}setsid sleep 60; true`),
+        programs(room, cgroup, 'trap "" TERM HUP; for i in 1 2 3; do sleep 60 & done; wait'),
+        programs(room, cgroup, `${below.map((file) => `echo 0 > ${file}; `).join('')}setsid sleep 60; true`),
       ];
       await until('all run', async () => (await cgroup.pids()) >= 4);
-      await endCgroup(isolated.agent, cgroup.directories);
+      await endCgroup(room.agent, cgroup.directories);
       t.false(await cgroup.exists());
       for (const result of await Promise.all(runs)) t.is(typeof result === 'string' ? result : result.signal, 9);
-      await endCgroup(isolated.agent, cgroup.directories);
+      await endCgroup(room.agent, cgroup.directories);
     });
 
     test(`${title}: processes that fork all the time are killed`, async (t) => {
-      await using isolated = await Isolated.start({ without });
-      await using cgroup = await Cgroup.make(hierarchy, `fork${without.length}`);
-      const run = programs(isolated, cgroup, 'for i in $(seq 2000); do (sleep 0.01 &) ; done; sleep 60');
+      await using room = await Room.make(without);
+      const cgroup = await Cgroup.make(hierarchy, room.world);
+      const run = programs(room, cgroup, 'for i in $(seq 2000); do (sleep 0.01 &) ; done; sleep 60');
       await until('many run', async () => (await cgroup.pids()) > 3);
-      await endCgroup(isolated.agent, cgroup.directories);
+      await endCgroup(room.agent, cgroup.directories);
       t.false(await cgroup.exists());
       await run;
     });
 
     test(`${title}: a frozen cgroup is ended, too`, async (t) => {
-      await using isolated = await Isolated.start({ without });
-      await using cgroup = await Cgroup.make(hierarchy, `frozen${without.length}`);
-      const run = programs(isolated, cgroup, 'sleep 60 & wait');
+      await using room = await Room.make(without);
+      const cgroup = await Cgroup.make(hierarchy, room.world);
+      const run = programs(room, cgroup, 'sleep 60 & wait');
       await until('it runs', async () => (await cgroup.pids()) >= 2);
       const [file, value] = hierarchy.version === 1 ? ['freezer.state', 'FROZEN'] : ['cgroup.freeze', '1'];
       for (const path of cgroup.directories) await writeFile(join(path, file), value).catch(() => undefined);
-      await endCgroup(isolated.agent, cgroup.directories);
+      await endCgroup(room.agent, cgroup.directories);
       t.false(await cgroup.exists());
       await run;
     });
@@ -117,3 +118,5 @@ test('what is no cgroup, or the root of a hierarchy, is refused and left alone',
   const [first] = await hierarchies();
   await t.throwsAsync(endCgroup(isolated.agent, [first?.directories[0] ?? '']), { message: /root of a hierarchy/ });
 });
+
+leavesNothing();

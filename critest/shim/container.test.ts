@@ -2,8 +2,11 @@ import { mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node
 import { join } from 'node:path';
 import test from 'ava';
 import type { BerthError } from '../../base/errors.ts';
+import { leavesNothing } from '../harness/leaves-nothing.ts';
 import { until } from '../harness/until.ts';
 import { Room } from './room.ts';
+
+leavesNothing();
 
 test('a container writes its log in the CRI format and leaves its exit code', async (t) => {
   await using room = await Room.make();
@@ -198,7 +201,7 @@ test('nothing of the host is mounted in a container, and it holds no descriptor 
     .map((line) => line.split(' ')[4] ?? '');
   for (const point of points) t.regex(point, /^\/($|proc|dev|sys)/);
   const { pid } = await container.with((supervisor) => supervisor.state());
-  t.deepEqual(await readdir(`/proc/${pid}/fd`), ['0', '1', '2']);
+  t.deepEqual(await readdir(room.proc(pid, 'fd')), ['0', '1', '2']);
   t.deepEqual((await container.exec(['guest', 'list', '/proc/self/fd'])).stdout.toString().trim().split('\n'), [
     '0',
     '1',

@@ -7,8 +7,11 @@ import test, { type ExecutionContext } from 'ava';
 import { dir } from 'tmp-promise';
 import { compileCopy } from '../../shim/compile-copy.ts';
 import { openExec } from '../../shim/streams.ts';
+import { leavesNothing } from '../harness/leaves-nothing.ts';
 import { type Container, Room } from './room.ts';
 import { directory, file, hardlink, symlink, tar } from './tar.ts';
+
+leavesNothing();
 
 const run = promisify(execFile);
 const sh = async (script: string): Promise<string> => (await run('sh', ['-ec', script])).stdout;

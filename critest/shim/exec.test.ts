@@ -2,8 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import type { BerthError } from '../../base/errors.ts';
+import { leavesNothing } from '../harness/leaves-nothing.ts';
 import { until } from '../harness/until.ts';
 import { type Container, Room } from './room.ts';
+
+leavesNothing();
 
 /** Processes of the container, by its pids cgroup. */
 const processes = async (container: Container): Promise<number> => {

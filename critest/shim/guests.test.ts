@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { OciNamespace } from '../../shim/oci.ts';
 import { makeNamespaces, removeNamespaces } from '../../shim/sandbox.ts';
+import { leavesNothing } from '../harness/leaves-nothing.ts';
 import { until } from '../harness/until.ts';
 import { type Container, Room } from './room.ts';
+
+leavesNothing();
 
 const others: readonly OciNamespace[] = (['mount', 'ipc', 'uts', 'network', 'cgroup'] as const).map((type) => ({
   type,
@@ -103,7 +106,7 @@ test('a filter holds for the container and for its execs, with and without no_ne
       t.is((await container.exec(['guest', 'cwd'])).stdout.toString(), 'Operation not permitted\n');
       const own = (await container.exec(['guest', 'cat', '/proc/self/status'])).stdout.toString();
       const { pid } = container.report();
-      for (const text of [own, await readFile(`/proc/${pid}/status`, 'utf8')]) {
+      for (const text of [own, await readFile(room.proc(pid, 'status'), 'utf8')]) {
         t.regex(text, /^Seccomp:\t2$/m);
         t.regex(text, /^Seccomp_filters:\t1$/m);
         t.regex(text, noNewPrivileges ? /^NoNewPrivs:\t1$/m : /^NoNewPrivs:\t0$/m);
@@ -129,7 +132,7 @@ test('a filter that refuses what a birth takes holds, and its container starts, 
           const options = { process: { noNewPrivileges }, bpf: filter(refused), linux: { seccomp, namespaces } };
           const container = await room.start(['guest', 'wait'], options);
           const own = (await container.exec(['guest', 'cat', '/proc/self/status'])).stdout.toString();
-          for (const text of [own, await readFile(`/proc/${container.report().pid}/status`, 'utf8')]) {
+          for (const text of [own, await readFile(room.proc(container.report().pid, 'status'), 'utf8')]) {
             t.regex(text, /^Seccomp:\t2$/m);
             t.is(BigInt(`0x${/^CapEff:\t(\S+)$/m.exec(text)?.[1] ?? 'ff'}`) & (1n << 21n), 0n);
           }
@@ -148,7 +151,7 @@ test('who is born in a pid namespace of others leads a session of its own, and i
     const linux = { namespaces: [...others, { type: 'pid', path: pid }] as const };
     const container = await room.start(['guest', 'wait'], { linux });
     const report = container.report();
-    const stat = (await readFile(`/proc/${report.pid}/stat`, 'utf8')).split(' ');
+    const stat = (await readFile(room.proc(report.pid, 'stat'), 'utf8')).split(' ');
     t.deepEqual(stat.slice(3, 6).map(Number), [report.supervisorPid, report.pid, report.pid]);
     const own = (await container.exec(['guest', 'cat', '/proc/self/stat'])).stdout.toString().split(' ');
     t.deepEqual(own.slice(3, 6), ['0', own[0], own[0]]);

@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
-import { chmod, copyFile, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { dir } from 'tmp-promise';
 import { newId } from '../../base/digest.ts';
 import { Agent, type StartReport, type SuperviseOptions } from '../../shim/agent.ts';
 import { compilePlan, seccompMask } from '../../shim/compile.ts';
@@ -14,6 +13,7 @@ import { shimProgram } from '../../shim/program.ts';
 import { connectSupervisor, type Exit, readExit, type Supervisor } from '../../shim/supervisor.ts';
 import { sourceTree } from '../harness/tree.ts';
 import { until } from '../harness/until.ts';
+import { World } from '../harness/world.ts';
 
 const run = promisify(execFile);
 
@@ -70,31 +70,55 @@ export interface ContainerOptions {
   readonly wait?: boolean;
 }
 
-/** What the tests of the native container share: an agent in namespaces of its own, a layer, a cgroup. */
+/** Compiled once a test process. */
+let guest: Promise<Buffer> | undefined;
+
+const compileGuest = async (path: string): Promise<Buffer> => {
+  const source = join(sourceTree, 'critest/shim/guest.c');
+  await run('musl-gcc', ['-static', '-Os', '-s', '-D_GNU_SOURCE', '-o', path, source]);
+  return readFile(path);
+};
+
+/**
+ * What the tests of the native container share: a world with an agent, a layer and a cgroup. Pids that supervisors report
+ * are those of the world.
+ */
 export class Room implements AsyncDisposable {
+  readonly world: World;
   readonly directory: string;
   readonly agent: Agent;
-  readonly #cgroup = `/berth-test-${newId().slice(0, 12)}`;
+  readonly #cgroup: string;
   readonly #hierarchies: readonly string[];
   readonly #containers: Container[] = [];
 
-  private constructor(directory: string, agent: Agent, hierarchies: readonly string[]) {
-    this.directory = directory;
+  private constructor(world: World, agent: Agent, hierarchies: readonly string[]) {
+    this.world = world;
+    this.directory = world.directory;
+    this.#cgroup = `/${world.cgroup}`;
     this.agent = agent;
     this.#hierarchies = hierarchies;
   }
 
   static async make(without: readonly FeatureName[] = []): Promise<Room> {
-    const { path } = await dir({ prefix: 'bs', mode: 0o755, unsafeCleanup: true });
-    await mkdir(join(path, 'layer/bin'), { recursive: true });
-    const source = join(sourceTree, 'critest/shim/guest.c');
-    await run('musl-gcc', ['-static', '-Os', '-s', '-D_GNU_SOURCE', '-o', join(path, 'layer/bin/guest'), source]);
-    await writeFile(join(path, 'agent'), `#!/bin/sh\nexec unshare -nm ${await shimProgram()} "$@"\n`, { mode: 0o700 });
+    const world = await World.make();
+    await mkdir(world.path('layer/bin'), { recursive: true });
+    guest ??= compileGuest(world.path('guest'));
+    await writeFile(world.path('layer/bin/guest'), await guest, { mode: 0o755 });
     const warn = (fields: object, message: string): void => console.error(message, fields);
-    const agent = await Agent.start({ program: join(path, 'agent'), log: { warn, error: warn }, without });
+    const program = await world.entrance(await shimProgram());
+    const agent = await Agent.start({ program, log: { warn, error: warn }, without });
     const table = await readFile('/proc/self/mounts', 'utf8');
     const hierarchies = [...table.matchAll(/^\S+ (\S+) cgroup /gm)].map((match) => match[1] ?? '');
-    return new Room(path, agent, hierarchies);
+    return new Room(world, agent, hierarchies);
+  }
+
+  /** What /proc has of a process by the pid that it has in the world: `status`, `fd`. */
+  proc(pid: number, name: string): string {
+    return this.world.seen(`/proc/${pid}/${name}`);
+  }
+
+  async signal(pid: number, name: 'STOP' | 'CONT' | 'KILL'): Promise<void> {
+    await this.world.sh(`kill -${name} ${pid}`);
   }
 
   /** A layer directory with what `fill` puts into it. */
@@ -164,8 +188,7 @@ export class Room implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const container of this.#containers) await container.end();
     await this.agent[Symbol.asyncDispose]();
-    for (const mount of this.#hierarchies) await rmdir(mount + this.#cgroup).catch(() => undefined);
-    await run('rm', ['-rf', this.directory]);
+    await this.world[Symbol.asyncDispose]();
   }
 }
 

@@ -12,8 +12,11 @@ import { Plan } from '../../shim/plan.ts';
 import { shimProgram } from '../../shim/program.ts';
 import { ExecFlag, Frame } from '../../shim/protocol.ts';
 import { ShimSocket } from '../../shim/shim-socket.ts';
+import { leavesNothing } from '../harness/leaves-nothing.ts';
 import { until } from '../harness/until.ts';
 import { Room } from './room.ts';
+
+leavesNothing();
 
 const run = promisify(execFile);
 
@@ -127,7 +130,7 @@ test('an exec whose client does not read waits, and another one does not', async
   );
   await sleep(500);
   const { supervisorPid } = container.report();
-  const memory = Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${supervisorPid}/status`, 'utf8'))?.[1]);
+  const memory = Number(/VmRSS:\s+(\d+)/.exec(await readFile(room.proc(supervisorPid, 'status'), 'utf8'))?.[1]);
   t.true(memory < 2048, `${memory} KiB`);
   t.is((await container.exec(['guest', 'echo', 'quick'])).stdout.toString(), 'quick\n');
   slow.destroy();
@@ -256,7 +259,7 @@ test('the lock is held before the supervisor executes, and afterwards by nobody 
   const { supervisorPid, pid } = await started;
   t.is(await readFile(lock, 'utf8'), `${supervisorPid}\n`);
   const open = async (process: number): Promise<string[]> =>
-    Promise.all((await readdir(`/proc/${process}/fd`)).map((fd) => readlink(`/proc/${process}/fd/${fd}`)));
+    Promise.all((await readdir(room.proc(process, 'fd'))).map((fd) => readlink(room.proc(process, `fd/${fd}`))));
   t.is((await open(supervisorPid)).filter((target) => target === lock).length, 1);
   t.false((await open(pid)).includes(lock));
   t.true(await isLocked(lock));
@@ -265,7 +268,13 @@ test('the lock is held before the supervisor executes, and afterwards by nobody 
 test('a supervisor that is started by hand takes the lock itself', async (t) => {
   await using room = await Room.make();
   const container = await room.container(['guest', 'echo', 'by hand']);
-  await run('unshare', ['-nm', await shimProgram(), 'supervise', container.bundle]);
+  const { status, stderr } = await room.world.run('unshare', [
+    '-nm',
+    await shimProgram(),
+    'supervise',
+    container.bundle,
+  ]);
+  t.is(status, 0, stderr);
   t.is((await container.ended()).code, 0);
   t.deepEqual(await container.lines(), ['stdout F by hand']);
   t.regex(await readFile(join(container.bundle, 'lock'), 'utf8'), /^\d+\n$/);
