@@ -1,5 +1,6 @@
 import { type EventEmitter, once } from 'node:events';
 import type { Writable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import type { ServerSurfaceCall } from '@grpc/grpc-js/build/src/server-call.js';
 import { BerthError, codeOf, messageOf } from '../base/errors.ts';
@@ -138,18 +139,16 @@ async function* requestsOf(
   onFirst: (request: unknown) => void,
 ): AsyncGenerator<unknown> {
   let isFirst = true;
-  try {
-    // the answers, and the error, go the other way of what the iterator would destroy
-    for await (const bytes of call.iterator({ destroyOnReturn: false })) {
-      const request = decode(method.request, bytes as Buffer);
-      if (isFirst) onFirst(request);
-      isFirst = false;
-      yield request;
-    }
-  } catch (error) {
-    // a client that has gone is told by the stream as one that was closed too early
-    throw signal.aborted ? signal.reason : error;
+  // The answers, and the error, go the other way of what the iterator would destroy.
+  for await (const bytes of call.iterator({ destroyOnReturn: false })) {
+    const request = decode(method.request, bytes as Buffer);
+    if (isFirst) onFirst(request);
+    isFirst = false;
+    yield request;
   }
+  // A client that has gone half way looks like one that has ended, until the stream's close is told as well.
+  await nextTurn();
+  signal.throwIfAborted();
 }
 
 /** The error in a box, so that `throw undefined` is one too. */
