@@ -2,6 +2,7 @@
 //   node scripts/native.mjs              berth-shim (musl, static) and each tools/*.c (glibc, static)
 //   node scripts/native.mjs --sanitize   berth-shim-asan (glibc, dynamic, ASan and UBSan) as well
 //   node scripts/native.mjs --analyze    gcc -fanalyzer over every source; a finding fails
+//   node scripts/native.mjs --fuzz N     fuzz/unpack.c under clang's libFuzzer for N seconds; build/fuzz keeps what it found
 //   node scripts/native.mjs --test       test/*.c under the sanitizers: builds, runs, prints their TAP and a sum
 import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -39,6 +40,11 @@ const variants = {
   },
   asan: { compiler: 'gcc', compile: [...strict, '-O1', '-g', ...sanitizers], link: sanitizers },
   tool: { compiler: 'gcc', compile: [...strict, '-Os'], link: ['-static', '-Wl,--gc-sections', '-s'] },
+  fuzz: {
+    compiler: 'clang',
+    compile: ['-std=gnu11', '-D_GNU_SOURCE', '-O1', '-g', '-fsanitize=fuzzer-no-link,address,undefined'],
+    link: ['-fsanitize=fuzzer,address,undefined'],
+  },
   analyze: { compiler: 'gcc', compile: [...strict, '-O1', '-fanalyzer'], link: [] },
 };
 
@@ -156,9 +162,30 @@ const runTests = async () => {
   if (sum.failed > 0 || sum.passed === 0) process.exitCode = 1;
 };
 
-const wanted = new Set(process.argv.slice(2));
+const runFuzzer = async (seconds) => {
+  const native = await compileAll(
+    'fuzz',
+    sourcesIn(source).filter((file) => basename(file) !== 'main.c'),
+  );
+  const [target] = await compileAll('fuzz', [join(source, 'fuzz/unpack.c')]);
+  await link('fuzz', join(output, 'fuzz-unpack'), [target, ...native]);
+  const found = join(root, 'build/fuzz/');
+  mkdirSync(join(found, 'corpus'), { recursive: true });
+  const limits = [`-max_total_time=${seconds}`, '-max_len=6000', '-timeout=20', '-rss_limit_mb=1500'];
+  const report = ['-close_fd_mask=3', '-use_value_profile=1', '-print_final_stats=1', `-artifact_prefix=${found}`];
+  const inputs = [join(found, 'corpus'), join(source, 'fuzz/seeds')];
+  const { status } = spawnSync(join(output, 'fuzz-unpack'), [...limits, ...report, ...inputs], { stdio: 'inherit' });
+  if (status !== 0) process.exitCode = 1;
+};
+
+const options = process.argv.slice(2);
+const seconds = options.includes('--fuzz') ? options.splice(options.indexOf('--fuzz') + 1, 1)[0] : undefined;
+if (options.includes('--fuzz') && !/^\d+$/.test(seconds ?? ''))
+  throw new Error('native.mjs: --fuzz needs a number of seconds');
+const wanted = new Set(options);
 for (const option of wanted)
-  if (!['--sanitize', '--analyze', '--test'].includes(option)) throw new Error(`native.mjs: unknown option ${option}`);
+  if (!['--sanitize', '--analyze', '--test', '--fuzz'].includes(option))
+    throw new Error(`native.mjs: unknown option ${option}`);
 mkdirSync(output, { recursive: true });
 try {
   if (wanted.has('--analyze')) await compileAll('analyze', sourcesIn(source));
@@ -166,6 +193,7 @@ try {
   await buildTools();
   if (wanted.has('--sanitize')) await buildProgram('asan', 'berth-shim-asan');
   if (wanted.has('--test')) await runTests();
+  if (wanted.has('--fuzz')) await runFuzzer(seconds);
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;

@@ -434,13 +434,6 @@ static bool fix_all(struct fix *f, struct err *e) {
   return fix_links(f, e) && set_times(f, e);
 }
 
-struct fix_options {
-  const char *to, *layer, *records;
-  bool sync;
-  char *const *lowers;
-  size_t lower_count;
-};
-
 static bool read_fix_options(int argc, char **argv, struct fix_options *o) {
   *o = (struct fix_options){.sync = true};
   int i = 0;
@@ -458,7 +451,7 @@ static bool read_fix_options(int argc, char **argv, struct fix_options *o) {
   return o->to != NULL && o->layer != NULL && o->lower_count > 0;
 }
 
-static bool run_fix(const struct fix_options *o, struct err *e) {
+bool fix_layer(const struct fix_options *o, uint64_t *entries, struct err *e) {
   struct fix f = {.layer = -1, .to = -1};
   raise_descriptors();
   bool good = view_open(&f.lowers, o->lowers, o->lower_count, e) && read_records(&f, o->records, e);
@@ -469,8 +462,7 @@ static bool run_fix(const struct fix_options *o, struct err *e) {
     good = good && f.to >= 0 && fix_all(&f, e);
   }
   if (good && o->sync && syncfs(f.to) < 0) good = fail_errno(e, "sync", o->to);
-  if (good && dprintf(STDOUT_FILENO, "entries%c%" PRIu64 "%cend%c", 0, f.entries, 0, 0) < 0)
-    good = fail_errno(e, "write", "report");
+  *entries = f.entries;
   for (size_t i = 0; i < f.parent_count; i++) {
     free(f.parents[i].path);
     free(f.parents[i].place);
@@ -500,7 +492,11 @@ int role_layer_fix(int argc, char **argv) {
                   "layer-fix: usage: --to DIR --layer LAYER [--records FILE] [--no-sync] --lower DIR...\n");
     return 64;
   }
-  if (run_fix(&o, &e)) return 0;
+  uint64_t entries;
+  if (fix_layer(&o, &entries, &e)) {
+    if (dprintf(STDOUT_FILENO, "entries%c%" PRIu64 "%cend%c", 0, entries, 0, 0) > 0) return 0;
+    fail_errno(&e, "write", "report");
+  }
   print_error(&e);
   return 1;
 }

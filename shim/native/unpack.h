@@ -12,6 +12,15 @@ bool unpack_confine(int dir, struct err *e);
 // entries N, bytes N, root MODE UID GID, opaque PATH, opaque-root, parent PATH, hardlink PATH TARGET, end.
 bool unpack_stream(int root, int from, int to, struct err *e);
 
+struct fix_options {
+  const char *to, *layer, *records;  // no records: they are on stdin
+  bool sync;
+  char *const *lowers;  // topmost first
+  size_t lower_count;
+};
+// Fills the empty directory `to` with what must lie above `layer`; no entries: nothing must.
+bool fix_layer(const struct fix_options *o, uint64_t *entries, struct err *e);
+
 // Cleans a name of the stream as containers' unpackers do: leading slashes and "." go, ".." takes the name before it.
 // Writes "" for the root. False when it would leave the root.
 bool clean_path(const char *name, char out[TAR_PATH_LIMIT]);
