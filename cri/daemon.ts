@@ -116,7 +116,15 @@ const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log):
     root,
     helper: agent,
     program: SELF,
-    registry: { plainHttp: registry.plain_http, stallSeconds: registry.stall_seconds },
+    registry: {
+      plainHttp: registry.plain_http,
+      stallSeconds: registry.stall_seconds,
+      credentials: {
+        dockerConfig: registry.docker_config,
+        providerConfig: registry.credential_provider_config,
+        binDirs: registry.credential_bin_dirs,
+      },
+    },
     images: {
       keepBlobs: images.keep_blobs,
       parallelLayers: images.parallel_layers,

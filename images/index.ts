@@ -19,7 +19,8 @@ import type { StoredImage } from './records/stored.ts';
 import { formatReference, parseReference } from './reference.ts';
 import { Registry } from './registry/client.ts';
 import { hostOf, readCredentials } from './registry/credentials.ts';
-import { firstOf, nobody } from './registry/keyring.ts';
+import { firstOf, type Keyring, nobody } from './registry/keyring.ts';
+import { NodeKeyring } from './registry/node-keyring.ts';
 import type { RetryPolicy } from './registry/temporary.ts';
 import { Transport } from './registry/transport.ts';
 import { collectGarbage, openStore } from './store.ts';
@@ -61,6 +62,7 @@ export class Images implements AsyncDisposable {
   readonly #options: ImagesOptions;
   readonly #tools: PullTools;
   readonly #transport: Transport;
+  readonly #keyring: Keyring;
   readonly #platforms: readonly Platform[];
   readonly #files: FileReader;
   readonly #pulls = new SharedFlights<Digest, Progress>();
@@ -69,6 +71,8 @@ export class Images implements AsyncDisposable {
     this.#options = options;
     this.#tools = tools;
     this.#transport = new Transport(options.registry);
+    const { credentials } = options.registry;
+    this.#keyring = credentials === undefined ? nobody : new NodeKeyring(credentials, options.helper, options.log);
     this.#platforms = platforms;
     this.#files = new FileReader(tools.store, options.helper, options.program);
   }
@@ -99,7 +103,7 @@ export class Images implements AsyncDisposable {
     const reference = parseReference(text);
     const own = (host: string) => readCredentials(auth, host, reference.host);
     const ownHost = hostOf(auth?.serverAddress || reference.host);
-    const keyring = firstOf(own, nobody);
+    const keyring = firstOf(own, this.#keyring);
     const name = formatReference(reference);
     const platforms = options.platform === undefined ? this.#platforms : wishedPlatforms(options.platform);
     // The credentials' digest, so that nobody gets an image by the credentials of another.

@@ -1,4 +1,5 @@
 import type { Digest } from '../base/digest.ts';
+import type { CredentialSettings } from './registry/node-keyring.ts';
 
 /** What images/ needs of the spawn agent (`Agent` of shim/agent.ts has it); injected, since the two rooms never meet. */
 export interface Helper {
@@ -7,6 +8,8 @@ export interface Helper {
 
 export interface HelperRequest {
   readonly argv: readonly string[];
+  /** All of it: nothing is inherited. */
+  readonly env?: Readonly<Record<string, string>>;
   /** At most 1 MiB. */
   readonly stdin?: Uint8Array;
   readonly signal?: AbortSignal;
@@ -44,6 +47,8 @@ export interface RegistrySettings {
   readonly plainHttp: readonly string[];
   /** A transfer without a byte for so long has stalled. */
   readonly stallSeconds: number;
+  /** The node's own credentials; none unless given. */
+  readonly credentials?: CredentialSettings;
 }
 
 export interface ImageSettings {

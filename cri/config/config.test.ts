@@ -37,7 +37,13 @@ const expected: Config = {
     embedded_subnet: '',
     embedded_bridge: 'berth0',
   },
-  registry: { plain_http: [], stall_seconds: 60 },
+  registry: {
+    plain_http: [],
+    stall_seconds: 60,
+    docker_config: '',
+    credential_provider_config: '',
+    credential_bin_dirs: ['/usr/libexec/kubernetes/kubelet-plugins/credential-provider', '/usr/local/bin', '/usr/bin'],
+  },
   images: {
     keep_blobs: true,
     parallel_layers: 8,

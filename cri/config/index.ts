@@ -21,7 +21,14 @@ export interface Config {
     readonly embedded_subnet: string;
     readonly embedded_bridge: string;
   };
-  readonly registry: { readonly plain_http: readonly string[]; readonly stall_seconds: number };
+  readonly registry: {
+    readonly plain_http: readonly string[];
+    readonly stall_seconds: number;
+    /** Files; "" for none. */
+    readonly docker_config: string;
+    readonly credential_provider_config: string;
+    readonly credential_bin_dirs: readonly string[];
+  };
   readonly images: {
     readonly keep_blobs: boolean;
     readonly parallel_layers: number;

@@ -153,6 +153,30 @@ export const keys: readonly Key[] = [
     comment: ['A download that brings no byte for so many seconds has failed, and is tried again.'],
   },
   {
+    name: 'registry.docker_config',
+    type: 'file',
+    default: '',
+    comment: [
+      'A Docker config.json with credentials (auths, credHelpers, credsStore) for pulls that bring none. "" for none.',
+      'Read anew when it changes.',
+    ],
+  },
+  {
+    name: 'registry.credential_provider_config',
+    type: 'file',
+    default: '',
+    comment: [
+      'A CredentialProviderConfig as the kubelet\'s --image-credential-provider-config, asked after docker_config. "" for',
+      'none: the kubelet asks its own. Read anew when it changes.',
+    ],
+  },
+  {
+    name: 'registry.credential_bin_dirs',
+    type: 'paths',
+    default: ['/usr/libexec/kubernetes/kubelet-plugins/credential-provider', '/usr/local/bin', '/usr/bin'],
+    comment: ['Where the programs of both are looked for, in this order.'],
+  },
+  {
     name: 'images.keep_blobs',
     type: 'boolean',
     default: true,

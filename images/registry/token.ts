@@ -1,5 +1,5 @@
-import { BerthError, messageOf } from '../../base/errors.ts';
-import { parseObject, textField } from '../json.ts';
+import { BerthError, invalid, messageOf } from '../../base/errors.ts';
+import { type JsonObject, parseObject, textField } from '../json.ts';
 import type { Challenge } from './challenge.ts';
 import { basicHeader, type Credentials, checkToken } from './credentials.ts';
 import { failureOf, readWhole } from './reply.ts';
@@ -36,10 +36,19 @@ export const fetchToken = async (sender: Sender, job: TokenJob): Promise<Grant> 
   const what = `token of ${realm.host} for ${job.host}`;
   const reply = await ask(sender, realm, job);
   if (reply.status !== 200) throw await failureOf(reply, what);
-  const body = parseObject(await readWhole(reply, tokenLimit, what), what);
+  const body = parsed(await readWhole(reply, tokenLimit, what), what);
   const token = textField(body, 'token', what) || textField(body, 'access_token', what);
   if (token === '') throw new BerthError('unauthenticated', `${what}: the answer has no token`);
   return { header: `Bearer ${checkToken(token, what)}`, until: performance.now() + lifeOf(body.expires_in) };
+};
+
+const parsed = (bytes: Buffer, what: string): JsonObject => {
+  try {
+    return parseObject(bytes, what);
+  } catch {
+    // The parser's error quotes what it has read.
+    throw invalid(`${what}: not a JSON object`);
+  }
 };
 
 const ask = async (sender: Sender, realm: URL, job: TokenJob): Promise<Reply> => {
