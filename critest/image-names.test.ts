@@ -2,10 +2,13 @@
 import { join } from 'node:path';
 import test from 'ava';
 import type { Image } from '../api/generated/types.ts';
+import { artifact } from './harness/artifact.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { image, layer } from './harness/image.ts';
+import { names } from './harness/images.ts';
 import { startTestRegistry, type TestRegistry } from './harness/own-registry.ts';
-import { fails } from './harness/suite.ts';
+import { idle, runPod, type TestPod } from './harness/pods.ts';
+import { fails, removePods } from './harness/suite.ts';
 import { sourceTree } from './harness/tree.ts';
 
 // The registries are in this process, so the daemon is in the machine's network.
@@ -41,11 +44,14 @@ test.afterEach.always(async () => {
 });
 
 test.after.always(async () => {
+  await removePods(daemon);
   await daemon?.[Symbol.asyncDispose]();
   await registry?.[Symbol.asyncDispose]();
   await other?.[Symbol.asyncDispose]();
 });
 
+const hostPod = (): Promise<TestPod> =>
+  runPod(daemon, { linux: { security_context: { namespace_options: { network: 'NODE', pid: 'CONTAINER' } } } });
 const list = async (): Promise<readonly Image[]> => (await daemon.client.ListImages({})).images;
 const pull = async (name: string): Promise<string> =>
   (await daemon.client.PullImage({ image: { image: name } })).image_ref;
@@ -183,4 +189,83 @@ test.serial('berth images, tag, inspect, history and rmi', async (t) => {
   t.is((await berth('rmi', 'mine:2')).stdout, 'untagged docker.io/library/mine:2\n');
   t.regex((await berth('rmi', '--all-names', here('app:1'))).stdout, new RegExp(`untagged.*\nremoved ${made.id}\n$`));
   t.like(await berth('rmi', 'mine:2'), { status: 1, stdout: '' });
+});
+
+test.serial('one image has one id in every answer, whatever it was pulled, created or asked by', async (t) => {
+  await daemon.import([names.busybox]);
+  const { client } = daemon;
+  const { image: told } = await client.ImageStatus({ image: { image: names.busybox } });
+  const id = told?.id ?? '';
+  const ways = [names.busybox, ...(told?.repo_digests ?? []), id, id.slice(7)];
+  const pod = await hostPod();
+  for (const way of ways) {
+    const container = await pod.create('true', { image: { image: way, user_specified_image: names.busybox } });
+    const status = await container.status();
+    const { containers } = await client.ListContainers({ filter: { id: container.id } });
+    t.deepEqual([status.image_id, containers[0]?.image_id], [id, id], way);
+    t.deepEqual([status.image_ref, containers[0]?.image_ref], [told?.repo_digests[0], told?.repo_digests[0]], way);
+    t.is(status.image?.image, names.busybox, way);
+  }
+  await pod.remove();
+});
+
+test.serial('an image that was removed stays for its container over a restart, and goes with it', async (t) => {
+  await daemon.import([names.busybox]);
+  const pod = await hostPod();
+  const container = await pod.create(idle);
+  const trees = (): Promise<string> => daemon.world.sh(`ls ${daemon.world.path('root/images/layers')} | wc -l`);
+  const before = await trees();
+  await remove(names.busybox);
+  await daemon.kill();
+  await daemon.boot();
+  t.deepEqual(await list(), []);
+  t.is(await trees(), before);
+  await container.start();
+  t.is((await container.exec('ls /bin/busybox')).stdout, '/bin/busybox\n');
+  await pod.remove();
+  t.is(await trees(), '0\n');
+});
+
+test.serial('an artifact is mounted as files and sub directories, by any user, and is no image to run', async (t) => {
+  await daemon.import([names.busybox]);
+  const thing = artifact([
+    { data: 'one', title: 'one.txt' },
+    { data: 'two', title: 'dir/sub/two.txt' },
+  ]);
+  registry.add('1', thing, 'thing');
+  const image = { image: here('thing:1') };
+  t.is((await daemon.client.PullImage({ image })).image_ref, thing.id);
+  const { image: told } = await daemon.client.ImageStatus({ image });
+  t.deepEqual(told?.repo_digests, [`${here('thing')}@${thing.id}`]);
+  const pod = await hostPod();
+  const mount = (container_path: string, image_sub_path = '') => ({
+    container_path,
+    readonly: true,
+    image,
+    image_sub_path,
+  });
+  const container = await pod.run(idle, {
+    mounts: [mount('/volume'), mount('/sub', 'dir/sub')],
+    linux: { security_context: { run_as_user: { value: 1000n } } },
+  });
+  const script =
+    'cd /volume; find . | sort; cat one.txt /sub/two.txt; stat -c " %a %u" one.txt dir . ; echo x >one.txt';
+  const { stdout, stderr } = await container.exec(script);
+  t.is(stdout, '.\n./dir\n./dir/sub\n./dir/sub/two.txt\n./one.txt\nonetwo 644 0\n 755 0\n 755 0\n');
+  t.regex(stderr, /Read-only file system|Permission denied/);
+  t.is((await container.status()).mounts[0]?.image?.image_ref, thing.id);
+  const cannot =
+    /is an artifact of type application\/vnd.example.thing: it can be mounted as an image volume, but not run/;
+  await fails(t, pod.create('true', { image }), 'failed-precondition', cannot);
+  await fails(t, pod.create('true', { mounts: [mount('/a', 'nothing')] }), 'not-found', /no such directory/);
+  const { info } = await daemon.client.ImageStatus({ image, verbose: true });
+  t.like(JSON.parse(info.info ?? ''), {
+    imageSpec: { rootfs: { diff_ids: [] } },
+    artifactType: 'application/vnd.example.thing',
+  });
+  const inspected = JSON.parse((await berth('inspect', image.image)).stdout);
+  t.like(inspected, { artifact_type: 'application/vnd.example.thing', config: {} });
+  await remove(image.image);
+  t.is((await container.exec('cat /volume/one.txt')).stdout, 'one');
+  await pod.remove();
 });

@@ -226,6 +226,7 @@ export class Images implements AsyncDisposable {
 
   /** The image's whole configuration (OCI image-spec) as it was pulled; undefined when its bytes are gone. */
   async document(imageId: Digest): Promise<JsonObject | undefined> {
+    if (this.#tools.store.catalog.image(imageId)?.artifact !== undefined) return undefined;
     const bytes = await this.#tools.store.blobs.look(imageId);
     return bytes === undefined ? undefined : parseObject(bytes, `configuration of image ${imageId}`);
   }

@@ -23,7 +23,10 @@ export const inspectImage = async ({ catalog, blobs, holds }: ImageStore, refOrI
   if (record === undefined || stored === undefined)
     throw notFound(`inspect image ${JSON.stringify(refOrId.slice(0, 300))}: there is no such image`);
   using _hold = holds.take(holdKey('image', record.id));
-  const [manifest, config] = await Promise.all([blobs.look(stored.manifest), blobs.look(stored.id)]);
+  const [manifest, config] = await Promise.all([
+    blobs.look(stored.manifest),
+    blobs.look(stored.artifact?.config ?? stored.id),
+  ]);
   const names = catalog.names().filter(({ image }) => image === record.id);
   const kept = stored.layers.map(({ digest }) => digest).filter((digest) => blobs.has(digest));
   return { record, stored, names, manifest, config, blobs: kept };

@@ -63,6 +63,20 @@ test('a platform keeps its variant', (t) => {
   });
 });
 
+test('what has no config of an image, or says that it is something else, is an artifact', (t) => {
+  const typeOf = (more: object): string | undefined => {
+    const parsed = parse(manifest(more));
+    return parsed.kind === 'manifest' ? parsed.artifactType : 'an index';
+  };
+  t.is(typeOf({}), undefined);
+  t.is(typeOf({ config: descriptor('') }), undefined);
+  t.is(
+    typeOf({ config: descriptor('application/vnd.cncf.helm.config.v1+json') }),
+    'application/vnd.cncf.helm.config.v1+json',
+  );
+  t.is(typeOf({ artifactType: 'application/x', layers: [descriptor('application/wasm')] }), 'application/x');
+});
+
 const refused: readonly (readonly [string, unknown, string, ErrorCode, RegExp])[] = [
   ['a manifest that is an index too', manifest({ manifests: [] }), '', 'invalid-argument', /at once/],
   ['a manifest served as an index', manifest(), types.index, 'invalid-argument', /not that of its content/],
@@ -116,7 +130,13 @@ const refused: readonly (readonly [string, unknown, string, ErrorCode, RegExp])[
     'unimplemented',
     /foreign/,
   ],
-  ['an artifact', manifest({ config: descriptor(`${oci}.empty.v1+json`) }), '', 'unimplemented', /artifact/],
+  [
+    'an artifact whose type is none',
+    manifest({ artifactType: 'a b' }),
+    '',
+    'invalid-argument',
+    /"a b" is not a media type/,
+  ],
   [
     'a layer that is no tar',
     manifest({ layers: [descriptor('application/wasm')] }),

@@ -32,6 +32,8 @@ export interface ImageManifest {
   readonly kind: 'manifest';
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
+  /** What it is when it is no image that can run: the manifest's artifactType, else its config's media type. */
+  readonly artifactType?: string;
 }
 
 /** Overlay takes so many lower directories. */
@@ -93,18 +95,27 @@ const readManifest = (document: JsonObject, what: string): ImageManifest => {
   if (items.length > mostLayers)
     throw new BerthError('unimplemented', `${what}: ${items.length} layers, at most ${mostLayers} can be mounted`);
   const layers = items.map((item, i) => readDescriptor(item, `${what}: layers[${i}]`));
+  const read = { kind: 'manifest', config: readDescriptor(config, `${what}: config`), layers } as const;
+  const artifactType = artifactTypeOf(document, read.config, what);
+  if (artifactType !== undefined) return { ...read, artifactType };
   for (const layer of layers) checkLayer(layer, what);
-  return { kind: 'manifest', config: checkConfig(readDescriptor(config, `${what}: config`), what), layers };
+  if (!read.config.digest.startsWith('sha256:'))
+    throw invalid(`${what}: config ${read.config.digest}: an image id is a sha256`);
+  return read;
 };
 
-const checkConfig = (config: Descriptor, what: string): Descriptor => {
-  if (!configTypes.includes(config.mediaType))
-    throw new BerthError(
-      'unimplemented',
-      `${what}: config of type ${config.mediaType}: an artifact, not an image to run`,
-    );
-  if (!config.digest.startsWith('sha256:')) throw invalid(`${what}: config ${config.digest}: an image id is a sha256`);
-  return config;
+/** As CRI-O tells them apart: an image has the config of one, or a config without a type, and says that it is nothing else. */
+const artifactTypeOf = (document: JsonObject, { mediaType }: Descriptor, what: string): string | undefined => {
+  const own = textField(document, 'artifactType', what);
+  if (own !== '') return checkType(own, what);
+  return mediaType === '' || configTypes.includes(mediaType) ? undefined : checkType(mediaType, what);
+};
+
+/** It is told in errors and by `berth inspect`. */
+const checkType = (mediaType: string, what: string): string => {
+  if (!/^[A-Za-z0-9!#$&^_.+-]{1,127}\/[A-Za-z0-9!#$&^_.+;= -]{1,127}$/.test(mediaType))
+    throw invalid(`${what}: ${JSON.stringify(mediaType.slice(0, 160))} is not a media type`);
+  return mediaType;
 };
 
 const checkLayer = (layer: Descriptor, what: string): void => {

@@ -84,7 +84,7 @@ const unneededImages = ({ catalog, holds }: ImageStore): readonly StoredImage['i
 const neededKeys = ({ catalog }: ImageStore): ReadonlySet<string> => {
   const needed = new Set(catalog.names().map(({ target }) => holdKey('blob', target)));
   for (const image of catalog.images()) {
-    for (const blob of [image.id, image.manifest]) needed.add(holdKey('blob', blob));
+    for (const blob of [image.artifact?.config ?? image.id, image.manifest]) needed.add(holdKey('blob', blob));
     // A layer that an opaque one hides is no lower, but its next pull asks for it.
     for (const { digest, diffId } of image.layers) needed.add(holdKey('blob', digest)).add(holdKey('layer', diffId));
     for (const { kind, digest } of image.lowers) needed.add(holdKey(kind, digest));

@@ -122,6 +122,8 @@ export interface ImageRecord {
   readonly size: number;
   readonly config: ImageConfig;
   readonly layers: readonly ImageLayer[];
+  /** Media type of an artifact, which can be mounted as a volume and not run; its id is the digest of its manifest. */
+  readonly artifactType?: string;
   /** A pattern of the configuration names it: no garbage collection and no prune may take it. */
   readonly pinned: boolean;
 }

@@ -12,6 +12,7 @@ export const adminInspect = async (runtime: Runtime, request: InspectRequest): P
     manifest_digest: stored.manifest,
     size: BigInt(record.size),
     pinned: record.pinned,
+    artifact_type: record.artifactType ?? '',
     layers: record.layers.map(({ diffId, digest, size, mediaType }) => ({
       diff_id: diffId,
       digest,

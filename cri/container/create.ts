@@ -109,6 +109,11 @@ const findImage = (runtime: Runtime, config: ContainerConfig): ImageRecord => {
   checkHandler('config.image', config.image?.runtime_handler ?? '');
   const image = runtime.images.resolve(name);
   if (image === undefined) throw notFound(`image ${name} is not here: pull it first`);
+  if (image.artifactType !== undefined)
+    throw new BerthError(
+      'failed-precondition',
+      `image ${name} is an artifact of type ${image.artifactType}: it can be mounted as an image volume, but not run`,
+    );
   return image;
 };
 

@@ -18,7 +18,9 @@ export const imageStatus = async (runtime: Runtime, request: ImageStatusRequest)
 };
 
 /** The keys that scripts read from containerd's answer. A document that is lost is told as far as it is kept. */
-const verboseInfo = async (runtime: Runtime, { id, config, layers }: ImageRecord): Promise<object> => {
+const verboseInfo = async (runtime: Runtime, { id, config, layers, artifactType }: ImageRecord): Promise<object> => {
+  if (artifactType !== undefined)
+    return { chainID: '', artifactType, imageSpec: { config, rootfs: { type: 'layers', diff_ids: [] } } };
   const diffIds = layers.map(({ diffId }) => diffId);
   const kept = { config, rootfs: { type: 'layers', diff_ids: diffIds } };
   return { chainID: chainIds(diffIds).at(-1) ?? '', imageSpec: (await runtime.images.document(id)) ?? kept };

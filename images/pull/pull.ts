@@ -9,11 +9,12 @@ import type { Limit } from '../limit.ts';
 import type { Descriptor, ImageManifest } from '../manifest.ts';
 import { mostLayers } from '../manifest.ts';
 import { describePlatform, isSameMachine } from '../platform.ts';
-import type { StoredImage } from '../records/stored.ts';
+import { readConfig, type StoredImage } from '../records/stored.ts';
 import { nameOf, type Reference } from '../reference.ts';
 import type { Document, Source } from '../source.ts';
 import type { ImageStore } from '../store.ts';
 import type { ImageLayer, LayerLimit, Platform, Progress } from '../types.ts';
+import { obtainArtifact } from './artifact.ts';
 import { type Choice, chooseImage } from './choose.ts';
 import { fetchDocument, fetchManifest } from './fetch.ts';
 import { obtainLayer } from './layer.ts';
@@ -43,8 +44,16 @@ export const pullImage = async (tools: PullTools, job: PullJob): Promise<Digest>
   using _root = store.holds.take(holdKey('blob', job.root.digest));
   const fetch = fetchManifest(store.blobs, job.source);
   const choice = await chooseImage(job.root, job.platforms, fetch, job.signal);
-  using _image = store.holds.take(...keysOfManifest(choice));
+  const id = idOf(choice, job);
+  using _image = store.holds.take(holdKey('image', id), ...keysOfManifest(choice));
   const configBytes = await fetchDocument(store.blobs, job.source, choice.manifest.config, job.signal);
+  if (choice.manifest.artifactType !== undefined) {
+    using _tree = store.holds.take(holdKey('layer', id));
+    const artifact = await assembleArtifact(tools, job, choice, id, choice.manifest.artifactType);
+    job.signal.throwIfAborted();
+    await commit(tools, job, choice, configBytes, artifact);
+    return id;
+  }
   const config = parseConfig(configBytes, `image config ${choice.manifest.config.digest}`);
   checkConfig(choice.manifest, config, job.platforms);
   const chain = chainIds(config.diffIds);
@@ -60,10 +69,35 @@ export const pullImage = async (tools: PullTools, job: PullJob): Promise<Digest>
   return image.id;
 };
 
-const keysOfManifest = ({ manifest, documents }: Choice): readonly string[] => [
-  holdKey('image', manifest.config.digest),
-  ...[manifest.config, ...manifest.layers, ...documents].map(({ digest }) => holdKey('blob', digest)),
-];
+/** An artifact's config is mostly the empty one, which says nothing: its manifest says which one it is. */
+const idOf = ({ manifest, documents }: Choice, { root }: PullJob): Digest =>
+  manifest.artifactType === undefined ? manifest.config.digest : (documents.at(-1) ?? root).digest;
+
+const keysOfManifest = ({ manifest, documents }: Choice): readonly string[] =>
+  [manifest.config, ...manifest.layers, ...documents].map(({ digest }) => holdKey('blob', digest));
+
+const noConfig = readConfig({});
+
+const assembleArtifact = async (
+  tools: PullTools,
+  job: PullJob,
+  { manifest, documents }: Choice,
+  id: Digest,
+  type: string,
+): Promise<StoredImage> => {
+  const files = await obtainArtifact(tools, job, id, manifest);
+  const layers = files.map(({ descriptor: { digest, size, mediaType } }) => ({ diffId: id, digest, size, mediaType }));
+  const sizes = [(documents.at(-1) ?? job.root).bytes.length, manifest.config.size, ...layers.map(({ size }) => size)];
+  return {
+    id,
+    manifest: id,
+    size: sizes.reduce((sum, size) => sum + size, 0),
+    config: noConfig,
+    layers,
+    lowers: [{ kind: 'layer', digest: id }],
+    artifact: { type, config: manifest.config.digest },
+  };
+};
 
 const layerOf = ({ digest, size, mediaType }: Descriptor, diffId: Digest | undefined): ImageLayer => {
   if (diffId === undefined) throw invalid(`layer ${digest}: the image config has no diff_id for it`);
@@ -148,13 +182,13 @@ const assemble = async (
 const commit = async (
   { store }: PullTools,
   { reference, root }: PullJob,
-  { documents }: Choice,
+  { manifest, documents }: Choice,
   configBytes: Buffer,
   image: StoredImage,
 ): Promise<void> => {
   const { blobs, catalog } = store;
   await Promise.all([
-    blobs.put(image.id, configBytes),
+    blobs.put(manifest.config.digest, configBytes),
     ...documents.map(({ digest, bytes }) => blobs.put(digest, bytes)),
   ]);
   await catalog.addImage(image);

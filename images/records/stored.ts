@@ -23,6 +23,15 @@ export interface StoredImage {
   readonly layers: readonly ImageLayer[];
   /** Lowest first. */
   readonly lowers: readonly Lower[];
+  /** What can be mounted and not run: its id is the digest of its manifest, and each layer is a file of its one tree. */
+  readonly artifact?: StoredArtifact;
+}
+
+export interface StoredArtifact {
+  /** Media type of what it is. */
+  readonly type: string;
+  /** Digest of the manifest's config. */
+  readonly config: Digest;
 }
 
 /** A name on disk, one file each, so that a tag moves by one atomic write. */
@@ -56,7 +65,11 @@ const checkVersion = (value: unknown): JsonObject => {
 
 export const readImage = (value: unknown): StoredImage => {
   const object = checkVersion(value);
+  const artifact = objectField(object, 'artifact', 'record');
   return {
+    ...(artifact && {
+      artifact: { type: textField(artifact, 'type', 'record'), config: digestField(artifact, 'config') },
+    }),
     id: digestField(object, 'id'),
     manifest: digestField(object, 'manifest'),
     size: sizeField(object, 'size', 'record'),
