@@ -3,6 +3,7 @@ import { adminCopy } from './admin/copy.ts';
 import { adminImport } from './admin/import.ts';
 import { adminInfo } from './admin/info.ts';
 import { adminInspect } from './admin/inspect.ts';
+import { adminPrune } from './admin/prune.ts';
 import { adminPull } from './admin/pull.ts';
 import { adminTag } from './admin/tag.ts';
 import { adminUntag } from './admin/untag.ts';
@@ -66,6 +67,7 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   Import: (request, call) => adminImport(runtime, request, call),
   Copy: async (request) => adminCopy(runtime, request),
   Info: async () => adminInfo(runtime),
+  Prune: (request, call) => adminPrune(runtime, request, call),
   Tag: (request) => adminTag(runtime, request),
   Untag: (request) => adminUntag(runtime, request),
   Inspect: (request) => adminInspect(runtime, request),

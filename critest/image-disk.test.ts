@@ -14,7 +14,10 @@ const files = layer(Array.from({ length: 3000 }, (_, at) => ({ name: `file${at}`
 
 let daemon: TestDaemon;
 const pull = (name: string) => daemon.client.PullImage({ image: { image: name } });
-const content = () => daemon.world.sh(`find ${daemon.world.path('root/images')} -type f | sort`);
+const content = async () => {
+  await daemon.deleteGarbage();
+  return daemon.world.sh(`find ${daemon.world.path('root/images')} -type f | sort`);
+};
 
 test.before('a root directory of 24 MiB and 2000 inodes', async () => {
   daemon = await TestDaemon.prepare({ network: 'none' });

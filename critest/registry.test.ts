@@ -40,7 +40,9 @@ const pull = (repository: string, auth = {}) =>
   daemon.client.PullImage({ image: { image: named(repository) }, auth }, { timeoutMs: 60_000 });
 /** Everything in the daemon's root directory. */
 const tree = (): Promise<string> =>
-  daemon.world.sh(`cd ${daemon.world.path('root')} && find . -printf '%y %P\\n' | sort`);
+  daemon
+    .deleteGarbage()
+    .then(() => daemon.world.sh(`cd ${daemon.world.path('root')} && find . -printf '%y %P\\n' | sort`));
 
 let serial = 0;
 /** No two layers are the same: what one case fetches must not be there for another. */

@@ -1,6 +1,7 @@
 import { type Digest, sha256 } from '../base/digest.ts';
 import { BerthError, errnoOf, invalid, messageOf, notFound, within } from '../base/errors.ts';
 import { readLimited } from '../base/files.ts';
+import { diskOf, type ImageDisk, type ImagesDisk } from './disk.ts';
 import { cancelled, SharedFlights } from './flights.ts';
 import { holdKey } from './holds.ts';
 import { importImage } from './import.ts';
@@ -8,11 +9,13 @@ import { type ImageDetails, inspectImage } from './inspect.ts';
 import { type JsonObject, parseObject } from './json.ts';
 import { lowerPath, rootOf } from './layers/fixups.ts';
 import { Gate } from './layers/gate.ts';
+import type { TreeSize } from './layers/trees.ts';
 import { Limit } from './limit.ts';
 import { tagImage, type Untagged, untagImage } from './naming.ts';
 import { Paths } from './paths.ts';
 import { pinning } from './pinned.ts';
 import { hostPlatforms, wishedPlatforms } from './platform.ts';
+import { type PruneJob, prunable, prunableSize, pruneImages } from './prune.ts';
 import { type PullTools, pullImage } from './pull/pull.ts';
 import { type Copy, FileReader } from './read-file.ts';
 import type { StoredImage } from './records/stored.ts';
@@ -55,6 +58,8 @@ export interface ImagesOptions {
   readonly retries?: RetryPolicy;
 }
 
+/** So long a caller waits for a nearly full disk to become emptier. */
+const roomMs = 20_000;
 const cpuinfoLimit = 16 << 20;
 
 /** The images of this machine. Lists and look-ups are answered from memory. */
@@ -78,9 +83,9 @@ export class Images implements AsyncDisposable {
   }
 
   static async open(options: ImagesOptions): Promise<Images> {
-    const { root, helper, program, images, log } = options;
+    const { root, helper, program, images } = options;
     const paths = new Paths(root);
-    const store = await openStore(paths, pinning(images.pinned), log);
+    const store = await openStore(paths, pinning(images.pinned), options);
     const gate = await Gate.open(paths.socket);
     const cpuinfo = (await readLimited('/proc/cpuinfo', cpuinfoLimit))?.toString('latin1') ?? '';
     const limit = new Limit(images.parallelLayers);
@@ -129,13 +134,32 @@ export class Images implements AsyncDisposable {
   }
 
   async #attempt<T>(action: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+    const { remover } = this.#tools.store;
+    const hasGarbage = remover.pending().paths.length > 0;
+    using _quiet = remover.pause();
     try {
-      return await run();
+      return await run().catch((error: unknown) => this.#withRoom(error, hasGarbage, run));
     } catch (error) {
       // Layers that were finished have no image now.
-      await this.collect();
+      await this.#reclaim();
       throw within(action, signal.aborted ? cancelled(signal) : withDiskFull(error));
     }
+  }
+
+  /** A disk that is full of what is to be deleted is not full. */
+  async #withRoom<T>(error: unknown, hasGarbage: boolean, run: () => Promise<T>): Promise<T> {
+    if (!hasGarbage || !isDiskFull(error)) throw error;
+    await this.collect();
+    await this.#tools.store.remover.flush(AbortSignal.timeout(roomMs));
+    return run();
+  }
+
+  /** What nobody needs is moved away; where the disk is nearly full it is deleted before this returns. */
+  async #reclaim(): Promise<void> {
+    const { remover } = this.#tools.store;
+    await this.collect();
+    if (remover.pending().paths.length > 0 && (await remover.isPressed()))
+      await remover.flush(AbortSignal.timeout(roomMs));
   }
 
   /** By name, name and digest, id or the unique start of an id; undefined when there is none. Never waits. */
@@ -152,7 +176,7 @@ export class Images implements AsyncDisposable {
     const image = this.resolve(refOrId);
     if (image === undefined) return;
     await this.#tools.store.catalog.removeNames(image.id);
-    await this.collect();
+    await this.#reclaim();
   }
 
   /**
@@ -167,7 +191,7 @@ export class Images implements AsyncDisposable {
   /** Takes away one name, or by id all of them. Gives what went, and whether the image has no name left. Error: not-found. */
   async untag(refOrId: string): Promise<Untagged> {
     const gone = await untagImage(this.#tools.store, refOrId);
-    await this.collect();
+    await this.#reclaim();
     return gone;
   }
 
@@ -253,15 +277,37 @@ export class Images implements AsyncDisposable {
     return collectGarbage(this.#tools.store, this.#options.log);
   }
 
+  /** Where the disk goes: images, layers, blobs, what is unfinished and what is to be deleted. */
+  disk(signal: AbortSignal): Promise<ImagesDisk> {
+    return diskOf(this.#tools, signal);
+  }
+
+  /** The images that `prune` would take, and what would be free then. `before` is ms since 1970. */
+  async prunable(before: number): Promise<TreeSize & { readonly images: readonly ImageDisk[] }> {
+    const images = await prunable(this.#tools.store, before);
+    return { images, ...prunableSize(this.#tools.store, images) };
+  }
+
+  /** Removes what `prunable` tells, and deletes it before it ends. */
+  prune(job: Omit<PruneJob, 'log'>): AsyncGenerator<{ readonly image?: ImageDisk; readonly freed: TreeSize }> {
+    return pruneImages(this.#tools.store, { ...job, log: this.#options.log });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#transport[Symbol.dispose]();
+    await this.#tools.store.remover[Symbol.asyncDispose]();
     await this.#tools.gate[Symbol.asyncDispose]();
   }
 }
 
+/** In Node's words or in the helper's. */
+const isDiskFull = (error: unknown): boolean =>
+  ['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '') ||
+  /No space left on device$|[Qq]uota exceeded$/.test(messageOf(error));
+
 /** Node's own errors of the disk have no code of ours. */
 const withDiskFull = (error: unknown): unknown =>
-  ['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')
+  isDiskFull(error) && !(error instanceof BerthError)
     ? new BerthError('resource-exhausted', messageOf(error), { cause: error })
     : error;
 

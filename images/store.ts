@@ -1,5 +1,6 @@
+import { join } from 'node:path';
 import { messageOf } from '../base/errors.ts';
-import { makeDirectory, namesIn, removeTree, setMode } from '../base/files.ts';
+import { makeDirectory, namesIn, setMode } from '../base/files.ts';
 import { BlobStore } from './blobs/store.ts';
 import { Holds, holdKey } from './holds.ts';
 import type { Lower } from './layers/fixups.ts';
@@ -8,7 +9,8 @@ import type { Paths } from './paths.ts';
 import type { Pinning } from './pinned.ts';
 import { Catalog } from './records/catalog.ts';
 import type { StoredImage } from './records/stored.ts';
-import type { Log } from './types.ts';
+import { Remover } from './remover.ts';
+import type { Helper, Log } from './types.ts';
 
 /** Everything of images/ that is on disk. */
 export interface ImageStore {
@@ -18,23 +20,29 @@ export interface ImageStore {
   readonly fixups: Trees;
   readonly catalog: Catalog;
   readonly holds: Holds;
+  readonly remover: Remover;
 }
 
-/** Loads what is there, in parallel; what was in the making when the daemon ended is removed. */
-export const openStore = async (paths: Paths, isPinned: Pinning, log: Log): Promise<ImageStore> => {
+/** Loads what is there, in parallel; what was in the making when the daemon ended is garbage. */
+export const openStore = async (
+  paths: Paths,
+  isPinned: Pinning,
+  { helper, program, log }: { readonly helper: Helper; readonly program: string; readonly log: Log },
+): Promise<ImageStore> => {
   await makeDirectory(paths.base);
   // Readable by anyone once is readable for ever after (CVE-2021-41103): set at every start.
   await setMode(paths.base, 0o700);
   await Promise.all(paths.directories.map((directory) => makeDirectory(directory)));
   const left = await namesIn(paths.temporary);
-  await Promise.all(left.map((name) => removeTree(`${paths.temporary}/${name}`)));
+  const remover = new Remover({ helper, program, paths, log });
+  for (const name of left) remover.add(join(paths.temporary, name));
   const [blobs, layers, fixups, catalog] = await Promise.all([
-    BlobStore.open(paths),
-    Trees.open(paths.layers, paths, log),
-    Trees.open(paths.fixups, paths, log),
+    BlobStore.open(paths, remover),
+    Trees.open(paths.layers, paths, remover, log),
+    Trees.open(paths.fixups, paths, remover, log),
     Catalog.open(paths, isPinned, log),
   ]);
-  const store = { paths, blobs, layers, fixups, catalog, holds: new Holds() };
+  const store = { paths, blobs, layers, fixups, catalog, holds: new Holds(), remover };
   await dropIncomplete(store, log);
   return store;
 };

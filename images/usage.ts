@@ -1,14 +1,13 @@
+import { onDisk } from './blobs/store.ts';
 import type { ImageStore } from './store.ts';
 import type { ImageUsage } from './types.ts';
-
-const block = 4096;
 
 /** What the images take on disk, summed from what is known of each blob and tree: nothing is walked. */
 export const usageOf = ({ blobs, layers, fixups, paths }: ImageStore): ImageUsage => {
   let bytes = 0;
   let inodes = 0;
   for (const [, size] of blobs.entries()) {
-    bytes += Math.ceil(size / block) * block;
+    bytes += onDisk(size);
     inodes += 1;
   }
   for (const trees of [layers, fixups])

@@ -214,8 +214,14 @@ export class TestDaemon implements AsyncDisposable {
     return stdout.trim().split(/\s+/).filter(Boolean).map(Number);
   }
 
-  snapshot(): Promise<Snapshot> {
+  /** What was removed of images is deleted some time later: here it is gone. */
+  async snapshot(): Promise<Snapshot> {
+    await this.deleteGarbage().catch(() => undefined);
     return takeSnapshot(this.world);
+  }
+
+  async deleteGarbage(): Promise<void> {
+    for await (const _ of this.client.Prune({ garbage_only: true }));
   }
 
   /** Waits for the state of `before`: what is taken down in the background may take a moment. The rest is returned. */

@@ -261,7 +261,7 @@ const pulled = async (daemon: TestDaemon): Promise<string[]> => {
 
 export const pull: Scenario<undefined> = {
   rpc: 'PullImage',
-  steps: 29,
+  steps: 27,
   prepare: async () => undefined,
   call: (daemon) => daemon.client.PullImage({ image: { image: names.layered } }),
   check: async (t, daemon) => {

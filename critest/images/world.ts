@@ -41,6 +41,11 @@ export interface ImageWorld extends AsyncDisposable {
   content(): Promise<readonly string[]>;
 }
 
+/** What was removed is deleted some time later: now. */
+export const deleteGarbage = async (images: Images): Promise<void> => {
+  for await (const _ of images.prune({ garbageOnly: true, before: 0, signal: new AbortController().signal }));
+};
+
 const areas = ['blobs/sha256', 'blobs/sha512', 'layers', 'fixups', 'images', 'names', 'leases', 'tmp'];
 
 export const testSettings: ImageSettings = {
@@ -85,6 +90,7 @@ const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<Im
       return openAt(root, options);
     },
     content: async () => {
+      await deleteGarbage(images);
       const lists = areas.map(async (area) =>
         (await readdir(join(root, 'images', area))).map((name) => `${area}/${name}`),
       );

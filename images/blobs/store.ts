@@ -2,9 +2,10 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestParts, isDigest } from '../../base/digest.ts';
-import { moveInto, namesIn, readLimited, removeTree } from '../../base/files.ts';
+import { moveInto, namesIn, readLimited } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import { documentLimit } from '../json.ts';
+import type { GarbageBin } from '../layers/trees.ts';
 import type { Paths } from '../paths.ts';
 import { checkBytes } from './verify.ts';
 import { BlobWriter } from './writer.ts';
@@ -13,18 +14,20 @@ import { BlobWriter } from './writer.ts';
 export class BlobStore {
   readonly #paths: Paths;
   readonly #sizes: Map<Digest, number>;
+  readonly #garbage: GarbageBin;
   readonly #locks = new KeyedLocks();
 
-  private constructor(paths: Paths, sizes: Map<Digest, number>) {
+  private constructor(paths: Paths, sizes: Map<Digest, number>, garbage: GarbageBin) {
     this.#paths = paths;
     this.#sizes = sizes;
+    this.#garbage = garbage;
   }
 
-  static async open(paths: Paths): Promise<BlobStore> {
+  static async open(paths: Paths, garbage: GarbageBin): Promise<BlobStore> {
     const found = await Promise.all(
       ['sha256', 'sha512'].map((algorithm) => sizesIn(paths.blobs(algorithm), algorithm)),
     );
-    return new BlobStore(paths, new Map(found.flat()));
+    return new BlobStore(paths, new Map(found.flat()), garbage);
   }
 
   has(digest: Digest): boolean {
@@ -80,17 +83,24 @@ export class BlobStore {
     await this.add(digest, bytes.length, writer);
   }
 
+  /** Forgets it at once and moves it away; it is deleted later. */
   remove(digest: Digest): Promise<void> {
+    const size = this.#sizes.get(digest) ?? 0;
     this.#sizes.delete(digest);
     return this.#locks.run(digest, async () => {
       // Somebody has fetched it anew meanwhile.
       if (this.has(digest)) return;
       const gone = this.#paths.newTemporary('blob');
-      await moveInto(this.#paths.blob(digest), gone);
-      await removeTree(gone);
+      await moveInto(this.#paths.blob(digest), gone, { durable: false });
+      this.#garbage.add(gone, { bytes: onDisk(size), inodes: 1 });
     });
   }
 }
+
+const block = 4096;
+
+/** What a file of so many bytes takes. */
+export const onDisk = (size: number): number => Math.ceil(size / block) * block;
 
 const isRight = (bytes: Buffer, digest: Digest): boolean => {
   try {

@@ -1,6 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestParts, isDigest } from '../../base/digest.ts';
-import { messageOf } from '../../base/errors.ts';
+import { messageOf, orMissing } from '../../base/errors.ts';
 import { makeDirectory, moveInto, namesIn, readJson, readLimited, removeTree, writeAtomic } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import { isObject, objectField, sizeField } from '../json.ts';
@@ -12,6 +13,11 @@ import type { RootAttributes } from './report.ts';
 export interface TreeSize {
   readonly bytes: number;
   readonly inodes: number;
+}
+
+/** Where things go that nobody needs: Remover. */
+export interface GarbageBin {
+  add(path: string, size?: TreeSize): void;
 }
 
 /** What is known of a tree without looking into it; every image that shares it needs to know. */
@@ -31,17 +37,19 @@ export const recordsLimit = 16 << 20;
 export class Trees {
   readonly #directory: string;
   readonly #paths: Paths;
+  readonly #garbage: GarbageBin;
   readonly #facts = new Map<Digest, TreeFacts>();
   readonly #locks = new KeyedLocks();
 
-  private constructor(directory: string, paths: Paths) {
+  private constructor(directory: string, paths: Paths, garbage: GarbageBin) {
     this.#directory = directory;
     this.#paths = paths;
+    this.#garbage = garbage;
   }
 
   /** A tree without a readable `tree.json` is set aside and removed (lesson A10: only the bad ones). */
-  static async open(directory: string, paths: Paths, log: Log): Promise<Trees> {
-    const trees = new Trees(directory, paths);
+  static async open(directory: string, paths: Paths, garbage: GarbageBin, log: Log): Promise<Trees> {
+    const trees = new Trees(directory, paths, garbage);
     const digests = (await namesIn(directory)).map((name) => `sha256:${name}`).filter(isDigest);
     await Promise.all(digests.map((digest) => trees.#load(digest, log)));
     return trees;
@@ -91,7 +99,11 @@ export class Trees {
   async scratch(kind: string): Promise<AsyncDisposable & { readonly path: string }> {
     const path = this.#paths.newTemporary(kind);
     await makeDirectory(join(path, 'fs'));
-    return { path, [Symbol.asyncDispose]: () => discard(path) };
+    return { path, [Symbol.asyncDispose]: () => this.#discard(path) };
+  }
+
+  async #discard(path: string): Promise<void> {
+    if ((await orMissing(stat(path))) !== undefined) this.#garbage.add(path);
   }
 
   /** Commits a scratch directory whose `fs` has been synced. */
@@ -106,14 +118,16 @@ export class Trees {
     });
   }
 
-  /** Forgets it at once; the tree is moved away whole before it is removed. */
+  /** Forgets it at once and moves the tree away whole; it is deleted later. */
   remove(digest: Digest): Promise<void> {
+    const size = this.#facts.get(digest);
     this.#facts.delete(digest);
     return this.#locks.run(digest, async () => {
       if (this.has(digest)) return;
       const gone = this.#paths.newTemporary('tree');
-      await moveInto(this.#path(digest), gone);
-      await removeTree(gone);
+      await moveInto(this.#path(digest), gone, { durable: false });
+      // With its own directory and the two files beside the tree.
+      this.#garbage.add(gone, size && { bytes: size.bytes, inodes: size.inodes + 3 });
     });
   }
 }
@@ -126,18 +140,4 @@ const readFacts = (value: unknown): TreeFacts => {
   if (root === undefined) return { ...size, isOpaque };
   const field = (name: keyof RootAttributes): number => sizeField(root, name, 'tree: root');
   return { ...size, isOpaque, root: { mode: field('mode'), uid: field('uid'), gid: field('gid') } };
-};
-
-const discardTries = 50;
-
-/** A helper that is being killed may still make files for a moment. */
-const discard = async (path: string): Promise<void> => {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await removeTree(path);
-    } catch (error) {
-      if (attempt === discardTries) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
 };

@@ -106,6 +106,12 @@ export class Catalog {
     return [...this.#leases.values()];
   }
 
+  /** When it got its newest name, in ms since 1970; 0 where it has none. */
+  async namedAt(image: Digest): Promise<number> {
+    const names = this.names().filter((name) => name.image === image);
+    return Math.max(0, ...(await Promise.all(names.map(({ name }) => this.#nameFiles.changedAt(keyOf(name))))));
+  }
+
   addImage(image: StoredImage): Promise<void> {
     return this.#write(this.#imageFiles, this.#images, {
       file: digestParts(image.id).hex,

@@ -1,5 +1,6 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from '../../base/errors.ts';
+import { messageOf, orMissing } from '../../base/errors.ts';
 import { moveInto, namesIn, readJson, removeTree, writeAtomic } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import type { Log } from '../types.ts';
@@ -58,6 +59,11 @@ export class RecordFiles<T> {
       await removeTree(this.#path(key));
       done();
     });
+  }
+
+  /** When the file was written, in ms since 1970; 0 when it is not there. */
+  async changedAt(key: string): Promise<number> {
+    return (await orMissing(stat(this.#path(key))))?.mtimeMs ?? 0;
   }
 
   #path(key: string): string {

@@ -288,3 +288,9 @@ void raise_descriptors(void) {
   now.rlim_cur = now.rlim_max;
   (void)setrlimit(RLIMIT_NOFILE, &now);  // less is a clear EMFILE later
 }
+
+void become_idle(void) {
+  const int lowest = 3 << 13;  // IOPRIO_CLASS_IDLE of linux/ioprio.h
+  (void)setpriority(PRIO_PROCESS, 0, 19);
+  (void)syscall(SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, lowest);
+}

@@ -75,6 +75,7 @@ uint64_t monotonic_ms(void);
 void reset_signals(void);        // none has a handler or is ignored; a new program inherits that
 void reset_process_state(void);  // signals unblocked, umask 0022, dumpable off; call in the child
 void set_undumpable(void);
+void become_idle(void);           // processors and disk are everybody else's first; as far as the kernel allows
 void raise_descriptors(void);     // to all that it may have: a deep tree takes one a level, a container one a mount
 
 // Roles; each gets argv behind its own name and returns the exit status.
@@ -86,7 +87,7 @@ int role_layer_fix(int argc, char **argv);
 int role_layer_read(int argc, char **argv);
 int role_layer_copy(int argc, char **argv);
 int role_tree_usage(int argc, char **argv);
-int role_tree_remove(int argc, char **argv);  // PATH…: files and trees, missing ones are fine
+int role_tree_remove(int argc, char **argv);  // [--idle] PATH…: files and trees, missing ones are fine
 int role_end_holder(int argc, char **argv);  // ID PATH MILLISECONDS: answers FRAME_END_HOLDER for the agent
 int role_forward(int argc, char **argv);     // NETNS PORT SOCKET, the token on stdin
 int role_cgroup_end(int argc, char **argv);  // DIRECTORY…: kill all in it, remove it

@@ -139,6 +139,8 @@ static bool count_tree(struct usage *u, int fd, const char *name, struct err *e)
 
 static bool count_root(struct usage *u, const char *path, struct err *e) {
   struct stat info;
+  if (lstat(path, &info) < 0) return errno == ENOENT || fail_errno(e, "stat", path);
+  if (!S_ISDIR(info.st_mode)) return count_one(u, &info, e);
   AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0 || fstat(fd, &info) < 0) return fail_errno(e, "open directory", path);
   if (info.st_dev != u->device) u->used = 0, free(u->linked), u->linked = NULL, u->size = 0;

@@ -1,5 +1,5 @@
-// `berth-shim tree-remove PATH…`: removes files and whole trees, however deep, wide or odd. What a container made is
-// hostile: names are never joined into paths, links never followed, mounts never entered. Missing is fine.
+// `berth-shim tree-remove [--idle] PATH…`: removes files and whole trees, however deep, wide or odd; `--idle` leaves the
+// processors and the disk to everybody else. What a container made is hostile: names are never joined into paths, links never followed, mounts never entered. Missing is fine.
 //
 // A directory that is not empty is renamed to the top of its tree with a number, and emptied there. So each is visited
 // once, and neither descriptors nor memory nor the length of a path grow with the depth.
@@ -13,6 +13,7 @@
 
 #include "common.h"
 #include "sys.h"
+#include "unpack.h"
 
 #define PREFIX ".berth-"
 
@@ -147,10 +148,12 @@ static bool remove_path(const char *path, struct err *e) {
 
 int role_tree_remove(int argc, char **argv) {
   struct err e = {0};
+  if (argc > 0 && strcmp(argv[0], "--idle") == 0) become_idle(), argc--, argv++;
   if (argc == 0) return 64;
   for (int i = 0; i < argc; i++)
     if (!remove_path(argv[i], &e)) {
       write_error(1, 0, &e);
+      print_error(&e);
       return 1;
     }
   return 0;
