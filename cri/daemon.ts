@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type ApiServer, serve } from '../api/server.ts';
 import { messageOf } from '../base/errors.ts';
 import { makePrivateDirectory } from '../base/files.ts';
-import { Images } from '../images/index.ts';
+import { defaultRanges, Images } from '../images/index.ts';
 import { Agent, SELF } from '../shim/agent.ts';
 import { switchedOff } from '../shim/features.ts';
 import { detect } from './cgroup/mode.ts';
@@ -119,6 +119,11 @@ const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log):
     registry: {
       plainHttp: registry.plain_http,
       stallSeconds: registry.stall_seconds,
+      ranges: {
+        ...defaultRanges,
+        connections: registry.range_connections,
+        windowBytes: registry.range_window,
+      },
       credentials: {
         dockerConfig: registry.docker_config,
         providerConfig: registry.credential_provider_config,

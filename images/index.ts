@@ -24,6 +24,7 @@ import { Registry } from './registry/client.ts';
 import { hostOf, readCredentials } from './registry/credentials.ts';
 import { firstOf, type Keyring, nobody } from './registry/keyring.ts';
 import { NodeKeyring } from './registry/node-keyring.ts';
+import { RangeWindow } from './registry/ranges.ts';
 import type { RetryPolicy } from './registry/temporary.ts';
 import { Transport } from './registry/transport.ts';
 import { collectGarbage, openStore } from './store.ts';
@@ -43,6 +44,7 @@ import type {
 import { usageOf } from './usage.ts';
 
 export { asKubeletWants, markedFailure } from './pull/failure.ts';
+export { defaultRanges } from './registry/ranges.ts';
 export type * from './types.ts';
 
 export interface ImagesOptions {
@@ -68,6 +70,7 @@ export class Images implements AsyncDisposable {
   readonly #tools: PullTools;
   readonly #transport: Transport;
   readonly #keyring: Keyring;
+  readonly #window: RangeWindow | undefined;
   readonly #platforms: readonly Platform[];
   readonly #files: FileReader;
   readonly #pulls = new SharedFlights<Digest, Progress>();
@@ -76,7 +79,8 @@ export class Images implements AsyncDisposable {
     this.#options = options;
     this.#tools = tools;
     this.#transport = new Transport(options.registry);
-    const { credentials } = options.registry;
+    const { credentials, ranges } = options.registry;
+    this.#window = ranges && new RangeWindow(ranges);
     this.#keyring = credentials === undefined ? nobody : new NodeKeyring(credentials, options.helper, options.log);
     this.#platforms = platforms;
     this.#files = new FileReader(tools.store, options.helper, options.program);
@@ -117,7 +121,7 @@ export class Images implements AsyncDisposable {
     return this.#attempt(`pull image ${name}`, options.signal, () =>
       this.#pulls.join(key, options.signal, listener, async ({ signal, report }) => {
         const { retries } = this.#options;
-        const source = new Registry(this.#transport, reference, { keyring, retries });
+        const source = new Registry(this.#transport, reference, { keyring, retries, window: this.#window });
         const root = await source.manifest(reference.digest ?? reference.tag ?? 'latest', signal);
         return pullImage(this.#tools, { source, reference, root, platforms, signal, report });
       }),

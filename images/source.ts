@@ -14,6 +14,8 @@ export interface Source {
   manifest(tagOrDigest: string, signal: AbortSignal): Promise<Document>;
   /** Not checked: the reader checks size and digest. */
   blob(descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Buffer>;
+  /** The same from the byte `begin` on; a source without it gives blobs only whole, and nothing of one is kept for later. */
+  blobFrom?(descriptor: Descriptor, begin: number, signal: AbortSignal): AsyncIterable<Buffer>;
   /**
    * After what `blob` gave was not what the descriptor says, or failed: whether another place may do better. The next
    * `blob` then begins anew there. Sources with one place do not have it.

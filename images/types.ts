@@ -47,8 +47,20 @@ export interface RegistrySettings {
   readonly plainHttp: readonly string[];
   /** A transfer without a byte for so long has stalled. */
   readonly stallSeconds: number;
+  /** How a large blob is fetched over several connections; over one unless given. */
+  readonly ranges?: RangeSettings;
   /** The node's own credentials; none unless given. */
   readonly credentials?: CredentialSettings;
+}
+
+export interface RangeSettings {
+  /** For one blob; 1 for none but the first. */
+  readonly connections: number;
+  /** Smaller blobs come over one. */
+  readonly leastBytes: number;
+  readonly pieceBytes: number;
+  /** What may be read ahead of all blobs, in memory. */
+  readonly windowBytes: number;
 }
 
 export interface ImageSettings {

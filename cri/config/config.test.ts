@@ -40,6 +40,8 @@ const expected: Config = {
   registry: {
     plain_http: [],
     stall_seconds: 60,
+    range_connections: 4,
+    range_window: 33_554_432,
     docker_config: '',
     credential_provider_config: '',
     credential_bin_dirs: ['/usr/libexec/kubernetes/kubelet-plugins/credential-provider', '/usr/local/bin', '/usr/bin'],

@@ -24,6 +24,9 @@ export interface Config {
   readonly registry: {
     readonly plain_http: readonly string[];
     readonly stall_seconds: number;
+    readonly range_connections: number;
+    /** Bytes. */
+    readonly range_window: number;
     /** Files; "" for none. */
     readonly docker_config: string;
     readonly credential_provider_config: string;

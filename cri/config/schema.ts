@@ -153,6 +153,25 @@ export const keys: readonly Key[] = [
     comment: ['A download that brings no byte for so many seconds has failed, and is tried again.'],
   },
   {
+    name: 'registry.range_connections',
+    type: 'integer',
+    unit: 'connections',
+    default: 4,
+    least: 1,
+    most: 32,
+    comment: ['For one layer of 32 MiB or more, where the registry gives ranges: pieces of 8 MiB side by side.'],
+  },
+  {
+    name: 'registry.range_window',
+    type: 'size',
+    default: 33_554_432,
+    least: 8_388_608,
+    most: 1_073_741_824,
+    comment: [
+      'How much of such layers may be in memory ahead of its time, over all pulls. Bytes, or text such as "32MiB".',
+    ],
+  },
+  {
     name: 'registry.docker_config',
     type: 'file',
     default: '',

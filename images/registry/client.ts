@@ -8,8 +8,9 @@ import type { Reference } from '../reference.ts';
 import type { Document, Source } from '../source.ts';
 import { Authorizer } from './authorizer.ts';
 import type { Keyring } from './keyring.ts';
+import { type RangeWindow, transferred } from './ranges.ts';
 import { failureOf, readWhole } from './reply.ts';
-import { resumed } from './resume.ts';
+import { type Open, rangeOf } from './resume.ts';
 import { type RetryPolicy, retrying, retryPolicy } from './temporary.ts';
 import type { Reply, Transport } from './transport.ts';
 
@@ -22,6 +23,8 @@ const apiHost = (host: string): string => (host === 'docker.io' ? 'registry-1.do
 export interface RegistryOptions {
   readonly keyring: Keyring;
   readonly retries?: RetryPolicy | undefined;
+  /** What may be read ahead; without it each blob comes over one connection. */
+  readonly window?: RangeWindow | undefined;
 }
 
 /** One repository of a registry, by the OCI distribution spec's pull endpoints. */
@@ -30,16 +33,18 @@ export class Registry implements Source {
   readonly #base: URL;
   readonly #authorizer: Authorizer;
   readonly #policy: RetryPolicy;
+  readonly #window: RangeWindow | undefined;
 
   constructor(
     transport: Transport,
     { host, repository }: Reference,
-    { keyring, retries = retryPolicy }: RegistryOptions,
+    { keyring, retries = retryPolicy, window }: RegistryOptions,
   ) {
     this.#transport = transport;
     this.#base = new URL(`v2/${repository}/`, transport.origin(apiHost(host)));
     this.#authorizer = new Authorizer(transport, keyring, { host, repository });
     this.#policy = retries;
+    this.#window = window;
   }
 
   /** The manifest or index of a tag or digest, at most 4 MiB, checked against its digest. */
@@ -55,12 +60,14 @@ export class Registry implements Source {
   }
 
   blob(descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Buffer> {
-    const what = `blob ${descriptor.digest}`;
-    const open = (offset: number): Promise<Reply> => {
-      const headers: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
-      return this.#get(`blobs/${descriptor.digest}`, headers, what, signal);
-    };
-    return resumed(open, { size: descriptor.size, what, policy: this.#policy, signal });
+    return this.blobFrom(descriptor, 0, signal);
+  }
+
+  blobFrom(descriptor: Descriptor, begin: number, signal: AbortSignal): AsyncIterable<Buffer> {
+    const { digest, size } = descriptor;
+    const what = `blob ${digest}`;
+    const open: Open = (from, to, within) => this.#get(`blobs/${digest}`, rangeOf(from, to, size), what, within);
+    return transferred(open, begin, { size, what, policy: this.#policy, signal }, this.#window);
   }
 
   /** GET with credentials where they belong; a reply that is not a success is an error. */
@@ -77,7 +84,8 @@ export class Registry implements Source {
       if (hops === mostRedirects) throw new BerthError('unavailable', `${what}: more than ${mostRedirects} redirects`);
       reply = await this.#follow(reply, headers, what, signal);
     }
-    if (reply.status === 200 || reply.status === 206) return reply;
+    // A part that was not asked for is no success.
+    if (reply.status === 200 || (reply.status === 206 && wanted.range !== undefined)) return reply;
     throw await failureOf(reply, what);
   }
 
