@@ -3,35 +3,72 @@ import type { World } from './world.ts';
 /** What a machine has: one list a kind. The same state gives the same text. */
 export type Snapshot = ReadonlyMap<string, readonly string[]>;
 
-// Each section is a command in the test's world. Counters, ids and addresses that change by themselves are cut away.
-const sections = (world: World): Readonly<Record<string, string>> => ({
-  mounts: "awk 'NR == FNR {own[$1]; next} !($1 in own) {print $4, $5, $6}' /run/berth-test-mounts /proc/self/mountinfo",
-  links:
-    "ip -o link | sed -e 's/^[0-9]*: //' -e 's/@if[0-9]*//' -e 's/ link\\/.*//' -e 's/ state [A-Z]*//' -e 's/,\\?\\(NO-CARRIER\\|LOWER_UP\\),\\?//'",
-  addresses: "ip -o addr | awk '{print $2, $3, $4}'",
-  routes: "{ ip route; ip -6 route; } | sed 's/ linkdown *//; s/ *$//'",
-  'network namespaces': `ls ${world.directory}/netns 2>/dev/null; ls /run/netns 2>/dev/null || true`,
-  rules:
-    "iptables-save | grep -v '^#' | sed 's/\\[[0-9:]*\\]//'; ip6tables-save | grep -v '^#' | sed 's/\\[[0-9:]*\\]//'; nft list ruleset",
-  cgroups: `find /sys/fs/cgroup /sys/fs/cgroup/* -mindepth 1 -maxdepth 1 -name ${world.cgroup} -type d -exec find {} -type d ';' | sort -u`,
-  processes: "ps -e -o comm= -o args= | grep -vE '^(bash|sh|ps|grep|sort|docker-registry|nsenter) '",
-  files: `cd ${world.directory} && find . ! -name '*.tmp' ! -path './log*' -printf '%y %p\\n'`,
+/** A command in the test's world, and what is kept of a line: undefined for what does not count. */
+interface Section {
+  readonly command: string;
+  keep?(line: string): string | undefined;
+}
+
+const ownWords = /^(bash|sh|ps|docker-registry|nsenter) /;
+const counters = /\[[0-9:]*\]/;
+const linkState = / link\/.*| state [A-Z]*|,?(NO-CARRIER|LOWER_UP),?/g;
+
+// Counters, ids and addresses that change by themselves are cut away: here, since each program in a pipe costs a fork.
+const sections = (world: World): Readonly<Record<string, Section>> => ({
+  'mounts of the machine': { command: 'cat /run/berth-test-mounts' },
+  mounts: { command: 'cat /proc/self/mountinfo' },
+  links: {
+    command: 'ip -o link',
+    keep: (line) =>
+      line
+        .replace(/^[0-9]*: /, '')
+        .replace(/@if[0-9]*/, '')
+        .replace(linkState, ''),
+  },
+  addresses: { command: 'ip -o addr', keep: (line) => line.split(/\s+/).slice(1, 4).join(' ') },
+  routes: { command: 'ip route; ip -6 route', keep: (line) => line.replace(' linkdown', '').trim() },
+  'network namespaces': {
+    command: `for f in ${world.directory}/netns/* /run/netns/*; do [ ! -e "$f" ] || echo "\${f##*/}"; done`,
+  },
+  rules: {
+    command: 'iptables-save; ip6tables-save; nft list ruleset',
+    keep: (line) => (line.startsWith('#') ? undefined : line.replace(counters, '')),
+  },
+  cgroups: {
+    command: `set --; for d in /sys/fs/cgroup/${world.cgroup} /sys/fs/cgroup/*/${world.cgroup}; do [ ! -d "$d" ] || set -- "$@" "$d"; done; [ $# = 0 ] || find "$@" -type d`,
+  },
+  processes: { command: 'ps -e -o comm= -o args=', keep: (line) => (ownWords.test(line) ? undefined : line) },
+  files: { command: `cd ${world.directory} && find . ! -name '*.tmp' ! -path './log*' -printf '%y %p\\n'` },
 });
 
 const mark = '==== ';
 
 /** Taken by one shell in the world, some 30 ms. */
 export const takeSnapshot = async (world: World): Promise<Snapshot> => {
-  const script = Object.entries(sections(world))
-    .map(([name, command]) => `echo '${mark}${name}'; { ${command}; } 2>/dev/null | sort`)
+  const wanted = sections(world);
+  const script = Object.entries(wanted)
+    .map(([name, { command }]) => `echo '${mark}${name}'; { ${command}; } 2>/dev/null`)
     .join('\n');
   const snapshot = new Map<string, string[]>();
   let section = '';
-  for (const line of (await world.sh(script)).split('\n')) {
+  for (const line of (await world.sh(`${script}\ntrue`)).split('\n')) {
     if (line.startsWith(mark)) section = line.slice(mark.length);
-    else if (line !== '') listIn(snapshot, section).push(line);
+    else if (line !== '') {
+      const { keep = (kept: string) => kept } = wanted[section] ?? {};
+      const kept = keep(line);
+      if (kept !== undefined) listIn(snapshot, section).push(kept);
+    }
   }
-  return snapshot;
+  return withoutMachine(snapshot);
+};
+
+/** The mounts that the world was made with are the machine's, which come and go as it likes. */
+const withoutMachine = (snapshot: Map<string, string[]>): Snapshot => {
+  const machine = new Set(snapshot.get('mounts of the machine'));
+  snapshot.delete('mounts of the machine');
+  const mounts = (snapshot.get('mounts') ?? []).map((line) => line.split(' '));
+  const own = mounts.filter(([id = '']) => !machine.has(id)).map((words) => words.slice(3, 6).join(' '));
+  return snapshot.set('mounts', own);
 };
 
 const listIn = (snapshot: Map<string, string[]>, section: string): string[] => {

@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { BerthError, type ErrorCode } from '../../base/errors.ts';
 import { type DaemonOptions, TestDaemon } from './daemon.ts';
+import { names } from './images.ts';
 import { leftOnMachine } from './left.ts';
 import { runPod } from './pods.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -14,34 +15,75 @@ export interface SuiteOptions extends DaemonOptions {
   tidy?(daemon: TestDaemon): Promise<void>;
 }
 
+/** One daemon for files that ask for the same; several files are one only where critest/vm/tests joins them. */
+class Shared {
+  readonly #files: SuiteOptions[] = [];
+  readonly #using = new Set<SuiteOptions>();
+  #daemon: TestDaemon | undefined;
+  #before: Snapshot = new Map();
+
+  /** The daemon for a test of this file. */
+  add(file: SuiteOptions): () => TestDaemon {
+    this.#files.push(file);
+    return () => {
+      this.#using.add(file);
+      return this.#current();
+    };
+  }
+
+  async start(): Promise<void> {
+    const images = this.#files.flatMap((file) => file.images ?? [names.busybox]);
+    this.#daemon = await TestDaemon.start({ ...this.#files[0], images: [...new Set(images)] });
+    const setUps = new Set(this.#files.map(({ setUp }) => setUp ?? warmUp));
+    for (const setUp of setUps) await setUp(this.#daemon);
+    this.#before = await this.#daemon.snapshot();
+  }
+
+  /** What the test that has just ended has left; none when it did not use this daemon. */
+  async left(): Promise<readonly string[]> {
+    if (this.#using.size === 0) return [];
+    const daemon = this.#current();
+    await daemon.ensure();
+    await removePods(daemon);
+    for (const { tidy } of this.#using) await tidy?.(daemon);
+    const ignored = [reused, ...[...this.#using].flatMap(({ ignore }) => ignore ?? [])];
+    this.#using.clear();
+    return daemon.leftSince(this.#before, new RegExp(ignored.map(({ source }) => source).join('|')));
+  }
+
+  async end(): Promise<void> {
+    await this.#daemon?.[Symbol.asyncDispose]();
+  }
+
+  #current(): TestDaemon {
+    if (this.#daemon === undefined) throw new Error('the daemon of this file did not start');
+    return this.#daemon;
+  }
+}
+
+const shared = new Map<string, Shared>();
+
 /**
  * One daemon for the tests of a file. After each test every pod is removed, and what is then on the machine must be what
  * was there before: mounts, links, addresses, rules, namespaces, cgroups, processes, files.
  */
 export const suiteDaemon = (options: SuiteOptions = {}): (() => TestDaemon) => {
-  let daemon: TestDaemon | undefined;
-  let before: Snapshot = new Map();
-  const current = (): TestDaemon => {
-    if (daemon === undefined) throw new Error('the daemon of this file did not start');
-    return daemon;
-  };
-  test.before('berthd starts', async () => {
-    daemon = await TestDaemon.start(options);
-    await (options.setUp ?? warmUp)(daemon);
-    before = await daemon.snapshot();
-  });
+  const { config, env, network, hostNetwork, through, setUp } = options;
+  const own = setUp === undefined ? 0 : shared.size + 1;
+  const key = JSON.stringify([config, env, network, hostNetwork, through, own]);
+  const known = shared.get(key);
+  if (known !== undefined) return known.add(options);
+  const one = new Shared();
+  shared.set(key, one);
+  test.before('berthd starts', () => one.start());
   test.afterEach.always('nothing is left', async (t) => {
-    const ignored = new RegExp(`${reused.source}|${(options.ignore ?? /^$/).source}`);
-    await current().ensure();
-    await removePods(current());
-    await options.tidy?.(current());
-    t.deepEqual(await current().leftSince(before, ignored), []);
+    t.deepEqual(await one.left(), []);
   });
   test.after.always('berthd is taken down, and nothing of it is on the machine', async (t) => {
-    await daemon?.[Symbol.asyncDispose]();
-    t.deepEqual(await leftOnMachine(process.pid), []);
+    await one.end();
+    if (one === [...shared.values()].at(-1)) t.deepEqual(await leftOnMachine(process.pid), []);
   });
-  return current;
+  return one.add(options);
 };
 
 // What is kept on purpose for the next time, and found again by its key: compiled filters, host-local's last address.
