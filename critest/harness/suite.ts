@@ -46,7 +46,7 @@ class Shared {
     await daemon.ensure();
     await removePods(daemon);
     for (const { tidy } of this.#using) await tidy?.(daemon);
-    const ignored = [reused, ...[...this.#using].flatMap(({ ignore }) => ignore ?? [])];
+    const ignored = [reused, ...this.#files.flatMap(({ ignore }) => ignore ?? [])]; // what one file leaves, the next one sees
     this.#using.clear();
     return daemon.leftSince(this.#before, new RegExp(ignored.map(({ source }) => source).join('|')));
   }
