@@ -44,6 +44,7 @@ export const mediaTypes = {
   index: `${oci}.index.v1+json`,
   config: `${oci}.config.v1+json`,
   layer: `${oci}.layer.v1.tar+gzip`,
+  plainLayer: `${oci}.layer.v1.tar`,
 } as const;
 
 export const layer = (entries: readonly TarEntry[]): Layer => {
@@ -56,7 +57,12 @@ export const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
-export const image = (layers: readonly Layer[], config: ImageSettings, platform = architecture): Image => {
+export const image = (
+  layers: readonly Layer[],
+  config: ImageSettings,
+  platform = architecture,
+  layerType: string = mediaTypes.layer,
+): Image => {
   const rootfs = { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) };
   const configBlob = json({ created: '2023-11-14T22:13:20Z', architecture: platform, os: 'linux', config, rootfs });
   const id = sha256(configBlob);
@@ -64,7 +70,7 @@ export const image = (layers: readonly Layer[], config: ImageSettings, platform 
     schemaVersion: 2,
     mediaType: mediaTypes.manifest,
     config: { mediaType: mediaTypes.config, size: configBlob.length, digest: id },
-    layers: layers.map(({ digest, blob }) => ({ mediaType: mediaTypes.layer, size: blob.length, digest })),
+    layers: layers.map(({ digest, blob }) => ({ mediaType: layerType, size: blob.length, digest })),
   });
   const digest = sha256(manifestBlob);
   const manifest = {

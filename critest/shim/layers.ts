@@ -20,7 +20,7 @@ export const run = (file: string, args: readonly string[], stdin?: Uint8Array): 
     const child = execFile(
       file,
       args,
-      { encoding: 'buffer', maxBuffer: 64 << 20, timeout: 100_000 },
+      { encoding: 'buffer', maxBuffer: 2 ** 31 - 1, timeout: 300_000 },
       (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
         resolve({ code, stdout, stderr: stderr.toString() });
@@ -126,9 +126,9 @@ export class Layers {
 
   /** A layer that must unpack. */
   async unpack(
-    entries: readonly TarEntry[],
+    entries: readonly TarEntry[] | Buffer,
   ): Promise<{ readonly path: string; readonly report: Report; readonly raw: Buffer }> {
-    const { code, stdout, stderr, path } = await this.unpackStream(tar(entries));
+    const { code, stdout, stderr, path } = await this.unpackStream(Buffer.isBuffer(entries) ? entries : tar(entries));
     if (code !== 0) throw new Error(`unpack: ${code}: ${stderr}`);
     return { path, report: parseReport(stdout), raw: stdout };
   }
@@ -146,10 +146,11 @@ export class Layers {
   }
 
   /** Unpacks each on its own, lowest first, with the fix-ups between them: directories, topmost first. */
-  async chain(layers: readonly (readonly TarEntry[])[]): Promise<string[]> {
-    const chain: string[] = [];
+  async chain(layers: readonly (readonly TarEntry[] | Buffer)[]): Promise<string[]> {
+    let chain: string[] = [];
     for (const entries of layers) {
       const layer = await this.unpack(entries);
+      if (layer.report.opaqueRoot) chain = [];
       const { parents, hardlinks } = layer.report;
       const needed = chain.length > 0 && parents.length + hardlinks.length > 0;
       const fixed = needed ? await this.fix(layer, chain) : undefined;
@@ -160,6 +161,10 @@ export class Layers {
 
   /** What a shell script prints with the kernel's overlay of `lowers` at $M, in a mount namespace of its own. */
   async inMerged(lowers: readonly string[], script: string): Promise<string> {
+    return (await this.bytesInMerged(lowers, script)).toString().trim();
+  }
+
+  async bytesInMerged(lowers: readonly string[], script: string): Promise<Buffer> {
     const mount = join(this.path, 'merged');
     await mkdir(mount, { recursive: true });
     const lower = [...lowers, await this.#fresh()].join(':');
@@ -175,6 +180,6 @@ export class Layers {
       `${setUp}; ${script}`,
     ]);
     if (code !== 0) throw new Error(`merged: ${stderr}`);
-    return stdout.toString().trim();
+    return stdout;
   }
 }

@@ -17,8 +17,8 @@
 //      is brought up before it.
 //   4. Each directory that this takes on the way gets the attributes that show there: the layer's if an entry named it,
 //      else the lowers', else the layer's.
-//   5. A hard link whose target the layer lacks: the file comes from an earlier such link, else from the lowers (its
-//      parents' links followed), else from the layer, and is put at the place of its name.
+//   5. A hard link whose target the layer lacks: the file that shows there when all this is done (links to it followed,
+//      but for its last name), else that of the lowers, is put at the place of its name.
 //   6. Directory times last.
 #include <dirent.h>
 #include <errno.h>
@@ -43,8 +43,6 @@ struct invented {
 
 struct linked {  // a hard link without its target
   char *path, *target;
-  size_t order;
-  char *place;  // once it is made
 };
 
 struct made {  // a directory of the fix-up, for its times
@@ -292,63 +290,43 @@ static bool fix_directory(struct fix *f, const struct invented *p, struct err *e
 
 // --- hard links ---
 
-static int by_link(const void *a, const void *b) {
-  const struct linked *x = a, *y = b;
-  const int order = strcmp(x->path, y->path);
-  return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
+// In the tree as it will show, or, when the layer itself has deleted the file there, in what lies below.
+static bool find_target(struct fix *f, struct view *all, const struct linked *l, char target[TAR_PATH_LIMIT],
+                        struct seen *seen, struct err *e) {
+  struct view *const views[] = {all, &f->lowers};
+  for (size_t i = 0; i < 2; i++) {
+    if (!view_resolve(views[i], l->target, false, target, e) || !view_look(views[i], target, seen, e)) return false;
+    if (seen->found) return !S_ISDIR(seen->info.st_mode) || fail(e, EPERM, "hard link to a directory", l->path);
+  }
+  return fail(e, ENOENT, "hard link target", l->target);
 }
 
-static int by_order(const void *a, const void *b) {
-  const struct linked *x = *(struct linked *const *)a, *y = *(struct linked *const *)b;
-  return (x->order > y->order) - (x->order < y->order);
-}
-
-static int compare_link_path(const void *key, const void *item) {
-  return strcmp(key, ((const struct linked *)item)->path);
-}
-
-static bool link_from(struct fix *f, int root, const char *path, int to, const char *name, struct err *e) {
-  char parent[TAR_PATH_LIMIT];
-  (void)snprintf(parent, sizeof parent, "%s", path);
-  drop_last(parent);
-  AUTO_CLOSE int from = sys_openat2(root, *parent == 0 ? "." : parent, O_PATH | O_DIRECTORY, 0,
-                                    RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
-  if (from < 0) return fail_errno(e, "hard link target", path);
-  struct stat info;
-  if (fstatat(from, last_name(path), &info, AT_SYMLINK_NOFOLLOW) < 0) return fail_errno(e, "hard link target", path);
-  if (S_ISDIR(info.st_mode) || is_whiteout(&info)) return fail(e, EPERM, "hard link target", path);
-  return bring_file(f, from, last_name(path), to, name, e);
-}
-
-static bool fix_link(struct fix *f, struct linked *l, struct err *e) {
+static bool fix_link(struct fix *f, struct view *all, const struct linked *l, struct err *e) {
   char place[TAR_PATH_LIMIT], parent[TAR_PATH_LIMIT], target[TAR_PATH_LIMIT];
   struct seen seen;
-  if (!place_of(f, l->path, place, e)) return false;
+  struct stat here;
+  if (!place_of(f, l->path, place, e) || !find_target(f, all, l, target, &seen, e)) return false;
+  AUTO_CLOSE int from = fcntl(seen.dir, F_DUPFD_CLOEXEC, 0);
+  if (from < 0) return fail_errno(e, "hard link target", l->target);
   (void)snprintf(parent, sizeof parent, "%s", place);
   drop_last(parent);
   AUTO_CLOSE int to = make_directories(f, parent, e);
-  if (to < 0 || !clear_name(to, last_name(place), e)) return false;
-  l->place = strdup(place);
-  if (l->place == NULL) return fail(e, ENOMEM, "fix up", l->path);
-  const struct linked *before = bsearch(l->target, f->links, f->link_count, sizeof *l, compare_link_path);
-  if (before != NULL && before != l && before->place != NULL)
-    return link_from(f, f->to, before->place, to, last_name(place), e);
-  if (!view_resolve(&f->lowers, l->target, false, target, e) || !view_look(&f->lowers, target, &seen, e)) return false;
-  if (!seen.found) return link_from(f, f->layer, l->target, to, last_name(place), e);
-  if (S_ISDIR(seen.info.st_mode)) return fail(e, EPERM, "hard link to a directory", l->path);
-  return bring_file(f, seen.dir, seen.name, to, last_name(place), e);
+  if (to < 0) return false;
+  if (fstatat(to, last_name(place), &here, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == seen.info.st_ino) return true;
+  return clear_name(to, last_name(place), e) && bring_file(f, from, seen.name, to, last_name(place), e);
 }
 
-static bool fix_links(struct fix *f, struct err *e) {
+static bool fix_links(struct fix *f, const struct fix_options *o, struct err *e) {
   if (f->link_count == 0) return true;
-  struct linked **order = calloc(f->link_count, sizeof *order);
-  if (order == NULL) return fail(e, ENOMEM, "fix up", "hard links");
-  qsort(f->links, f->link_count, sizeof *f->links, by_link);
-  for (size_t i = 0; i < f->link_count; i++) order[i] = &f->links[i];
-  qsort(order, f->link_count, sizeof *order, by_order);
-  bool good = true;
-  for (size_t i = 0; good && i < f->link_count; i++) good = fix_link(f, order[i], e);
-  free(order);
+  struct view all = {0};
+  AUTO_FREE char **paths = calloc(o->lower_count + 2, sizeof *paths);
+  if (paths == NULL) return fail(e, ENOMEM, "fix up", "hard links");
+  paths[0] = (char *)(uintptr_t)o->to;
+  paths[1] = (char *)(uintptr_t)o->layer;
+  memcpy(paths + 2, o->lowers, o->lower_count * sizeof *paths);
+  bool good = view_open(&all, paths, o->lower_count + 2, e);
+  for (size_t i = 0; good && i < f->link_count; i++) good = fix_link(f, &all, &f->links[i], e);
+  view_close(&all);
   return good;
 }
 
@@ -380,7 +358,7 @@ static bool add_link(struct fix *f, struct fields *in, struct err *e) {
   if (more == NULL) return fail(e, ENOMEM, "read records", "hardlink");
   f->links = more;
   struct linked *link = &more[f->link_count];
-  *link = (struct linked){.order = f->link_count};
+  *link = (struct linked){0};
   f->link_count++;
   link->path = clean_field(in, "hardlink", e);
   link->target = link->path == NULL ? NULL : clean_field(in, "hardlink", e);
@@ -424,14 +402,14 @@ static bool set_times(const struct fix *f, struct err *e) {
   return true;
 }
 
-static bool fix_all(struct fix *f, struct err *e) {
+static bool fix_all(struct fix *f, const struct fix_options *o, struct err *e) {
   if (!dress_directory(f, f->layer, f->to, "", e)) return false;
   if (f->parent_count > 0) qsort(f->parents, f->parent_count, sizeof *f->parents, by_path);
   for (size_t i = 0; i < f->parent_count; i++)
     if (!find_place(f, &f->parents[i], e)) return false;
   for (size_t i = 0; i < f->parent_count; i++)
     if (!fix_directory(f, &f->parents[i], e)) return false;
-  return fix_links(f, e) && set_times(f, e);
+  return fix_links(f, o, e) && set_times(f, e);
 }
 
 static bool read_fix_options(int argc, char **argv, struct fix_options *o) {
@@ -459,7 +437,7 @@ bool fix_layer(const struct fix_options *o, uint64_t *entries, struct err *e) {
     f.layer = open(o->layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f.layer < 0) good = fail_errno(e, "open layer", o->layer);
     f.to = open_empty(o->to, e);
-    good = good && f.to >= 0 && fix_all(&f, e);
+    good = good && f.to >= 0 && fix_all(&f, o, e);
   }
   if (good && o->sync && syncfs(f.to) < 0) good = fail_errno(e, "sync", o->to);
   *entries = f.entries;
@@ -470,7 +448,6 @@ bool fix_layer(const struct fix_options *o, uint64_t *entries, struct err *e) {
   for (size_t i = 0; i < f.link_count; i++) {
     free(f.links[i].path);
     free(f.links[i].target);
-    free(f.links[i].place);
   }
   for (struct made *m = f.made, *next; m != NULL; m = next) {
     next = m->next;
