@@ -58,3 +58,13 @@ export const byteSize = (option: string, text: string): number => {
     throw new UsageError(`${option}: wants a size such as 512m or 2g, not ${JSON.stringify(text)}`);
   return Math.round(bytes);
 };
+
+const seconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** Seconds: "90s", "30m", "24h", "7d". A UsageError that names the option otherwise. */
+export const duration = (option: string, text: string): number => {
+  const [, number = '', unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  if (number === '')
+    throw new UsageError(`${option}: wants a time such as 30m, 24h or 7d, not ${JSON.stringify(text)}`);
+  return Number(number) * (seconds[unit] ?? 0);
+};

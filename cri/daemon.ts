@@ -9,6 +9,7 @@ import { detect } from './cgroup/mode.ts';
 import { divideService } from './cgroup/service.ts';
 import { claimRoot } from './claim.ts';
 import type { Config } from './config/index.ts';
+import { ContainersDisk } from './container/disk.ts';
 import { handlersOf } from './handlers.ts';
 import { readHost } from './host.ts';
 import type { Log } from './log.ts';
@@ -82,6 +83,7 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
       'berthd has no CAP_SYS_RESOURCE: a lower oom_score_adj of a container becomes its own',
     );
   const objects = emptyObjects();
+  const stopping = stopFollowing(objects.containers, stack);
   return {
     config,
     log,
@@ -96,7 +98,8 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
     appArmor: new AppArmor(agent, log),
     sandboxStore,
     containerStore,
-    stopping: stopFollowing(objects.containers, stack),
+    stopping,
+    containersDisk: await ContainersDisk.open(config.root, agent, log, stopping),
     ...objects,
   };
 };

@@ -1,5 +1,6 @@
 import type { Handlers } from '../api/handlers.ts';
 import { adminCopy } from './admin/copy.ts';
+import { adminDiskUsage } from './admin/disk-usage.ts';
 import { adminImport } from './admin/import.ts';
 import { adminInfo } from './admin/info.ts';
 import { adminInspect } from './admin/inspect.ts';
@@ -67,6 +68,7 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   Import: (request, call) => adminImport(runtime, request, call),
   Copy: async (request) => adminCopy(runtime, request),
   Info: async () => adminInfo(runtime),
+  DiskUsage: (request, call) => adminDiskUsage(runtime, request, call),
   Prune: (request, call) => adminPrune(runtime, request, call),
   Tag: (request) => adminTag(runtime, request),
   Untag: (request) => adminUntag(runtime, request),

@@ -6,6 +6,7 @@ import type { Forwarder } from '../shim/forward.ts';
 import type { CgroupMode } from './cgroup/mode.ts';
 import { nanosecondClock } from './clock.ts';
 import type { Config } from './config/index.ts';
+import type { ContainersDisk } from './container/disk.ts';
 import type { Host } from './host.ts';
 import type { Log } from './log.ts';
 import type { Network } from './network/network.ts';
@@ -22,6 +23,7 @@ export interface Runtime {
   readonly log: Log;
   readonly agent: Agent;
   readonly images: Images;
+  readonly containersDisk: ContainersDisk;
   readonly network: Network;
   readonly streaming: StreamingServer;
   readonly forwarder: Forwarder;

@@ -42,7 +42,7 @@ const plus = (sum: DiskShare, size: TreeSize): DiskShare => ({
   inodes: sum.inodes + size.inodes,
 });
 
-/** The directory, `tree.json` and `records` beside the tree are its too. */
+/** The directory around the tree and `tree.json`; `records` is rare. */
 const beside: TreeSize = { bytes: 2 * 4096, inodes: 2 };
 
 /** Every blob and tree by the key that holds have; from memory. */

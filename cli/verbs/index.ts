@@ -15,6 +15,7 @@ import { rm } from './rm.ts';
 import { rmi } from './rmi.ts';
 import { run } from './run.ts';
 import { stop } from './stop.ts';
+import { system } from './system.ts';
 import { tag } from './tag.ts';
 import { update } from './update.ts';
 
@@ -37,5 +38,6 @@ export const verbs: readonly Verb[] = [
   history,
   rmi,
   importLayout,
+  system,
   info,
 ];

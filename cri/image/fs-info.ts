@@ -1,14 +1,30 @@
-import type { FilesystemUsage, ImageFsInfoResponse } from '../../api/generated/types.ts';
+import type { ImageFsInfoResponse, Input } from '../../api/generated/types.ts';
 import { now, type Runtime } from '../runtime.ts';
 
-/** What the images take. Containers' writable layers have no file system of their own: CRI's second list is empty then. */
-export const imageFsInfo = async (runtime: Runtime): Promise<ImageFsInfoResponse> => {
+/**
+ * What images take, and what containers have written. The kubelet takes two mount points that differ for two file systems,
+ * and then collects garbage by each, so they differ only where the file systems do.
+ */
+export const imageFsInfo = async (runtime: Runtime): Promise<Input<ImageFsInfoResponse>> => {
   const { bytes, inodes, mountpoint } = await runtime.images.usage();
-  const usage: FilesystemUsage = {
-    timestamp: now(),
-    fs_id: { mountpoint },
-    used_bytes: { value: BigInt(bytes) },
-    inodes_used: { value: BigInt(inodes) },
+  const { containersDisk } = runtime;
+  const written = containersDisk.usage();
+  return {
+    image_filesystems: [
+      {
+        timestamp: now(),
+        fs_id: { mountpoint },
+        used_bytes: { value: BigInt(bytes) },
+        inodes_used: { value: BigInt(inodes) },
+      },
+    ],
+    container_filesystems: [
+      {
+        timestamp: written.at,
+        fs_id: { mountpoint: containersDisk.isApart ? containersDisk.directory : mountpoint },
+        used_bytes: { value: BigInt(written.bytes) },
+        inodes_used: { value: BigInt(written.inodes) },
+      },
+    ],
   };
-  return { image_filesystems: [usage], container_filesystems: [] };
 };

@@ -126,8 +126,8 @@ export class Trees {
       if (this.has(digest)) return;
       const gone = this.#paths.newTemporary('tree');
       await moveInto(this.#path(digest), gone, { durable: false });
-      // With its own directory and the two files beside the tree.
-      this.#garbage.add(gone, size && { bytes: size.bytes, inodes: size.inodes + 3 });
+      // With its own directory and the file beside the tree.
+      this.#garbage.add(gone, size && { bytes: size.bytes + 2 * 4096, inodes: size.inodes + 2 });
     });
   }
 }

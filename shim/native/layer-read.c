@@ -2,7 +2,7 @@
 //   The bytes of a file of the merged layers on stdout; links are followed inside the layers' root. Exit 3 when it is
 //   not there, 4 when it is a directory, 1 when it is something else or has more than N bytes, the last two with a
 //   line on stderr. N = 0 only looks: a file is then exit 0.
-// berth-shim tree-usage DIR…
+// berth-shim tree-usage [--idle] DIR…
 //   "bytes N" and "inodes N": blocks on disk of all the trees, a file with many names counted once.
 #include <errno.h>
 #include <fcntl.h>
@@ -152,8 +152,9 @@ int role_tree_usage(int argc, char **argv) {
   struct usage u = {0};
   struct err e = {0};
   bool good = true;
+  if (argc > 0 && strcmp(argv[0], "--idle") == 0) become_idle(), argc--, argv++;
   if (argc == 0) {
-    (void)dprintf(STDERR_FILENO, "tree-usage: usage: DIR...\n");
+    (void)dprintf(STDERR_FILENO, "tree-usage: usage: [--idle] DIR...\n");
     return WRONG_USE;
   }
   raise_descriptors();
