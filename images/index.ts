@@ -11,6 +11,7 @@ import { lowerPath, rootOf } from './layers/fixups.ts';
 import { Gate } from './layers/gate.ts';
 import type { TreeSize } from './layers/trees.ts';
 import { Limit } from './limit.ts';
+import { type LoadedImage, loadImages } from './load/load.ts';
 import { tagImage, type Untagged, untagImage } from './naming.ts';
 import { Paths } from './paths.ts';
 import { pinning } from './pinned.ts';
@@ -43,6 +44,7 @@ import type {
 } from './types.ts';
 import { usageOf } from './usage.ts';
 
+export type { LoadedImage } from './load/load.ts';
 export { asKubeletWants, markedFailure } from './pull/failure.ts';
 export { defaultRanges } from './registry/ranges.ts';
 export type * from './types.ts';
@@ -135,6 +137,24 @@ export class Images implements AsyncDisposable {
   importLayout(directory: string, name: string | undefined, signal: AbortSignal): Promise<Digest> {
     const job = { directory, name, platforms: this.#platforms, signal };
     return this.#attempt(`import ${directory}`, signal, () => importImage(this.#tools, job));
+  }
+
+  /**
+   * Takes in images from the bytes of an archive (an OCI image layout or what `docker save` writes; plain, gzip, zstd), or from an
+   * OCI image layout directory, for this machine or `platform`. `name` is for the only image, or chooses one.
+   */
+  async load(
+    from: AsyncIterable<Buffer> | string,
+    name: string | undefined,
+    options: PullOptions,
+  ): Promise<readonly LoadedImage[]> {
+    const { signal, platform, progress: report = () => undefined } = options;
+    const platforms = platform === undefined ? this.#platforms : wishedPlatforms(platform);
+    const job = { from, name, platforms, signal, report };
+    const loaded = await this.#attempt('load images', signal, () => loadImages(this.#tools, job));
+    // What the archive had besides.
+    await this.collect();
+    return loaded;
   }
 
   async #attempt<T>(action: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {

@@ -13,17 +13,27 @@ export const isObject = (value: unknown): value is JsonObject =>
 
 /** The object in `bytes`, which nobody can read in two ways (json-scan.ts); `what` begins the error: `manifest sha256:…`. */
 export const parseObject = (bytes: Uint8Array, what: string): JsonObject => {
-  let value: unknown;
+  const value = parseJson(bytes, what);
+  if (!isObject(value)) throw invalid(`${what}: not a JSON object`);
+  return value;
+};
+
+/** The same for a list of objects. */
+export const parseObjects = (bytes: Uint8Array, what: string): readonly JsonObject[] => {
+  const value = parseJson(bytes, what);
+  if (!Array.isArray(value) || !value.every(isObject)) throw invalid(`${what}: not a JSON list of objects`);
+  return value;
+};
+
+const parseJson = (bytes: Uint8Array, what: string): unknown => {
   try {
     const text = utf8.decode(bytes);
     scanJson(text, what);
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch (error) {
     if (error instanceof BerthError) throw error;
     throw invalid(`${what}: not JSON: ${messageOf(error)}`);
   }
-  if (!isObject(value)) throw invalid(`${what}: not a JSON object`);
-  return value;
 };
 
 const wrong = (what: string, key: string, kind: string): BerthError => invalid(`${what}: ${key} is not ${kind}`);

@@ -9,6 +9,13 @@ import type { Descriptor, ImageIndex } from './manifest.ts';
 import { parseManifest } from './manifest.ts';
 import type { Document, Source } from './source.ts';
 
+/** The bytes of `oci-layout`; undefined when there is none. */
+export const checkLayout = (marker: Buffer | undefined, what: string): void => {
+  if (marker === undefined) throw notFound(`${what} is not an OCI image layout: it has no oci-layout`);
+  const version = textField(parseObject(marker, `${what}/oci-layout`), 'imageLayoutVersion', `${what}/oci-layout`);
+  if (!version.startsWith('1.')) throw new BerthError('unimplemented', `${what}: image layout of version ${version}`);
+};
+
 /** An OCI image layout directory (image spec, image-layout.md) as a source of images. */
 export class Layout implements Source {
   readonly #directory: string;
@@ -19,10 +26,7 @@ export class Layout implements Source {
 
   static async open(directory: string): Promise<Layout> {
     const layout = new Layout(directory);
-    const marker = parseObject(await layout.#file('oci-layout'), `${directory}/oci-layout`);
-    const version = textField(marker, 'imageLayoutVersion', `${directory}/oci-layout`);
-    if (!version.startsWith('1.'))
-      throw new BerthError('unimplemented', `${directory}: image layout of version ${version}`);
+    checkLayout(await layout.#file('oci-layout'), directory);
     return layout;
   }
 

@@ -62,15 +62,15 @@ export class BlobStore {
     return createReadStream(this.#paths.blob(digest), { highWaterMark: 1 << 18 });
   }
 
-  /** A writer whose `commit` is to be called by `add`. */
-  writer(digest: Digest): Promise<BlobWriter> {
-    return BlobWriter.create(this.#paths.newTemporary('blob'), this.#paths.blob(digest));
+  /** A writer whose `commit` is to be called by `add`, when the digest of its bytes is known. */
+  writer(): Promise<BlobWriter> {
+    return BlobWriter.create(this.#paths.newTemporary('blob'));
   }
 
   /** Commits what the writer holds; the caller has checked size and digest. */
   add(digest: Digest, size: number, writer: BlobWriter): Promise<void> {
     return this.#locks.run(digest, async () => {
-      await writer.commit();
+      await writer.commit(this.#paths.blob(digest));
       this.#sizes.set(digest, size);
     });
   }
@@ -78,7 +78,7 @@ export class BlobStore {
   /** Stores a document whose digest has been checked. */
   async put(digest: Digest, bytes: Buffer): Promise<void> {
     if (this.has(digest)) return;
-    await using writer = await this.writer(digest);
+    await using writer = await this.writer();
     await writer.write(bytes);
     await this.add(digest, bytes.length, writer);
   }

@@ -1,5 +1,4 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
 import { moveInto, removeTree } from '../../base/files.ts';
 import { step } from '../../base/step.ts';
 
@@ -8,10 +7,9 @@ const mostPending = 4 << 20;
 /** What is written is sent to the disk every so often, so that the sync at the end is short. */
 const flushEvery = 32 << 20;
 
-/** The one streamed writer: bytes go to a temporary file that becomes `path` whole, synced, or not at all. */
+/** The one streamed writer: bytes go to a temporary file that gets its name whole, synced, or not at all. */
 export class BlobWriter implements AsyncDisposable {
   readonly #temporary: string;
-  readonly #path: string;
   readonly #file: FileHandle;
   #tail: Promise<unknown> = Promise.resolve();
   #failure: unknown;
@@ -19,17 +17,14 @@ export class BlobWriter implements AsyncDisposable {
   #unflushed = 0;
   #isClosed = false;
 
-  private constructor(temporary: string, path: string, file: FileHandle) {
+  private constructor(temporary: string, file: FileHandle) {
     this.#temporary = temporary;
-    this.#path = path;
     this.#file = file;
   }
 
-  /** `temporary` is in the same file system as `path` and is not there yet. */
-  static create(temporary: string, path: string): Promise<BlobWriter> {
-    return step(`create ${basename(dirname(path))} blob`, async () => {
-      return new BlobWriter(temporary, path, await open(temporary, 'wx', 0o600));
-    });
+  /** `temporary` is in the file system of the blobs and is not there yet. */
+  static create(temporary: string): Promise<BlobWriter> {
+    return step('create blob', async () => new BlobWriter(temporary, await open(temporary, 'wx', 0o600)));
   }
 
   /** Resolves when more may come; the chunk must not be changed afterwards. */
@@ -63,13 +58,13 @@ export class BlobWriter implements AsyncDisposable {
     }
   }
 
-  /** Makes the file durable under its name. */
-  async commit(): Promise<void> {
+  /** Makes the file durable as `path`. */
+  async commit(path: string): Promise<void> {
     await this.#tail;
     if (this.#failure !== undefined) throw this.#failure;
     await this.#file.sync();
     await this.#close();
-    await moveInto(this.#temporary, this.#path);
+    await moveInto(this.#temporary, path);
   }
 
   async #close(): Promise<void> {

@@ -53,7 +53,7 @@ const fetchLayer = async (tools: LayerTools, job: LayerJob): Promise<void> => {
   const { digest, size } = job.descriptor;
   const chunks = job.source.blob(job.descriptor, job.signal);
   if (!tools.keepBlobs) return unpackFrom(tools, job, chunks, undefined);
-  await using writer = await tools.blobs.writer(digest);
+  await using writer = await tools.blobs.writer();
   await unpackFrom(tools, job, chunks, writer);
   await tools.blobs.add(digest, size, writer);
 };
