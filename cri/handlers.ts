@@ -4,6 +4,7 @@ import { adminDiskUsage } from './admin/disk-usage.ts';
 import { adminImport } from './admin/import.ts';
 import { adminInfo } from './admin/info.ts';
 import { adminInspect } from './admin/inspect.ts';
+import { adminLoad } from './admin/load.ts';
 import { adminPrune } from './admin/prune.ts';
 import { adminPull } from './admin/pull.ts';
 import { adminTag } from './admin/tag.ts';
@@ -65,6 +66,7 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   RemoveImage: (request) => removeImage(runtime, request),
   ImageFsInfo: () => imageFsInfo(runtime),
   Pull: (request, call) => adminPull(runtime, request, call),
+  Load: (requests, call) => adminLoad(runtime, requests, call),
   Import: (request, call) => adminImport(runtime, request, call),
   Copy: async (request) => adminCopy(runtime, request),
   Info: async () => adminInfo(runtime),

@@ -151,15 +151,16 @@ export class Images implements AsyncDisposable {
     const { signal, platform, progress: report = () => undefined } = options;
     const platforms = platform === undefined ? this.#platforms : wishedPlatforms(platform);
     const job = { from, name, platforms, signal, report };
-    const loaded = await this.#attempt('load images', signal, () => loadImages(this.#tools, job));
+    const isStream = typeof from !== 'string';
+    const loaded = await this.#attempt('load images', signal, () => loadImages(this.#tools, job), !isStream);
     // What the archive had besides.
     await this.collect();
     return loaded;
   }
 
-  async #attempt<T>(action: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  async #attempt<T>(action: string, signal: AbortSignal, run: () => Promise<T>, canRepeat = true): Promise<T> {
     const { remover } = this.#tools.store;
-    const hasGarbage = remover.pending().paths.length > 0;
+    const hasGarbage = canRepeat && remover.pending().paths.length > 0;
     using _quiet = remover.pause();
     try {
       return await run().catch((error: unknown) => this.#withRoom(error, hasGarbage, run));

@@ -7,6 +7,7 @@ import { images } from './images.ts';
 import { importLayout } from './import.ts';
 import { info } from './info.ts';
 import { inspect } from './inspect.ts';
+import { load } from './load.ts';
 import { logs } from './logs.ts';
 import { portForward } from './port-forward.ts';
 import { ps } from './ps.ts';
@@ -37,6 +38,7 @@ export const verbs: readonly Verb[] = [
   inspect,
   history,
   rmi,
+  load,
   importLayout,
   system,
   info,

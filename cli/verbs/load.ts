@@ -1,0 +1,80 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Input, LoadedImage, LoadRequest } from '../../api/generated/types.ts';
+import { errnoOf, notFound, within } from '../../base/errors.ts';
+import { parse } from '../arguments.ts';
+import { type Context, UsageError, type Verb } from '../context.ts';
+import { plain } from '../format.ts';
+import { Progress } from '../progress.ts';
+
+/** Bytes a message; the daemon takes 16 MiB at most. */
+const portion = 1 << 20;
+
+type Requests = AsyncIterable<Input<LoadRequest>>;
+type Head = Input<LoadRequest>;
+
+export const load: Verb = {
+  name: 'load',
+  usage: '[-i FILE|DIRECTORY] [--name NAME] [--platform OS/ARCH]',
+  summary: 'take in images from an archive (OCI layout or docker save) or a layout directory',
+  options: [
+    ['-i, --input FILE', 'read FILE (tar, also compressed by gzip or zstd) or the directory; default: standard input'],
+    ['--name NAME', 'name the image, if there is one; of several take only the one of this name'],
+    ['--platform OS/ARCH', "another platform than this machine's"],
+  ],
+  run: async (argv, context) => {
+    const { values, positionals } = parse(argv, {
+      input: { type: 'string', short: 'i', default: '' },
+      name: { type: 'string', default: '' },
+      platform: { type: 'string', default: '' },
+    });
+    const [place = values.input, more] = positionals;
+    if (more !== undefined || (positionals.length > 0 && values.input !== ''))
+      throw new UsageError('wants one archive or directory');
+    const head = { name: values.name, platform: values.platform };
+    for (const image of await loaded(context, await requestsFor(place, head, context)))
+      for (const name of image.names) context.out.write(`${plain(name)}  ${image.image_id}\n`);
+    return 0;
+  },
+};
+
+const requestsFor = async (place: string, head: Head, { terminal }: Context): Promise<Requests> => {
+  const { stdin } = terminal;
+  if (place === '' && 'isTTY' in stdin && stdin.isTTY === true)
+    throw new UsageError('wants an archive: give -i FILE or standard input');
+  if (place === '' || place === '-') return sending(head, stdin, 'standard input');
+  const info = await stat(place).catch((error: unknown) => {
+    throw errnoOf(error) === 'ENOENT' ? notFound(`${place}: there is no such file or directory`) : error;
+  });
+  // The daemon reads it itself: it may be large, and is the daemon's own machine.
+  if (info.isDirectory()) return once({ ...head, path: resolve(place) });
+  return sending(head, createReadStream(place, { highWaterMark: portion }), place);
+};
+
+async function* once(head: Head): Requests {
+  yield head;
+}
+
+async function* sending(head: Head, bytes: AsyncIterable<unknown>, what: string): Requests {
+  yield head;
+  try {
+    for await (const data of bytes as AsyncIterable<Buffer>) yield { data };
+  } catch (error) {
+    throw within(`read ${what}`, error);
+  }
+}
+
+const loaded = async ({ client, out, signal }: Context, requests: Requests): Promise<readonly LoadedImage[]> => {
+  const progress = new Progress(out);
+  const images: LoadedImage[] = [];
+  try {
+    for await (const event of client.Load(requests, { signal })) {
+      if (event.progress !== undefined) progress.show(event.progress);
+      if (event.image !== undefined) images.push(event.image);
+    }
+  } finally {
+    progress.end();
+  }
+  return images;
+};
