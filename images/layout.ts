@@ -58,6 +58,12 @@ export class Layout implements Source {
     return { bytes, mediaType: '', digest };
   }
 
+  /** Throws not-found when the layout does not have the blob. */
+  async check({ digest }: Descriptor): Promise<void> {
+    await using file = await openRegular(join(this.#directory, blobName(digest)));
+    if (file === undefined) throw notFound(`${this.#directory}: it has no ${blobName(digest)}`);
+  }
+
   async *blob({ digest }: Descriptor): AsyncGenerator<Buffer> {
     const path = join(this.#directory, blobName(digest));
     await using file = await openRegular(path);

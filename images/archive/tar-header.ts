@@ -18,7 +18,7 @@ const checksumAt = 148;
 export const readHeader = (block: Buffer, what: string): TarHeader | undefined => {
   if (block.every((byte) => byte === 0)) return undefined;
   const sum = block.reduce((all, byte, at) => all + (at >= checksumAt && at < checksumAt + 8 ? 0x20 : byte), 0);
-  if (sum !== readNumber(block.subarray(checksumAt, checksumAt + 8), what))
+  if (sum !== numberIn(block.subarray(checksumAt, checksumAt + 8)))
     throw invalid(`${what} is not a tar archive, or broken: a header has a wrong checksum`);
   // GNU's older form has other things where POSIX has the name's first part.
   const prefix = block.toString('latin1', 257, 263) === 'ustar\0' ? readText(block.subarray(345, 500), what) : '';
@@ -45,10 +45,12 @@ export const readText = (field: Buffer, what: string): string => {
 
 /** Octal digits, or GNU's base 256 for what is larger. */
 const readNumber = (field: Buffer, what: string): number => {
-  const value = ((field[0] ?? 0) & 0x80) === 0 ? octal(field) : base256(field);
+  const value = numberIn(field);
   if (!Number.isSafeInteger(value)) throw invalid(`${what}: a header has a number that is none`);
   return value;
 };
+
+const numberIn = (field: Buffer): number => (((field[0] ?? 0) & 0x80) === 0 ? octal(field) : base256(field));
 
 const octal = (field: Buffer): number => {
   const text = field

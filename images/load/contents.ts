@@ -12,9 +12,15 @@ export interface NamedEntry {
   readonly names: readonly string[];
 }
 
+/** One that can tell what it has without giving it. */
+export interface LocalSource extends Source {
+  /** Throws not-found when it does not have the blob. */
+  check(descriptor: Descriptor): Promise<void>;
+}
+
 /** What an archive or a directory holds. */
 export interface Contents {
-  readonly source: Source;
+  readonly source: LocalSource;
   /** The index that leads to the entries. */
   readonly document: Document;
   readonly entries: readonly NamedEntry[];

@@ -2,7 +2,7 @@ import type { Digest } from '../../base/digest.ts';
 import { readTar } from '../archive/tar-reader.ts';
 import { decompressed } from '../layers/decompress.ts';
 import { Layout } from '../layout.ts';
-import { chooseEntry } from '../pull/choose.ts';
+import { type Choice, chooseEntry, chooseImage } from '../pull/choose.ts';
 import { type PullTools, pullImage } from '../pull/pull.ts';
 import { formatReference, type Reference } from '../reference.ts';
 import type { Document } from '../source.ts';
@@ -63,6 +63,7 @@ const obtain = async (
   const fetch = (digest: string): Promise<Document> => source.manifest(digest, signal);
   for (const wanted of wantedOf(entries, job.name, what)) {
     const root = await chooseEntry(document, wanted.entries, platforms, fetch, signal);
+    await checkWhole(source, await chooseImage(root, platforms, fetch, signal));
     roots.push({ reference: wanted.reference, root });
   }
   const loaded = new Map<string, LoadedImage>();
@@ -73,6 +74,11 @@ const obtain = async (
     loaded.set(key, { id, digest: root.digest, names });
   }
   return [...loaded.values()];
+};
+
+/** A layer that is missing is told before any is unpacked: an archive is loaded whole or not at all. */
+const checkWhole = async (source: Contents['source'], { manifest }: Choice): Promise<void> => {
+  for (const descriptor of [manifest.config, ...manifest.layers]) await source.check(descriptor);
 };
 
 /** With `keep_blobs = false` only the unpacked layers stay. */

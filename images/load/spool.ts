@@ -5,8 +5,9 @@ import { shown, type TarEntry } from '../archive/tar-reader.ts';
 import { holdKey } from '../holds.ts';
 import { documentLimit } from '../json.ts';
 import type { Descriptor } from '../manifest.ts';
-import type { Document, Source } from '../source.ts';
+import type { Document } from '../source.ts';
 import type { ImageStore } from '../store.ts';
+import type { LocalSource } from './contents.ts';
 import { Reading } from './reading.ts';
 
 /** A file of an archive, as a blob of the store. */
@@ -27,7 +28,7 @@ const mostLinks = 8;
  * What came out of an archive, whose entries have any order: its files are in the store by their digests, and are held there
  * until this is disposed. What is named after a digest and has another content is refused.
  */
-export class Spool implements Source, Disposable {
+export class Spool implements LocalSource, Disposable {
   readonly what: string;
   readonly #store: ImageStore;
   readonly #largest: number;
@@ -147,8 +148,13 @@ export class Spool implements Source, Disposable {
     return { bytes, mediaType: '', digest: digest as Digest };
   }
 
-  async *blob({ digest }: Descriptor): AsyncGenerator<Buffer> {
+  async check({ digest }: Descriptor): Promise<void> {
     if (!this.#store.blobs.has(digest)) throw notFound(`${this.what}: it has no blob ${digest}; is it whole?`);
+  }
+
+  async *blob(descriptor: Descriptor): AsyncGenerator<Buffer> {
+    await this.check(descriptor);
+    const { digest } = descriptor;
     yield* this.#store.blobs.stream(digest);
   }
 

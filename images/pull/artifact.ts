@@ -75,7 +75,7 @@ const fetchBlob = async (
     if (await isRight(blobs.stream(digest), descriptor)) return;
     await blobs.remove(digest);
   }
-  await using writer = await blobs.writer(digest);
+  await using writer = await blobs.writer();
   let offset = 0;
   for await (const chunk of verified(source.blob(descriptor, signal), descriptor, `layer ${digest}`)) {
     signal.throwIfAborted();
