@@ -76,7 +76,7 @@ const optionsOf = (settings: CallSettings) =>
   settings.timeoutMs === undefined ? {} : { deadline: Date.now() + settings.timeoutMs };
 
 const toError = (method: Method, error: ServiceError): BerthError => {
-  const refused = /connect (E[A-Z]+) (\S+?)\.?(?:\s|$)/.exec(error.details);
+  const refused = /^No connection established\b.*\bconnect (E[A-Z]+) (\S+?)\.?(?:\s|$)/.exec(error.details);
   if (refused !== null) return fromStatus(error.code, `${method.name}: connect to ${refused[2]}: ${refused[1]}`);
   return fromStatus(error.code, error.details === '' ? `${method.name}: failed without a message` : error.details);
 };

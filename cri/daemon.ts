@@ -120,6 +120,7 @@ const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log):
     helper: agent,
     program: SELF,
     registry: {
+      configPath: registry.config_path,
       plainHttp: registry.plain_http,
       stallSeconds: registry.stall_seconds,
       ranges: {
@@ -135,6 +136,7 @@ const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log):
     },
     images: {
       keepBlobs: images.keep_blobs,
+      parallelPulls: images.parallel_pulls,
       parallelLayers: images.parallel_layers,
       layerLimit: { bytes: images.max_layer_size, expansion: images.max_layer_expansion },
       pinned: images.pinned,

@@ -17,11 +17,10 @@ import { Paths } from './paths.ts';
 import { pinning } from './pinned.ts';
 import { hostPlatforms, wishedPlatforms } from './platform.ts';
 import { type PruneJob, prunable, prunableSize, pruneImages } from './prune.ts';
-import { type PullTools, pullImage } from './pull/pull.ts';
+import { pullRemote, type RemoteTools } from './pull/remote.ts';
 import { type Copy, FileReader } from './read-file.ts';
 import type { StoredImage } from './records/stored.ts';
 import { formatReference, parseReference } from './reference.ts';
-import { Registry } from './registry/client.ts';
 import { hostOf, readCredentials } from './registry/credentials.ts';
 import { firstOf, type Keyring, nobody } from './registry/keyring.ts';
 import { NodeKeyring } from './registry/node-keyring.ts';
@@ -69,27 +68,24 @@ const cpuinfoLimit = 16 << 20;
 /** The images of this machine. Lists and look-ups are answered from memory. */
 export class Images implements AsyncDisposable {
   readonly #options: ImagesOptions;
-  readonly #tools: PullTools;
-  readonly #transport: Transport;
+  readonly #tools: RemoteTools;
   readonly #keyring: Keyring;
-  readonly #window: RangeWindow | undefined;
   readonly #platforms: readonly Platform[];
   readonly #files: FileReader;
   readonly #pulls = new SharedFlights<Digest, Progress>();
 
-  private constructor(options: ImagesOptions, tools: PullTools, platforms: readonly Platform[]) {
+  private constructor(options: ImagesOptions, tools: RemoteTools, platforms: readonly Platform[]) {
     this.#options = options;
     this.#tools = tools;
-    this.#transport = new Transport(options.registry);
-    const { credentials, ranges } = options.registry;
-    this.#window = ranges && new RangeWindow(ranges);
+    const { credentials } = options.registry;
     this.#keyring = credentials === undefined ? nobody : new NodeKeyring(credentials, options.helper, options.log);
     this.#platforms = platforms;
     this.#files = new FileReader(tools.store, options.helper, options.program);
   }
 
   static async open(options: ImagesOptions): Promise<Images> {
-    const { root, helper, program, images } = options;
+    const { root, helper, program, images, registry, log } = options;
+    const { ranges } = registry;
     const paths = new Paths(root);
     const store = await openStore(paths, pinning(images.pinned), options);
     const gate = await Gate.open(paths.socket);
@@ -105,6 +101,12 @@ export class Images implements AsyncDisposable {
       layerLimit: images.layerLimit,
       limit,
       layerFlights,
+      transport: new Transport(registry),
+      registry,
+      retries: options.retries,
+      window: ranges && new RangeWindow(ranges),
+      pulls: new Limit(images.parallelPulls),
+      log,
     };
     return new Images(options, tools, hostPlatforms(cpuinfo));
   }
@@ -121,12 +123,9 @@ export class Images implements AsyncDisposable {
     const key = JSON.stringify([name, sha256(JSON.stringify([ownHost, own(ownHost)])), platforms]);
     const listener = options.progress ?? (() => undefined);
     return this.#attempt(`pull image ${name}`, options.signal, () =>
-      this.#pulls.join(key, options.signal, listener, async ({ signal, report }) => {
-        const { retries } = this.#options;
-        const source = new Registry(this.#transport, reference, { keyring, retries, window: this.#window });
-        const root = await source.manifest(reference.digest ?? reference.tag ?? 'latest', signal);
-        return pullImage(this.#tools, { source, reference, root, platforms, signal, report });
-      }),
+      this.#pulls.join(key, options.signal, listener, (cockpit) =>
+        pullRemote(this.#tools, { reference, name, keyring, platforms, ...cockpit }),
+      ),
     );
   }
 
@@ -319,7 +318,7 @@ export class Images implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#transport[Symbol.dispose]();
+    this.#tools.transport[Symbol.dispose]();
     await this.#tools.store.remover[Symbol.asyncDispose]();
     await this.#tools.gate[Symbol.asyncDispose]();
   }

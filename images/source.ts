@@ -17,8 +17,8 @@ export interface Source {
   /** The same from the byte `begin` on; a source without it gives blobs only whole, and nothing of one is kept for later. */
   blobFrom?(descriptor: Descriptor, begin: number, signal: AbortSignal): AsyncIterable<Buffer>;
   /**
-   * After what `blob` gave was not what the descriptor says, or failed: whether another place may do better. The next
-   * `blob` then begins anew there. Sources with one place do not have it.
+   * After what `blob` gave failed, or was not what it should be: returns when another place may do better, where the next
+   * `blob` then begins anew. Else throws what all places have answered.
    */
-  again?(descriptor: Descriptor, error: unknown): boolean;
+  again?(descriptor: Descriptor, error: unknown): void;
 }

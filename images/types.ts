@@ -43,6 +43,8 @@ export interface RegistryAuth {
 }
 
 export interface RegistrySettings {
+  /** Directories with a directory a registry (`certs.d`); the first that speaks of a registry counts. */
+  readonly configPath: readonly string[];
   /** `host` or `host:port` that are spoken to without TLS. */
   readonly plainHttp: readonly string[];
   /** A transfer without a byte for so long has stalled. */
@@ -66,6 +68,8 @@ export interface RangeSettings {
 export interface ImageSettings {
   /** Keep the compressed blobs beside the layers. */
   readonly keepBlobs: boolean;
+  /** How many images are pulled at once. */
+  readonly parallelPulls: number;
   /** How many layers are fetched and unpacked at once, over all pulls. */
   readonly parallelLayers: number;
   readonly layerLimit: LayerLimit;

@@ -38,6 +38,7 @@ const expected: Config = {
     embedded_bridge: 'berth0',
   },
   registry: {
+    config_path: ['/etc/berth/certs.d', '/etc/containerd/certs.d', '/etc/docker/certs.d'],
     plain_http: [],
     stall_seconds: 60,
     range_connections: 4,
@@ -48,6 +49,7 @@ const expected: Config = {
   },
   images: {
     keep_blobs: true,
+    parallel_pulls: 16,
     parallel_layers: 8,
     max_layer_size: 68_719_476_736,
     max_layer_expansion: 200,

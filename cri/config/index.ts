@@ -22,6 +22,7 @@ export interface Config {
     readonly embedded_bridge: string;
   };
   readonly registry: {
+    readonly config_path: readonly string[];
     readonly plain_http: readonly string[];
     readonly stall_seconds: number;
     readonly range_connections: number;
@@ -34,6 +35,7 @@ export interface Config {
   };
   readonly images: {
     readonly keep_blobs: boolean;
+    readonly parallel_pulls: number;
     readonly parallel_layers: number;
     /** Bytes. */
     readonly max_layer_size: number;

@@ -138,10 +138,22 @@ export const keys: readonly Key[] = [
     comment: ['Bridge of the default network.'],
   },
   {
+    name: 'registry.config_path',
+    type: 'paths',
+    default: ['/etc/berth/certs.d', '/etc/containerd/certs.d', '/etc/docker/certs.d'],
+    comment: [
+      'Mirrors, certificates and headers of registries: HOST/hosts.toml in these directories, as containerd has them, or',
+      "Docker's certificate files. The first directory that has HOST (or _default) counts. Read anew for each pull.",
+    ],
+  },
+  {
     name: 'registry.plain_http',
     type: 'hosts',
     default: [],
-    comment: ['Registries that are spoken to without TLS, as "host" or "host:port". All others need HTTPS.'],
+    comment: [
+      'Registries that are spoken to without TLS, as "host" or "host:port", where hosts.toml says nothing of them. All',
+      'others need HTTPS, but those on the loopback with a port of their own that do not speak it.',
+    ],
   },
   {
     name: 'registry.stall_seconds',
@@ -200,6 +212,15 @@ export const keys: readonly Key[] = [
     type: 'boolean',
     default: true,
     comment: ['Keep compressed layers beside the unpacked ones: exact digests for save and push, twice the space.'],
+  },
+  {
+    name: 'images.parallel_pulls',
+    type: 'integer',
+    unit: 'pulls',
+    default: 16,
+    least: 1,
+    most: 256,
+    comment: ['Images that are pulled at the same time; others wait in line.'],
   },
   {
     name: 'images.parallel_layers',

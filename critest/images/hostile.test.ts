@@ -1,6 +1,9 @@
+import { mkdir, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
+import { dir } from 'tmp-promise';
 import { type Digest, sha256 } from '../../base/digest.ts';
 import { BerthError, codeOf, type ErrorCode } from '../../base/errors.ts';
 import { type Image, image, type Layer, layer, mediaTypes } from '../harness/image.ts';
@@ -110,12 +113,18 @@ test('a registry that nobody listens for is unavailable', async (t) => {
   t.is((error as BerthError).code, 'unavailable');
 });
 
-test('a host that is not marked for plain HTTP is refused, with the key to set', async (t) => {
+test('a host that is not marked for plain HTTP is refused, with what to write', async (t) => {
   await using registry = await startTestRegistry();
-  await using world = await openWorld({ registry: { plainHttp: [], stallSeconds: 1 } });
+  const { path, cleanup } = await dir({ prefix: 'bt-certs-', unsafeCleanup: true });
+  t.teardown(cleanup);
+  await mkdir(join(path, '_default'));
+  await writeFile(join(path, '_default/hosts.toml'), `server = "https://${registry.host}"`);
+  await using world = await openWorld({ registry: { configPath: [path], plainHttp: [], stallSeconds: 1 } });
   const signal = t.context as AbortSignal;
   const pull = world.images.pull(`${registry.host}/app:1`, undefined, { signal });
-  await t.throwsAsync(pull, { message: /does not speak TLS: add "127.0.0.1:\d+" to plain_http in \[registry\]/ });
+  await t.throwsAsync(pull, {
+    message: /does not speak TLS: .*write http:\/\/ in hosts.toml, or add "127.0.0.1:\d+" to plain_http/,
+  });
   t.deepEqual(registry.requests, []);
 });
 
@@ -124,7 +133,7 @@ test('a redirect to a host that is not marked for plain HTTP is refused', (t) =>
     t,
     (registry) => registry.behave(answers(307, { location: 'http://localhost:1/x' }, isBlob)),
     'failed-precondition',
-    /localhost:1 is to be reached by plain HTTP: add/,
+    /localhost:1 is to be reached by plain HTTP: .*plain_http/,
   ));
 
 test('a redirect loop is given up', (t) =>

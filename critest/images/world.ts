@@ -50,6 +50,7 @@ const areas = ['blobs/sha256', 'blobs/sha512', 'layers', 'fixups', 'images', 'na
 
 export const testSettings: ImageSettings = {
   keepBlobs: true,
+  parallelPulls: 16,
   parallelLayers: 4,
   layerLimit: { bytes: 2 ** 33, expansion: 200 },
   pinned: [],
@@ -73,7 +74,7 @@ const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<Im
     root,
     helper: helperWith(() => undefined),
     program: join(sourceTree, 'build/shim/native/berth-shim'),
-    registry: { plainHttp: ['127.0.0.1'], stallSeconds: 0.3 },
+    registry: { configPath: [], plainHttp: ['127.0.0.1'], stallSeconds: 0.3 },
     images: testSettings,
     retries: { tries: 3, pauseMs: 5, longestMs: 1500 },
     log,

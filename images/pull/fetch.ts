@@ -33,7 +33,8 @@ export const fetchDocument = async (
       for await (const chunk of verified(source.blob(descriptor, signal), descriptor, what)) chunks.push(chunk);
       return Buffer.concat(chunks);
     } catch (error) {
-      if (signal.aborted || source.again?.(descriptor, error) !== true) throw error;
+      if (signal.aborted || source.again === undefined) throw error;
+      source.again(descriptor, error);
     }
   }
 };

@@ -44,7 +44,8 @@ export const obtainLayer = async (tools: LayerTools, job: LayerJob): Promise<voi
     try {
       return await fetchLayer(tools, job);
     } catch (error) {
-      if (job.signal.aborted || job.source.again?.(job.descriptor, error) !== true) throw error;
+      if (job.signal.aborted || job.source.again === undefined) throw error;
+      job.source.again(job.descriptor, error);
     }
   }
 };

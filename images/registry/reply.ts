@@ -1,6 +1,6 @@
 import { BerthError, type ErrorCode } from '../../base/errors.ts';
 import { isObject } from '../json.ts';
-import { parseRetryAfter, temporary } from './temporary.ts';
+import { outage, parseRetryAfter, temporary } from './temporary.ts';
 import type { Reply } from './transport.ts';
 
 /** The whole body, at most `limit` bytes: more is an error, before it is read where its length is told. */
@@ -36,10 +36,13 @@ export const failureOf = async (reply: Reply, what: string): Promise<BerthError>
   const { status } = reply;
   const reason = await reasonIn(reply);
   const code = codes[status] ?? (status >= 500 ? 'unavailable' : 'failed-precondition');
-  const error = new BerthError(code, `${what}: ${reply.url.host} answers ${status}${reason}`);
+  const error = new BerthError(code, `${what}: ${reply.url.host}${viaOf(reply)} answers ${status}${reason}`);
   if (status !== 429 && status < 500) return error;
-  return temporary(error, parseRetryAfter(reply.headers['retry-after'], Date.now()));
+  return temporary(outage(error), parseRetryAfter(reply.headers['retry-after'], Date.now()));
 };
+
+/** What a proxy answers itself is not told apart from what it passes on. */
+const viaOf = ({ via }: Reply): string => (via === undefined ? '' : ` (by proxy ${via})`);
 
 const longestReason = 4096;
 

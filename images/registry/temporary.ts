@@ -9,6 +9,19 @@ export const temporary = (error: BerthError, waitMs = 0): BerthError => {
   return error;
 };
 
+/** Failures of a host that cannot be reached, stalls, or answers 5xx or 429: it says nothing of the image. */
+const outages = new WeakSet<object>();
+
+export const outage = (error: BerthError): BerthError => {
+  outages.add(error);
+  return error;
+};
+
+export const isOutage = (error: unknown): boolean => typeof error === 'object' && error !== null && outages.has(error);
+
+/** The wait in ms that a server asked for, 0 for none. */
+export const waitOf = (error: BerthError): number => waits.get(error) ?? 0;
+
 export const canRetry = (error: unknown): error is BerthError =>
   typeof error === 'object' && error !== null && waits.has(error);
 

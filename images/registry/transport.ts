@@ -1,19 +1,24 @@
-import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { BerthError, errnoOf, messageOf } from '../../base/errors.ts';
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { BerthError } from '../../base/errors.ts';
 import type { RegistrySettings } from '../types.ts';
-import { temporary } from './temporary.ts';
-import { Trust } from './trust.ts';
+import { Agents } from './agents.ts';
+import { connectionError, notConnected, plainHint, stalled } from './connection-errors.ts';
+import { type Connection, isPlainHost, standardConnection } from './hosts/endpoints.ts';
+import { type Environment, type HttpProxy, proxyFor } from './proxy.ts';
+import { proxyHeaders } from './tunnel.ts';
 
 export interface Message {
   readonly method?: 'GET' | 'POST';
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
   readonly body?: string;
   readonly signal: AbortSignal;
 }
 
 export interface Reply {
   readonly url: URL;
+  /** The proxy that it came through by plain HTTP, and that may have said it itself. */
+  readonly via?: string | undefined;
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   /** Ends with an error when the connection is cut or stalls. To be read, discarded or destroyed. */
@@ -31,35 +36,31 @@ export interface Sender {
 /** The connections to all registries. One request, one reply: no redirects, no credentials, no retries. */
 export class Transport implements Disposable {
   readonly #settings: RegistrySettings;
-  readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 32, maxFreeSockets: 8 });
-  readonly #https = new HttpsAgent({ keepAlive: true, maxSockets: 32, maxFreeSockets: 8 });
-  readonly #trust = new Trust();
-
+  readonly #environment: Environment;
+  readonly #agents = new Agents();
   #isClosed = false;
 
-  constructor(settings: RegistrySettings) {
+  constructor(settings: RegistrySettings, environment: Environment = process.env) {
     this.#settings = settings;
+    this.#environment = environment;
   }
 
-  /** `https://host/`, or `http://host/` where the configuration marks the host so. */
-  origin(host: string): URL {
-    return new URL(`${this.#isPlain(host) ? 'http' : 'https'}://${host}/`);
-  }
-
-  #isPlain(host: string): boolean {
-    const name = host.toLowerCase();
-    return this.#settings.plainHttp.some((entry) => [name, name.replace(/:\d+$/, '')].includes(entry.toLowerCase()));
-  }
-
-  async send(url: URL, message: Message): Promise<Reply> {
+  async send(url: URL, message: Message, connection: Connection = standardConnection): Promise<Reply> {
     if (this.#isClosed) throw new BerthError('unavailable', `${url.host}: the daemon is ending`);
-    if (url.protocol === 'http:' && !this.#isPlain(url.host))
-      throw new BerthError('failed-precondition', `${url.host} is to be reached by plain HTTP: ${plainHint(url.host)}`);
     if (url.protocol !== 'http:' && url.protocol !== 'https:')
       throw new BerthError('failed-precondition', `${url.protocol}//${url.host}: only https and http are spoken`);
-    const response = await this.#exchange(url, message);
+    if (url.protocol === 'http:' && !connection.isPlain && !isPlainHost(this.#settings.plainHttp, url.host))
+      throw new BerthError('failed-precondition', `${url.host} is to be reached by plain HTTP: ${plainHint(url.host)}`);
+    const proxy = proxyFor(url, this.#environment);
+    const response = await this.#exchange(url, message, connection, proxy);
+    const via = url.protocol === 'http:' ? proxy?.name : undefined;
+    if (via !== undefined && response.statusCode === 407) {
+      response.destroy();
+      throw new BerthError('failed-precondition', `proxy ${via} for ${url.host} answers 407: it wants credentials`);
+    }
     return {
       url,
+      via,
       status: response.statusCode ?? 0,
       headers: response.headers,
       body: readBody(response, url.host, this.#settings.stallSeconds, message.signal),
@@ -68,30 +69,50 @@ export class Transport implements Disposable {
     };
   }
 
-  async #exchange(url: URL, message: Message): Promise<IncomingMessage> {
-    const secureContext = url.protocol === 'https:' ? await this.#trust.context() : undefined;
+  async #exchange(
+    url: URL,
+    message: Message,
+    connection: Connection,
+    proxy: HttpProxy | undefined,
+  ): Promise<IncomingMessage> {
+    const { isSecure, options } = await this.#agents.wayTo(url, connection, proxy);
+    const { method = 'GET', signal, body } = message;
+    const isForwarded = proxy !== undefined && url.protocol === 'http:';
+    const headers = { ...mutable(message.headers), ...(isForwarded && { host: url.host, ...proxyHeaders(proxy) }) };
+    const all = { ...options, method, headers, signal, ...(isForwarded && { path: url.href }) };
+    const request = isSecure ? httpsRequest(url, all) : httpRequest(url, all);
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const { method = 'GET', headers, signal, body } = message;
-    const secure = { method, headers, signal, agent: this.#https, secureContext };
-    const request =
-      secureContext === undefined
-        ? httpRequest(url, { method, headers, signal, agent: this.#http })
-        : httpsRequest(url, secure);
+    const name = isForwarded ? `proxy ${proxy.name} for ${url.host}` : url.host;
     const seconds = this.#settings.stallSeconds;
-    const timer = setTimeout(() => request.destroy(stalled(url.host, seconds)), seconds * 1000);
+    const timer = setTimeout(() => request.destroy(stalled(name, seconds)), seconds * 1000);
+    boundDial(request, connection.dialMs, name);
     request.once('response', resolve);
     // Stays on: a late error of the connection is the body's, and without a listener it would end the daemon.
-    request.on('error', (error) => reject(connectionError(url.host, error, signal, this.#trust.isEmpty)));
+    request.on('error', (error) => reject(connectionError(name, error, signal, this.#agents.trust.isEmpty)));
     request.end(body);
     return await promise.finally(() => clearTimeout(timer));
   }
 
   [Symbol.dispose](): void {
     this.#isClosed = true;
-    this.#http.destroy();
-    this.#https.destroy();
+    this.#agents[Symbol.dispose]();
   }
 }
+
+const mutable = (headers: Message['headers']): Record<string, string | string[]> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, typeof value === 'string' ? value : [...value]]),
+  );
+
+/** A connection that was kept is there already; one through a proxy has its own bound. */
+const boundDial = (request: ReturnType<typeof httpRequest>, ms: number, name: string): void => {
+  request.once('socket', (socket) => {
+    if (!socket.connecting) return;
+    const timer = setTimeout(() => request.destroy(notConnected(name, ms)), ms);
+    socket.once('connect', () => clearTimeout(timer));
+    socket.once('close', () => clearTimeout(timer));
+  });
+};
 
 const discard = (response: IncomingMessage): void => {
   if (Number(response.headers['content-length'] ?? Number.NaN) <= 65536) {
@@ -99,12 +120,6 @@ const discard = (response: IncomingMessage): void => {
     response.resume();
   } else response.destroy();
 };
-
-const plainHint = (host: string): string =>
-  `add ${JSON.stringify(host)} to plain_http in [registry] of the configuration if that is meant`;
-
-const stalled = (host: string, seconds: number): BerthError =>
-  temporary(new BerthError('unavailable', `${host} stalls: no byte for ${seconds} s`));
 
 /** The time that the reader itself takes is not the server's: the timer only counts while a chunk is awaited. */
 async function* readBody(
@@ -130,32 +145,3 @@ async function* readBody(
     clearTimeout(timer);
   }
 }
-
-const notTls = ['EPROTO', 'ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG'];
-
-/** Node's names for what OpenSSL finds wrong with a certificate, and its own for a name that does not match. */
-const isUntrusted = (code: string): boolean => /^ERR_TLS_CERT|CERT|_SIGNATURE|^UNABLE_TO_|^CRL_/.test(code);
-const trustHint = 'if it is to be trusted, add its CA to those of the system';
-const noTrustHint = 'the system has no CA certificates; install the package ca-certificates';
-
-const connectionError = (host: string, error: unknown, signal: AbortSignal, noTrust = false): BerthError => {
-  if (error instanceof BerthError) return error;
-  if (signal.aborted)
-    return new BerthError('cancelled', `transfer from ${host} is cancelled`, { cause: signal.reason });
-  const code = errnoOf(error) ?? '';
-  if (notTls.includes(code))
-    return new BerthError('unavailable', `${host} does not speak TLS: ${plainHint(host)}`, { cause: error });
-  if (isUntrusted(code)) {
-    const message = `${host}: its certificate is refused: ${messageOf(error)}: ${noTrust ? noTrustHint : trustHint}`;
-    return new BerthError('failed-precondition', message, { cause: error });
-  }
-  const failure = new BerthError('unavailable', `${host} cannot be reached: ${causeOf(error)}`, { cause: error });
-  // A name that does not exist or a certificate that is wrong will be so in a second as well.
-  return /^(?:E(?:CONN|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|AI_AGAIN)|HPE_|ERR_STREAM_PREMATURE)/.test(code)
-    ? temporary(failure)
-    : failure;
-};
-
-/** An AggregateError of several addresses has no message of its own. */
-const causeOf = (error: unknown): string =>
-  error instanceof AggregateError ? error.errors.map(messageOf).join('; ') : messageOf(error);

@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
+import { sha256 } from '../../base/digest.ts';
 import { readLimited } from '../../base/files.ts';
+import type { TlsMaterial } from './hosts/certificates.ts';
 
 /** Where distributions keep the CAs that the machine trusts, as one PEM file: Debian, RHEL, SUSE, Alpine. */
 const systemFiles: readonly string[] = [
@@ -11,6 +13,14 @@ const systemFiles: readonly string[] = [
   '/etc/ssl/cert.pem',
 ];
 const longest = 16 << 20;
+/** A context of the system's CAs is some hundred KB. */
+const mostContexts = 16;
+
+/** A context, and what it is known by: connections that were made with another are not used for it. */
+export interface Trusted {
+  readonly context: SecureContext;
+  readonly id: string;
+}
 
 interface Bundle {
   readonly path: string;
@@ -25,17 +35,28 @@ interface Bundle {
  */
 export class Trust {
   #key = '';
-  #context: SecureContext | undefined;
+  readonly #contexts = new Map<string, Trusted>();
 
-  /** One context for all connections: each of its own would parse every certificate again. */
-  async context(): Promise<SecureContext> {
+  /** One context for all connections of a kind: each of its own would parse every certificate again. */
+  async context(tls?: TlsMaterial): Promise<Trusted> {
     const bundles = await bundlesNow();
     const key = bundles.map((bundle) => bundle.key).join('\n');
-    if (this.#context !== undefined && this.#key === key) return this.#context;
-    const texts = await Promise.all(bundles.map(({ path }) => readLimited(path, longest)));
-    this.#context = createSecureContext({ ca: texts.filter((text) => text !== undefined) });
+    if (this.#key !== key) this.#contexts.clear();
     this.#key = key;
-    return this.#context;
+    const id = tls?.id ?? '';
+    const known = this.#contexts.get(id);
+    if (known !== undefined) return known;
+    const texts = await Promise.all(bundles.map(({ path }) => readLimited(path, longest)));
+    const ca = [...texts.filter((text) => text !== undefined), ...(tls?.ca ?? [])];
+    const { client = [] } = tls ?? {};
+    const context = createSecureContext({
+      ca,
+      ...(client.length > 0 && { cert: client.map(({ cert }) => cert), key: client.map((pair) => pair.key) }),
+    });
+    const trusted = { context, id: sha256(JSON.stringify([key, id])) };
+    if (this.#contexts.size >= mostContexts) this.#contexts.clear();
+    this.#contexts.set(id, trusted);
+    return trusted;
   }
 
   /** Whether the machine has any CA; without one no registry is trusted. */
