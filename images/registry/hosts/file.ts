@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { BerthError, messageOf } from '../../../base/errors.ts';
+import { redacted } from '../redact.ts';
 import { type Entry, type Header, type Problem, type Raw, readToml } from './toml.ts';
 import {
   allCapabilities,
@@ -116,7 +117,7 @@ const hostUrls = (entries: readonly Entry[], headers: readonly Header[]): Readon
 };
 
 const keyName = (path: readonly string[]): string =>
-  path.map((part) => (/^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part))).join('.');
+  path.map((part) => (/^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(redacted(part)))).join('.');
 
 const isServer = (path: readonly string[]): boolean => path.length === 1 && path[0] === 'server';
 const tables: readonly string[] = ['host', 'header'];
@@ -174,6 +175,8 @@ class Reading {
         this.problems.push({ line, text: `${keyName(path)}: is a table: write [${keyName(path)}]` });
       else if (name === undefined && key !== undefined && Object.hasOwn(readers, key))
         this.#attempt(line, path, () => readers[key]?.(draft, value, this.#where(line, path), dirname(this.#path)));
+      else if (key !== undefined && Object.hasOwn(readers, key))
+        this.problems.push({ line, text: `${keyName(path)}: ${key} is no table` });
       else this.warnings.push({ line, text: `${keyName(path)}: unknown key, not used` });
     }
     draft.headers = headers;
