@@ -2,6 +2,7 @@ import { type Digest, sha256 } from '../base/digest.ts';
 import { BerthError, errnoOf, invalid, messageOf, notFound, within } from '../base/errors.ts';
 import { readLimited } from '../base/files.ts';
 import { diskOf, type ImageDisk, type ImagesDisk } from './disk.ts';
+import { saveImages } from './export/save.ts';
 import { cancelled, SharedFlights } from './flights.ts';
 import { holdKey } from './holds.ts';
 import { importImage } from './import.ts';
@@ -155,6 +156,16 @@ export class Images implements AsyncDisposable {
     // What the archive had besides.
     await this.collect();
     return loaded;
+  }
+
+  /** The bytes of a tar archive of images (names, ids), whose layers are as they were pulled. */
+  async *save(images: readonly string[], format: 'oci' | 'docker', signal: AbortSignal): AsyncGenerator<Buffer> {
+    const { store, keepBlobs } = this.#tools;
+    try {
+      yield* saveImages(store, { images, format, keepBlobs, signal });
+    } catch (error) {
+      throw within('save images', signal.aborted ? cancelled(signal) : error);
+    }
   }
 
   async #attempt<T>(action: string, signal: AbortSignal, run: () => Promise<T>, canRepeat = true): Promise<T> {

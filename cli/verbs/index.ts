@@ -15,6 +15,7 @@ import { pull } from './pull.ts';
 import { rm } from './rm.ts';
 import { rmi } from './rmi.ts';
 import { run } from './run.ts';
+import { save } from './save.ts';
 import { stop } from './stop.ts';
 import { system } from './system.ts';
 import { tag } from './tag.ts';
@@ -39,6 +40,7 @@ export const verbs: readonly Verb[] = [
   history,
   rmi,
   load,
+  save,
   importLayout,
   system,
   info,
