@@ -7,6 +7,8 @@ export class Paths {
   readonly base: string;
   /** Everything unfinished or on its way out is here, so that an opened store has one place to empty. */
   readonly temporary: string;
+  /** Beginnings of blobs for their next pull. */
+  readonly partial: string;
   readonly images: string;
   readonly names: string;
   readonly leases: string;
@@ -17,6 +19,7 @@ export class Paths {
   constructor(root: string) {
     this.base = join(root, 'images');
     this.temporary = join(this.base, 'tmp');
+    this.partial = join(this.base, 'partial');
     this.images = join(this.base, 'images');
     this.names = join(this.base, 'names');
     this.leases = join(this.base, 'leases');
@@ -27,7 +30,7 @@ export class Paths {
 
   get directories(): readonly string[] {
     const blobs = [this.blobs('sha256'), this.blobs('sha512')];
-    return [...blobs, this.temporary, this.images, this.names, this.leases, this.layers, this.fixups];
+    return [...blobs, this.temporary, this.partial, this.images, this.names, this.leases, this.layers, this.fixups];
   }
 
   blobs(algorithm: string): string {

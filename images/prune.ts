@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { onDisk } from './blobs/store.ts';
 import { freedBy, type ImageDisk, imagesDisk } from './disk.ts';
 import { holdKey } from './holds.ts';
 import type { TreeSize } from './layers/trees.ts';
@@ -25,11 +26,13 @@ export const prunable = async (store: ImageStore, before: number): Promise<reado
   return free.filter((_, at) => (times[at] ?? 0) < before);
 };
 
-/** What a prune of these images would free, with what waits to be deleted. */
+/** What a prune of these images would free, with what waits to be deleted and what is kept of cut transfers. */
 export const prunableSize = (store: ImageStore, images: readonly ImageDisk[]): TreeSize => {
   const { bytes, inodes } = store.remover.pending();
   const freed = freedBy(store, new Set(images.map(({ id }) => id)));
-  return { bytes: bytes + freed.bytes, inodes: inodes + freed.inodes };
+  const parts = store.parts.entries();
+  const partial = parts.reduce((sum, part) => sum + onDisk(part.bytes), 0);
+  return { bytes: bytes + freed.bytes + partial, inodes: inodes + freed.inodes + parts.length };
 };
 
 const tickMs = 200;
@@ -54,6 +57,7 @@ export async function* pruneImages(
     await store.catalog.removeNames(image.id);
     yield { image, freed: freed() };
   }
+  if (!garbageOnly) await store.parts.clear();
   await collectGarbage(store, log);
   const done = store.remover.flush(signal).then(() => true);
   while (!(await Promise.race([done, sleep(tickMs, false, { ref: false })]))) yield { freed: freed() };

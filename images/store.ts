@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { messageOf } from '../base/errors.ts';
 import { makeDirectory, namesIn, setMode } from '../base/files.ts';
+import { Parts } from './blobs/parts.ts';
 import { BlobStore } from './blobs/store.ts';
 import { Holds, holdKey } from './holds.ts';
 import type { Lower } from './layers/fixups.ts';
@@ -16,6 +17,7 @@ import type { Helper, Log } from './types.ts';
 export interface ImageStore {
   readonly paths: Paths;
   readonly blobs: BlobStore;
+  readonly parts: Parts;
   readonly layers: Trees;
   readonly fixups: Trees;
   readonly catalog: Catalog;
@@ -36,13 +38,14 @@ export const openStore = async (
   const left = await namesIn(paths.temporary);
   const remover = new Remover({ helper, program, paths, log });
   for (const name of left) remover.add(join(paths.temporary, name));
-  const [blobs, layers, fixups, catalog] = await Promise.all([
+  const [blobs, parts, layers, fixups, catalog] = await Promise.all([
     BlobStore.open(paths, remover),
+    Parts.open(paths, remover, log),
     Trees.open(paths.layers, paths, remover, log),
     Trees.open(paths.fixups, paths, remover, log),
     Catalog.open(paths, isPinned, log),
   ]);
-  const store = { paths, blobs, layers, fixups, catalog, holds: new Holds(), remover };
+  const store = { paths, blobs, parts, layers, fixups, catalog, holds: new Holds(), remover };
   await dropIncomplete(store, log);
   return store;
 };
@@ -71,8 +74,9 @@ export const isComplete = (store: ImageStore, image: StoredImage): boolean =>
 
 /** Removes what no name, no lease and no call in flight needs. Decided in one turn, so that nothing comes between. */
 export const collectGarbage = async (store: ImageStore, log: Log): Promise<void> => {
-  const { catalog, blobs, layers, fixups } = store;
+  const { catalog, blobs, parts, layers, fixups } = store;
   const removals = unneededImages(store).map((id) => catalog.removeImage(id));
+  removals.push(parts.collect());
   const needed = neededKeys(store);
   const isFree = (key: string): boolean => !needed.has(key) && !store.holds.has(key);
   for (const [digest] of blobs.entries()) if (isFree(holdKey('blob', digest))) removals.push(blobs.remove(digest));

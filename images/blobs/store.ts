@@ -7,6 +7,7 @@ import { KeyedLocks } from '../../base/locks.ts';
 import { documentLimit } from '../json.ts';
 import type { GarbageBin } from '../layers/trees.ts';
 import type { Paths } from '../paths.ts';
+import type { TakenPart } from './parts.ts';
 import { checkBytes } from './verify.ts';
 import { BlobWriter } from './writer.ts';
 
@@ -62,8 +63,9 @@ export class BlobStore {
     return createReadStream(this.#paths.blob(digest), { highWaterMark: 1 << 18 });
   }
 
-  /** A writer whose `commit` is to be called by `add`, when the digest of its bytes is known. */
-  writer(): Promise<BlobWriter> {
+  /** A writer whose `commit` is to be called by `add`, when the digest of its bytes is known; it goes on behind a part. */
+  writer(part?: TakenPart): Promise<BlobWriter> {
+    if (part !== undefined) return BlobWriter.resume(part.path, part.size);
     return BlobWriter.create(this.#paths.newTemporary('blob'));
   }
 

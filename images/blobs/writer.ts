@@ -16,10 +16,13 @@ export class BlobWriter implements AsyncDisposable {
   #pending = 0;
   #unflushed = 0;
   #isClosed = false;
+  /** Bytes that the file had, and that are passed over when they come. */
+  #surplus: number;
 
-  private constructor(temporary: string, file: FileHandle) {
+  private constructor(temporary: string, file: FileHandle, had = 0) {
     this.#temporary = temporary;
     this.#file = file;
+    this.#surplus = had;
   }
 
   /** `temporary` is in the file system of the blobs and is not there yet. */
@@ -27,9 +30,17 @@ export class BlobWriter implements AsyncDisposable {
     return step('create blob', async () => new BlobWriter(temporary, await open(temporary, 'wx', 0o600)));
   }
 
+  /** The same with a file that holds the first `had` bytes already; `write` is to be given all of them. */
+  static resume(temporary: string, had: number): Promise<BlobWriter> {
+    return step('resume blob', async () => new BlobWriter(temporary, await open(temporary, 'a', 0o600), had));
+  }
+
   /** Resolves when more may come; the chunk must not be changed afterwards. */
-  async write(chunk: Buffer): Promise<void> {
+  async write(given: Buffer): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
+    const chunk = given.subarray(Math.min(this.#surplus, given.length));
+    this.#surplus -= given.length - chunk.length;
+    if (chunk.length === 0) return;
     this.#pending += chunk.length;
     this.#queue(async () => {
       await this.#writeAll(chunk);
@@ -65,6 +76,13 @@ export class BlobWriter implements AsyncDisposable {
     await this.#file.sync();
     await this.#close();
     await moveInto(this.#temporary, path);
+  }
+
+  /** Gives up the file as it is: its path, the caller's now unless it is still there when this is disposed. */
+  async leave(): Promise<string | undefined> {
+    await this.#tail;
+    await this.#close();
+    return this.#failure === undefined ? this.#temporary : undefined;
   }
 
   async #close(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Digest } from '../../base/digest.ts';
 import { codeOf, errnoOf } from '../../base/errors.ts';
+import type { Parts } from '../blobs/parts.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import { hashed, verified } from '../blobs/verify.ts';
 import type { BlobWriter } from '../blobs/writer.ts';
@@ -11,9 +12,11 @@ import { type UnpackTools, unpack } from '../layers/unpack.ts';
 import type { Descriptor } from '../manifest.ts';
 import type { Source } from '../source.ts';
 import type { LayerLimit } from '../types.ts';
+import { fetchLayer } from './fetch-layer.ts';
 
 export interface LayerTools extends UnpackTools {
   readonly blobs: BlobStore;
+  readonly parts: Parts;
   readonly layers: Trees;
   readonly keepBlobs: boolean;
   readonly layerLimit: LayerLimit;
@@ -42,21 +45,12 @@ export const obtainLayer = async (tools: LayerTools, job: LayerJob): Promise<voi
   }
   for (;;) {
     try {
-      return await fetchLayer(tools, job);
+      return await fetchLayer(tools, job, unpackFrom);
     } catch (error) {
       if (job.signal.aborted || job.source.again === undefined) throw error;
       job.source.again(job.descriptor, error);
     }
   }
-};
-
-const fetchLayer = async (tools: LayerTools, job: LayerJob): Promise<void> => {
-  const { digest, size } = job.descriptor;
-  const chunks = job.source.blob(job.descriptor, job.signal);
-  if (!tools.keepBlobs) return unpackFrom(tools, job, chunks, undefined);
-  await using writer = await tools.blobs.writer();
-  await unpackFrom(tools, job, chunks, writer);
-  await tools.blobs.add(digest, size, writer);
 };
 
 /** One pass: every byte is counted, written, hashed, decompressed, hashed and unpacked, and never read again. */

@@ -150,7 +150,9 @@ const obtainOne = (tools: PullTools, job: PullJob, descriptor: Descriptor, diffI
     report({ digest, offset: 0, total, phase: 'waiting' });
     const onBytes = (offset: number): void => report({ digest, offset, total, phase: 'fetching' });
     const work = { source: job.source, descriptor, diffId, signal, report: onBytes };
-    await limit.run(signal, () => obtainLayer({ ...tools, blobs: store.blobs, layers: store.layers }, work));
+    await limit.run(signal, () =>
+      obtainLayer({ ...tools, blobs: store.blobs, parts: store.parts, layers: store.layers }, work),
+    );
     report({ digest, offset: total, total, phase: 'done' });
   });
 };
