@@ -140,6 +140,7 @@ const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log):
       parallelLayers: images.parallel_layers,
       layerLimit: { bytes: images.max_layer_size, expansion: images.max_layer_expansion },
       pinned: images.pinned,
+      policy: images.policy,
     },
     log,
   });

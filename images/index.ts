@@ -43,6 +43,7 @@ import type {
   RegistrySettings,
 } from './types.ts';
 import { usageOf } from './usage.ts';
+import { loadPolicy } from './verify/load.ts';
 
 export type { LoadedImage } from './load/load.ts';
 export { asKubeletWants, markedFailure } from './pull/failure.ts';
@@ -88,6 +89,7 @@ export class Images implements AsyncDisposable {
     const { root, helper, program, images, registry, log } = options;
     const { ranges } = registry;
     const paths = new Paths(root);
+    const policy = images.policy === '' ? undefined : await loadPolicy(images.policy);
     const store = await openStore(paths, pinning(images.pinned), options);
     const gate = await Gate.open(paths.socket);
     const cpuinfo = (await readLimited('/proc/cpuinfo', cpuinfoLimit))?.toString('latin1') ?? '';
@@ -107,6 +109,7 @@ export class Images implements AsyncDisposable {
       retries: options.retries,
       window: ranges && new RangeWindow(ranges),
       pulls: new Limit(images.parallelPulls),
+      policy,
       log,
     };
     return new Images(options, tools, hostPlatforms(cpuinfo));

@@ -128,7 +128,7 @@ const checkLayer = (layer: Descriptor, what: string): void => {
     );
 };
 
-const readDescriptor = (item: JsonObject, what: string): Descriptor => {
+export const readDescriptor = (item: JsonObject, what: string): Descriptor => {
   const digest = textField(item, 'digest', what);
   if (!isDigest(digest))
     throw invalid(`${what}: digest ${JSON.stringify(digest.slice(0, 160))} is not sha256:<64 hex>`);

@@ -12,6 +12,8 @@ export interface Document {
 export interface Source {
   /** By tag or digest; the bytes match the digest. */
   manifest(tagOrDigest: string, signal: AbortSignal): Promise<Document>;
+  /** The index of what refers to a manifest; a source without it, or that answers not-found, knows none. */
+  referrers?(digest: Digest, signal: AbortSignal): Promise<Document>;
   /** Not checked: the reader checks size and digest. */
   blob(descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Buffer>;
   /** The same from the byte `begin` on; a source without it gives blobs only whole, and nothing of one is kept for later. */

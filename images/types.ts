@@ -75,6 +75,8 @@ export interface ImageSettings {
   readonly layerLimit: LayerLimit;
   /** Patterns of names (pinned.ts). */
   readonly pinned: readonly string[];
+  /** File of the verification policy (verify/parse.ts); "" for none. */
+  readonly policy: string;
 }
 
 /** What a layer may unpack to: `bytes` at most, and `expansion` times its compressed size beyond the first GiB. */

@@ -54,6 +54,7 @@ const expected: Config = {
     max_layer_size: 68_719_476_736,
     max_layer_expansion: 200,
     pinned: [],
+    policy: '',
   },
   mounts: { make_missing_sources: true },
   limits: { nofile_soft: 1024, nofile_hard: 524_288, pids: 0 },

@@ -42,6 +42,8 @@ export interface Config {
     readonly max_layer_expansion: number;
     /** Patterns of names, as images/pinned.ts reads them. */
     readonly pinned: readonly string[];
+    /** A file; "" for none. */
+    readonly policy: string;
   };
   readonly mounts: { readonly make_missing_sources: boolean };
   /** `pids` 0 means no limit. */

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import { invalid, messageOf } from '../../base/errors.ts';
+import { invalid, messageOf, within } from '../../base/errors.ts';
 import { readLimited } from '../../base/files.ts';
+import { loadPolicy } from '../../images/verify/load.ts';
 import { checkTogether } from './check.ts';
 import type { Config } from './index.ts';
 import { nearest } from './nearest.ts';
@@ -23,7 +24,19 @@ export const loadConfig = async (file: string | undefined, overrides: Overrides 
   const bytes = await readLimited(path, sizeLimit);
   if (bytes === undefined && file !== undefined) throw invalid(`${file}: there is no such file`);
   if (bytes !== undefined && !isUtf8(bytes)) throw invalid(`${path}: not UTF-8`);
-  return parseConfig(bytes?.toString('utf8') ?? '', path, overrides);
+  const config = parseConfig(bytes?.toString('utf8') ?? '', path, overrides);
+  await checkPolicy(config);
+  return config;
+};
+
+/** Its keys as well: a node that cannot verify what it was told to must not start. */
+const checkPolicy = async ({ images }: Config): Promise<void> => {
+  if (images.policy === '') return;
+  try {
+    await loadPolicy(images.policy);
+  } catch (error) {
+    throw within('images.policy', error);
+  }
 };
 
 /** The same from text; `path` is for errors. */

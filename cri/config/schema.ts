@@ -263,6 +263,15 @@ export const keys: readonly Key[] = [
     ],
   },
   {
+    name: 'images.policy',
+    type: 'file',
+    default: '',
+    comment: [
+      'Which images may be pulled, by registry and namespace: a file in the form of containers-policy.json(5), with keys of',
+      'cosign or a program that decides (docs/verification.md). "" for no policy: all may.',
+    ],
+  },
+  {
     name: 'mounts.make_missing_sources',
     type: 'boolean',
     default: true,

@@ -2,15 +2,26 @@ import { spawn } from 'node:child_process';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { dir } from 'tmp-promise';
+import { BerthError } from '../../base/errors.ts';
 import { Images, type ImagesOptions } from '../../images/index.ts';
 import type { Helper, HelperRequest, HelperResult, ImageSettings, Log } from '../../images/types.ts';
 import { sourceTree } from '../harness/tree.ts';
 
 /** The helper as the agent would run it, without the agent: the images room knows no other way to start it. */
 export const helperWith = (onChild: (pid: number, role: string) => void): Helper => ({
-  run: ({ argv: [program = '', ...args], stdin, signal }: HelperRequest): Promise<HelperResult> => {
+  run: ({ argv: [program = '', ...args], env, stdin, signal, timeoutMs }: HelperRequest): Promise<HelperResult> => {
     const { promise, resolve, reject } = Promise.withResolvers<HelperResult>();
-    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(signal !== undefined && { signal }) });
+    const child = spawn(program, args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      ...(env && { env }),
+      ...(signal && { signal }),
+    });
+    const late = (): void => {
+      child.kill('SIGKILL');
+      reject(new BerthError('deadline-exceeded', `not done in ${timeoutMs} ms`));
+    };
+    const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs);
+    child.on('close', () => clearTimeout(timer));
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout.on('data', (data: Buffer) => stdout.push(data));
@@ -54,6 +65,7 @@ export const testSettings: ImageSettings = {
   parallelLayers: 4,
   layerLimit: { bytes: 2 ** 33, expansion: 200 },
   pinned: [],
+  policy: '',
 };
 
 export const openWorld = async (options: Partial<ImagesOptions> = {}): Promise<ImageWorld> => {

@@ -8,7 +8,7 @@ import type { Platform } from '../types.ts';
 /** The image manifest for a platform and the documents that led to it, the first one asked for first. */
 export interface Choice {
   readonly manifest: ImageManifest;
-  readonly documents: readonly Document[];
+  readonly documents: readonly [Document, ...Document[]];
 }
 
 /** Indexes in an index; a tree of indexes in a hostile registry must not be walked for ever. */

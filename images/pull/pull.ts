@@ -36,6 +36,8 @@ export interface PullJob {
   readonly platforms: readonly Platform[];
   readonly signal: AbortSignal;
   readonly report: (event: Progress) => void;
+  /** Throws when the image must not be pulled; asked before anything but manifests is fetched. */
+  readonly verify?: (documents: Choice['documents']) => Promise<void>;
 }
 
 /** Makes everything of the image there, then its record, then its names. Gives the image id. */
@@ -44,6 +46,7 @@ export const pullImage = async (tools: PullTools, job: PullJob): Promise<Digest>
   using _root = store.holds.take(holdKey('blob', job.root.digest));
   const fetch = fetchManifest(store.blobs, job.source);
   const choice = await chooseImage(job.root, job.platforms, fetch, job.signal);
+  await job.verify?.(choice.documents);
   const id = idOf(choice, job);
   using _image = store.holds.take(holdKey('image', id), ...keysOfManifest(choice));
   const configBytes = await fetchDocument(store.blobs, job.source, choice.manifest.config, job.signal);

@@ -8,8 +8,10 @@ import type { RangeWindow } from '../registry/ranges.ts';
 import type { RetryPolicy } from '../registry/temporary.ts';
 import type { Transport } from '../registry/transport.ts';
 import type { Log, Platform, Progress, RegistrySettings } from '../types.ts';
+import type { Policy } from '../verify/policy.ts';
+import { verifyImage } from '../verify/verify.ts';
 import { PullLog } from './log.ts';
-import { type PullTools, pullImage } from './pull.ts';
+import { type PullJob, type PullTools, pullImage } from './pull.ts';
 
 export interface RemoteTools extends PullTools {
   readonly transport: Transport;
@@ -18,6 +20,8 @@ export interface RemoteTools extends PullTools {
   readonly window: RangeWindow | undefined;
   /** How many pulls are under way; the others wait in line. */
   readonly pulls: Limit;
+  /** Which images may be pulled; undefined for all. */
+  readonly policy: Policy | undefined;
   readonly log: Log;
 }
 
@@ -45,7 +49,10 @@ export const pullRemote = (tools: RemoteTools, job: RemoteJob): Promise<Digest> 
     };
     // From here on all goes by digest: a tag that is moved meanwhile changes nothing.
     const root = await source.manifest(reference.digest ?? reference.tag ?? 'latest', signal);
-    const id = await pullImage(tools, { source, reference, root, platforms, signal, report });
+    const { policy, helper } = tools;
+    const verify: PullJob['verify'] = (documents) =>
+      policy === undefined ? Promise.resolve() : verifyImage(policy, helper, { source, reference, documents, signal });
+    const id = await pullImage(tools, { source, reference, root, platforms, signal, report, verify });
     progress.done(id);
     return id;
   });

@@ -58,6 +58,14 @@ export class Registry implements Source {
     return document;
   }
 
+  async referrers(digest: Digest, signal: AbortSignal): Promise<Document> {
+    const what = `referrers of ${digest}`;
+    const attempts = new Attempts(what, this.#able(what), this.#health);
+    const ask = () => attempts.first((host) => host.referrers(digest, signal), signal);
+    const [, document] = await retrying(ask, this.#policy, signal);
+    return document;
+  }
+
   #able(what: string): readonly Repository[] {
     const hosts = this.#hosts.filter((host) => host.can('pull'));
     if (hosts.length === 0) throw noHost(what, 'pull');

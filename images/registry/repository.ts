@@ -44,6 +44,14 @@ export class Repository {
     return { bytes, mediaType, digest: checkManifest(bytes, tagOrDigest, reply, what) };
   }
 
+  /** The index of what refers to a manifest (distribution spec, Listing Referrers), not checked: it has no digest. */
+  async referrers(digest: Digest, signal: AbortSignal): Promise<Document> {
+    const what = `referrers of ${digest}`;
+    const reply = await this.#get(`referrers/${digest}`, { accept: acceptedManifests }, what, signal);
+    const bytes = await readWhole(reply, documentLimit, what);
+    return { bytes, mediaType: '', digest: digestOf(bytes) };
+  }
+
   /** `headers`: a range, or none. The reply has 206, or 200 where the host knows no ranges. */
   blob(digest: Digest, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Reply> {
     return this.#get(`blobs/${digest}`, headers, `blob ${digest}`, signal);
