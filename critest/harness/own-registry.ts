@@ -1,4 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Image } from './image.ts';
 
@@ -13,6 +14,7 @@ export interface TestRegistry extends AsyncDisposable {
     readonly path: string;
     readonly authorization: string | undefined;
     readonly range: string | undefined;
+    readonly headers: IncomingHttpHeaders;
   }[];
   behave(behaviour: Behaviour): void;
   /** `path` is that behind /v2/, as `app/manifests/1`. */
@@ -21,21 +23,35 @@ export interface TestRegistry extends AsyncDisposable {
   add(tag: string, image: Image, repository?: string): void;
 }
 
-export const startTestRegistry = async (): Promise<TestRegistry> => {
+/** PEM. With `ca` clients need a certificate that it has signed. */
+export interface RegistryTls {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca?: string;
+}
+
+export const startTestRegistry = async (
+  options: { readonly tls?: RegistryTls; readonly address?: string } = {},
+): Promise<TestRegistry> => {
+  const { tls, address = '127.0.0.1' } = options;
   const files = new Map<string, { readonly type: string; readonly body: Buffer }>();
   const requests: TestRegistry['requests'] = [];
   let behaviour: Behaviour = (_request, _response, next) => next();
-  const server = createServer((request, response) => {
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
     const { url = '', headers } = request;
-    requests.push({ path: url, authorization: headers.authorization, range: headers.range });
-    behaviour(request, response, () => answer(files.get(url), request, response));
-  });
+    requests.push({ path: url, authorization: headers.authorization, range: headers.range, headers });
+    behaviour(request, response, () => answer(files.get(url.replace(/\?.*$/, '')), request, response));
+  };
+  const server =
+    tls === undefined
+      ? createServer(serve)
+      : createTlsServer({ ...tls, requestCert: tls.ca !== undefined, rejectUnauthorized: true }, serve);
   const { promise, resolve } = Promise.withResolvers<void>();
-  server.listen(0, '127.0.0.1', resolve);
+  server.listen(0, address, resolve);
   await promise;
   const put = (path: string, type: string, body: Buffer): void => void files.set(`/v2/${path}`, { type, body });
   return {
-    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    host: `${address.includes(':') ? `[${address}]` : address}:${(server.address() as AddressInfo).port}`,
     requests,
     behave: (next) => {
       behaviour = next;

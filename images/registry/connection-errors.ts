@@ -18,7 +18,7 @@ export const speaksNoTls = (error: unknown): boolean =>
 
 /** Node's names for what OpenSSL finds wrong with a certificate, and its own for a name that does not match. */
 const isUntrusted = (code: string): boolean => /^ERR_TLS_CERT|CERT|_SIGNATURE|^UNABLE_TO_|^CRL_/.test(code);
-const trustHint = 'if it is to be trusted, add its CA to those of the system';
+const trustHint = 'if it is to be trusted, add its CA to those of the system, or as ca to its hosts.toml';
 const noTrustHint = 'the system has no CA certificates; install the package ca-certificates';
 
 /** What Node says of a connection, in our words. `noTrust`: the system has no CA. */

@@ -1,5 +1,6 @@
 import { BerthError, type ErrorCode } from '../../base/errors.ts';
 import { isObject } from '../json.ts';
+import { redacted } from './redact.ts';
 import { outage, parseRetryAfter, temporary } from './temporary.ts';
 import type { Reply } from './transport.ts';
 
@@ -54,7 +55,11 @@ const reasonIn = async (reply: Reply): Promise<string> => {
     const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
     if (!isObject(first)) return '';
     const text = [first.code, first.message].filter((part) => typeof part === 'string').join(': ');
-    return text === '' ? '' : ` (${text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200)})`;
+    return text === ''
+      ? ''
+      : ` (${redacted(text)
+          .replaceAll(/[^\x20-\x7e]/g, '?')
+          .slice(0, 200)})`;
   } catch {
     reply.destroy();
     return '';
