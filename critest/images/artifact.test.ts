@@ -52,6 +52,9 @@ test('an artifact is a volume of its named files, which are stored once', async 
   t.deepEqual([file.mode & 0o7777, file.uid, file.nlink], [0o644, 0, 3], 'two names and the blob');
   t.is((await stat(join(tree, 'weights/part'))).mode & 0o7777, 0o755);
   t.true((await at.world.images.usage()).bytes < 2 * big.length, 'counted once');
+  await at.world.images.collect();
+  const { manifest, config } = await at.world.images.inspect(model.id);
+  t.deepEqual([String(config), manifest], ['{}', model.blobs.get(model.id)], 'both documents stay');
   const paths = at.registry.requests.map(({ path }) => path);
   t.is(new Set(paths).size, paths.length, 'nothing was fetched twice');
 });

@@ -134,6 +134,12 @@ test('of several signatures one good one is enough, and what is no signature bes
   ];
   at.sign(bad);
   await refuses(t, at, /no signature of .* is good/);
+  const fetched = (data: Buffer): boolean => at.registry.requests.some(({ path }) => path.endsWith(sha256(data)));
+  t.deepEqual(
+    bad.map(({ payload }) => fetched(payload)),
+    [true, true, true, false, false, true],
+    'not what is too long',
+  );
   at.sign([...bad, signed(ec, good)]);
   t.is(await at.pull(), made.id);
 });
