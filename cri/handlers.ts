@@ -1,4 +1,5 @@
 import type { Handlers } from '../api/handlers.ts';
+import { adminCheck } from './admin/check.ts';
 import { adminCopy } from './admin/copy.ts';
 import { adminDiskUsage } from './admin/disk-usage.ts';
 import { adminImport } from './admin/import.ts';
@@ -73,6 +74,7 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   Copy: async (request) => adminCopy(runtime, request),
   Info: async () => adminInfo(runtime),
   DiskUsage: (request, call) => adminDiskUsage(runtime, request, call),
+  Check: (request, call) => adminCheck(runtime, request, call),
   Prune: (request, call) => adminPrune(runtime, request, call),
   Tag: (request) => adminTag(runtime, request),
   Untag: (request) => adminUntag(runtime, request),

@@ -1,6 +1,7 @@
 import { type Digest, sha256 } from '../base/digest.ts';
 import { BerthError, errnoOf, invalid, messageOf, notFound, within } from '../base/errors.ts';
 import { readLimited } from '../base/files.ts';
+import { type CheckEvent, type CheckJob, checkStore } from './check.ts';
 import { diskOf, type ImageDisk, type ImagesDisk } from './disk.ts';
 import { saveImages } from './export/save.ts';
 import { cancelled, SharedFlights } from './flights.ts';
@@ -329,6 +330,11 @@ export class Images implements AsyncDisposable {
   /** Removes what `prunable` tells, and deletes it before it ends. */
   prune(job: Omit<PruneJob, 'log'>): AsyncGenerator<{ readonly image?: ImageDisk; readonly freed: TreeSize }> {
     return pruneImages(this.#tools.store, { ...job, log: this.#options.log });
+  }
+
+  /** Reads everything that is kept and compares it with what it should be. */
+  check(job: Omit<CheckJob, 'log'>): AsyncGenerator<CheckEvent> {
+    return checkStore(this.#tools, { ...job, log: this.#options.log });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -42,6 +42,7 @@ export interface Report {
 const arity: Readonly<Record<string, number>> = {
   entries: 1,
   bytes: 1,
+  content: 1,
   root: 3,
   'opaque-root': 0,
   parent: 1,

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestParts, isDigest } from '../../base/digest.ts';
+import { orMissing } from '../../base/errors.ts';
 import { moveInto, namesIn, readLimited } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import { documentLimit } from '../json.ts';
@@ -93,7 +94,8 @@ export class BlobStore {
       // Somebody has fetched it anew meanwhile.
       if (this.has(digest)) return;
       const gone = this.#paths.newTemporary('blob');
-      await moveInto(this.#paths.blob(digest), gone, { durable: false });
+      // Somebody else may have deleted the file.
+      await orMissing(moveInto(this.#paths.blob(digest), gone, { durable: false }));
       this.#garbage.add(gone, { bytes: onDisk(size), inodes: 1 });
     });
   }

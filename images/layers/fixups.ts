@@ -5,7 +5,7 @@ import { chainIds } from '../image-config.ts';
 import type { Helper } from '../types.ts';
 import { runHelper } from './helper.ts';
 import { parseReport, type RootAttributes } from './report.ts';
-import { treeSize } from './size.ts';
+import { measuredTree } from './size.ts';
 import type { Trees } from './trees.ts';
 
 export interface FixupTools {
@@ -81,6 +81,6 @@ const hasFixup = async (tools: FixupTools, { chainId, diffId, below, signal }: F
   const argv = [program, 'layer-fix', '--to', to, ...layer, '--lower', ...paths];
   const { stdout } = await runHelper(helper, { argv, signal, name: 'fix up layer' }, `fix up layer ${diffId}`);
   if (parseReport(stdout, `fix-up of layer ${diffId}`).entries === 0) return false;
-  await fixups.add(chainId, scratch.path, await treeSize(tools, to, signal), Buffer.alloc(0));
+  await fixups.add(chainId, scratch.path, await measuredTree(tools, to, signal), Buffer.alloc(0));
   return true;
 };

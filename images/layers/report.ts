@@ -13,6 +13,8 @@ export interface UnpackReport {
   readonly entries: number;
   /** Bytes of file content. */
   readonly bytes: number;
+  /** The sum of the files' content; undefined where one was replaced by another. */
+  readonly content: string | undefined;
   /** Links to files that the layer lacks. */
   readonly hardlinks: number;
   /** Undefined where the layer has no entry for its root. */
@@ -27,6 +29,7 @@ export interface UnpackReport {
 const fields: Readonly<Record<string, number>> = {
   entries: 1,
   bytes: 1,
+  content: 1,
   root: 3,
   'opaque-root': 0,
   parent: 1,
@@ -39,12 +42,14 @@ export const parseReport = (report: Buffer | undefined, what: string): UnpackRep
   const words = (report ?? Buffer.alloc(0)).toString('latin1').split('\0');
   const counts = new Map<string, number>();
   let root: RootAttributes | undefined;
+  let content: string | undefined;
   const seen = new Map<string, number>();
   for (let at = 0; at < words.length; ) {
     const keyword = words[at] ?? '';
     const width = fields[keyword];
     if (width === undefined || at + width >= words.length) break;
-    if (keyword === 'end') return { ...summary(counts, seen, report), root };
+    if (keyword === 'end') return { ...summary(counts, seen, report), root, content };
+    if (keyword === 'content') content = words[at + 1];
     if (keyword === 'root') root = readRoot(words.slice(at + 1, at + 1 + width), what);
     if (width === 1) counts.set(keyword, Number(words[at + 1]));
     seen.set(keyword, (seen.get(keyword) ?? 0) + 1);
@@ -63,7 +68,7 @@ const summary = (
   counts: ReadonlyMap<string, number>,
   seen: ReadonlyMap<string, number>,
   report: Buffer | undefined,
-): Omit<UnpackReport, 'root'> => {
+): Omit<UnpackReport, 'root' | 'content'> => {
   const hardlinks = seen.get('hardlink') ?? 0;
   const needsFixup = hardlinks > 0 || seen.has('parent');
   return {

@@ -1,22 +1,55 @@
 import { BerthError } from '../../base/errors.ts';
 import type { Helper } from '../types.ts';
 import { runHelper } from './helper.ts';
-import type { TreeSize } from './trees.ts';
+import type { TreeSize, TreeSums } from './trees.ts';
+
+interface Tools {
+  readonly helper: Helper;
+  readonly program: string;
+}
 
 /**
  * What a file or a tree takes on disk; nothing where nothing is. `idle`: when nobody else wants processors or disk. What a
  * container writes meanwhile may be in it or not.
  */
-export const treeSize = async (
-  { helper, program }: { readonly helper: Helper; readonly program: string },
+export const treeSize = (tools: Tools, path: string, signal: AbortSignal, idle = false): Promise<TreeSize> =>
+  measure(tools, path, signal, idle ? ['--idle'] : []);
+
+/**
+ * The same with the sums of what the tree has; every file is read for that of the content, unless the unpacker has it
+ * already.
+ */
+export const measuredTree = async (
+  tools: Tools,
   path: string,
   signal: AbortSignal,
+  content?: string,
   idle = false,
-): Promise<TreeSize> => {
+): Promise<TreeSize & { readonly sums: TreeSums }> => {
+  const what = ['--sum', ...(content === undefined ? ['--content'] : []), ...(idle ? ['--idle'] : [])];
+  const { bytes, inodes, ...found } = await measure(tools, path, signal, what);
+  const sums = { attributes: found.attributes ?? '', content: content ?? found.content ?? '' };
+  return { bytes, inodes, sums };
+};
+
+const pattern = /^bytes (\d+)\ninodes (\d+)\n(?:attributes ([0-9a-f]{16})\n)?(?:content ([0-9a-f]{16})\n)?$/;
+
+const measure = async (
+  { helper, program }: Tools,
+  path: string,
+  signal: AbortSignal,
+  options: readonly string[],
+): Promise<TreeSize & Partial<TreeSums>> => {
   const name = 'measure tree';
-  const argv = [program, 'tree-usage', ...(idle ? ['--idle'] : []), path];
+  const argv = [program, 'tree-usage', ...options, path];
   const { stdout } = await runHelper(helper, { argv, signal, name }, `${name} ${path}`);
-  const match = /^bytes (\d+)\ninodes (\d+)$/m.exec(stdout.toString('latin1'));
+  const match = pattern.exec(stdout.toString('latin1'));
   if (match === null) throw new BerthError('internal', `${name} ${path}: the helper's answer is not understood`);
-  return { bytes: Number(match[1]), inodes: Number(match[2]) };
+  const [, bytes, inodes, attributes, content] = match;
+  return {
+    bytes: Number(bytes),
+    inodes: Number(inodes),
+    ...(attributes === undefined ? {} : { attributes }),
+    ...(content === undefined ? {} : { content }),
+  };
 };

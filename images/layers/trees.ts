@@ -4,7 +4,7 @@ import { type Digest, digestParts, isDigest } from '../../base/digest.ts';
 import { messageOf, orMissing } from '../../base/errors.ts';
 import { makeDirectory, moveInto, namesIn, readJson, readLimited, removeTree, writeAtomic } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
-import { isObject, objectField, sizeField } from '../json.ts';
+import { isObject, type JsonObject, objectField, sizeField, textField } from '../json.ts';
 import type { Paths } from '../paths.ts';
 import type { Log } from '../types.ts';
 import type { RootAttributes } from './report.ts';
@@ -13,6 +13,14 @@ import type { RootAttributes } from './report.ts';
 export interface TreeSize {
   readonly bytes: number;
   readonly inodes: number;
+}
+
+/** What a tree had when it was made (`tree-usage --sum --content`), 16 hex digits each. */
+export interface TreeSums {
+  /** Names, types, modes, owners, sizes, times, links, devices, extended attributes. */
+  readonly attributes: string;
+  /** The bytes of all files. */
+  readonly content: string;
 }
 
 /** Where things go that nobody needs: Remover. */
@@ -26,6 +34,8 @@ export interface TreeFacts extends TreeSize {
   readonly root?: RootAttributes | undefined;
   /** Nothing of the layers below it shows. */
   readonly isOpaque?: boolean;
+  /** Trees that an older Berth made have none. */
+  readonly sums?: TreeSums;
 }
 
 export const recordsLimit = 16 << 20;
@@ -125,7 +135,8 @@ export class Trees {
     return this.#locks.run(digest, async () => {
       if (this.has(digest)) return;
       const gone = this.#paths.newTemporary('tree');
-      await moveInto(this.#path(digest), gone, { durable: false });
+      // Somebody else may have deleted the directory.
+      await orMissing(moveInto(this.#path(digest), gone, { durable: false }));
       // With its own directory and the file beside the tree.
       this.#garbage.add(gone, size && { bytes: size.bytes + 2 * 4096, inodes: size.inodes + 2 });
     });
@@ -136,8 +147,16 @@ const readFacts = (value: unknown): TreeFacts => {
   if (!isObject(value)) throw new TypeError('tree.json is missing or not an object');
   const size = { bytes: sizeField(value, 'bytes', 'tree'), inodes: sizeField(value, 'inodes', 'tree') };
   const root = objectField(value, 'root', 'tree');
+  const sums = readSums(objectField(value, 'sums', 'tree'));
   const isOpaque = value.isOpaque === true;
-  if (root === undefined) return { ...size, isOpaque };
+  const facts = { ...size, isOpaque, ...(sums && { sums }) };
+  if (root === undefined) return facts;
   const field = (name: keyof RootAttributes): number => sizeField(root, name, 'tree: root');
-  return { ...size, isOpaque, root: { mode: field('mode'), uid: field('uid'), gid: field('gid') } };
+  return { ...facts, root: { mode: field('mode'), uid: field('uid'), gid: field('gid') } };
+};
+
+const readSums = (sums: JsonObject | undefined): TreeSums | undefined => {
+  if (sums === undefined) return undefined;
+  const field = (name: keyof TreeSums): string => textField(sums, name, 'tree: sums');
+  return { attributes: field('attributes'), content: field('content') };
 };

@@ -6,7 +6,7 @@ import { hashed, verified } from '../blobs/verify.ts';
 import type { BlobWriter } from '../blobs/writer.ts';
 import { bounded } from '../layers/bound.ts';
 import { decompressed } from '../layers/decompress.ts';
-import { treeSize } from '../layers/size.ts';
+import { measuredTree } from '../layers/size.ts';
 import type { Trees } from '../layers/trees.ts';
 import { type UnpackTools, unpack } from '../layers/unpack.ts';
 import type { Descriptor } from '../manifest.ts';
@@ -67,9 +67,9 @@ const unpackFrom = async (
   const tar = hashed(plain, diffId, `${what} decompressed`);
   await using scratch = await tools.layers.scratch('layer');
   const name = `unpack ${what}`;
-  const { records, root, isOpaque } = await unpack(tools, { directory: scratch.path, tar, name, signal });
-  const size = await treeSize(tools, `${scratch.path}/fs`, signal);
-  await tools.layers.add(diffId, scratch.path, { ...size, root, isOpaque }, records);
+  const { records, root, isOpaque, content } = await unpack(tools, { directory: scratch.path, tar, name, signal });
+  const measured = await measuredTree(tools, `${scratch.path}/fs`, signal, content);
+  await tools.layers.add(diffId, scratch.path, { ...measured, root, isOpaque }, records);
 };
 
 async function* observed(

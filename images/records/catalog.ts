@@ -106,6 +106,11 @@ export class Catalog {
     return [...this.#leases.values()];
   }
 
+  /** What the files of the names are called. */
+  nameFiles(): readonly string[] {
+    return this.names().map(({ name }) => `${keyOf(name)}.json`);
+  }
+
   /** When it got its newest name, in ms since 1970; 0 where it has none. */
   async namedAt(image: Digest): Promise<number> {
     const names = this.names().filter((name) => name.image === image);

@@ -106,7 +106,9 @@ bool tar_write(struct tar *tar, const struct tar_entry *entry, int fd, struct er
     if (length == 0) break;
     if (offset != at && lseek(fd, (off_t)offset, SEEK_SET) < 0) return fail_errno(e, "seek", entry->name);
     if (!write_all(fd, data, length)) return fail_errno(e, "write", entry->name);
+    content_add(&tar->file, offset, data, length);
   }
+  tar->content += content_end(&tar->file, entry->size);
   return at == entry->size || ftruncate(fd, (off_t)entry->size) == 0 || fail_errno(e, "set size", entry->name);
 }
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "common.h"
+#include "sum.h"
 
 #define TAR_BLOCK 512u
 #define TAR_PATH_LIMIT 4096u        // with the NUL, as the kernel has it
@@ -51,6 +52,8 @@ struct tar {
   size_t map_count, map_size, map_at;
   uint64_t map_done;  // of segment map_at
   uint64_t pieces, bytes;  // written so far, of all entries
+  uint64_t content;        // the sum of it
+  struct content file;
   bool map_half;      // a pax header gave the offset of a segment, its length comes next
   char name[256 + 2], target[100 + 1];
 };

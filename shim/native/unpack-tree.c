@@ -56,6 +56,7 @@ struct layer {
   struct cached cache[CACHE_SIZE];
   struct missing *missing, **missing_end;
   bool root_opaque;
+  bool replaced_file;  // what was written is not all that is there
   uint64_t entries, checked;  // entries and pieces of data when the budget was looked at last
 };
 
@@ -372,6 +373,7 @@ static bool clear_place(struct layer *l, const struct cached *dir, const char *n
   *was_whiteout = is_whiteout(&info);
   *kept = keep && S_ISDIR(info.st_mode);
   if (*kept) return true;
+  l->replaced_file |= !*was_whiteout && !S_ISLNK(info.st_mode);
   if (!S_ISDIR(info.st_mode) && !S_ISLNK(info.st_mode))
     return unlinkat(dir->fd, name, 0) == 0 || fail_errno(e, "remove", name);
   forget_cache(l);
@@ -670,6 +672,12 @@ static bool put_count(struct sink *s, const char *kind, uint64_t value) {
   return put(s, kind) && put(s, text);
 }
 
+static bool put_sum(const struct layer *l, struct sink *s) {
+  char text[17];
+  (void)snprintf(text, sizeof text, "%016" PRIx64, l->tar.content);
+  return put(s, "content") && put(s, text);
+}
+
 static bool put_root(struct layer *l, struct sink *s) {
   struct stat info;
   char mode[16], uid[16], gid[16];
@@ -707,6 +715,7 @@ static bool put_records(struct layer *l, struct sink *s) {
   char path[TAR_PATH_LIMIT];
   bool good = put_count(s, "entries", l->entries) && put_count(s, "bytes", l->tar.bytes);
   if (l->root_node->named) good = good && put_root(l, s);
+  if (!l->replaced_file) good = good && put_sum(l, s);
   if (l->root_node->opaque) good = good && put(s, "opaque-root");
   for (const struct node *node = l->nodes; good && node != NULL; node = node->next) {
     if (node->opaque && !node->dead && node->parent != NULL) good = put(s, "opaque") && put(s, path_of(node, path));

@@ -6,6 +6,7 @@
 //
 // Report, on stdout or in FILE (made new, 0600): fields with a NUL behind each, a record is its kind and its fields:
 //   entries N          bytes N            what the layer has
+//   content HEX        the sum of all files' bytes as tree-usage --content has it; not where one was replaced by another
 //   root MODE UID GID  the layer says what its root has (octal, decimal); without it the root is 755 0 0
 //   opaque-root        nothing of the lower layers shows
 //   parent PATH        a directory that no entry named; lower layers may know its attributes
@@ -115,7 +116,7 @@ int fields_of(const char *kind) {
   static const struct {
     const char *kind;
     int fields;
-  } known[] = {{"entries", 1}, {"bytes", 1}, {"root", 3}, {"opaque-root", 0}, {"parent", 1}, {"hardlink", 2}};
+  } known[] = {{"entries", 1}, {"bytes", 1}, {"content", 1}, {"root", 3}, {"opaque-root", 0}, {"parent", 1}, {"hardlink", 2}};
   for (size_t k = 0; k < sizeof known / sizeof *known; k++)
     if (strcmp(kind, known[k].kind) == 0) return known[k].fields;
   return -1;

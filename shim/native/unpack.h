@@ -9,7 +9,7 @@
 bool unpack_confine(int dir, struct err *e);
 
 // Applies the tar stream of `from` under the directory `root` and writes the records to `to`:
-// entries N, bytes N, root MODE UID GID, opaque PATH, opaque-root, parent PATH, hardlink PATH TARGET, end.
+// entries N, bytes N, content HEX, root MODE UID GID, opaque PATH, opaque-root, parent PATH, hardlink PATH TARGET, end.
 bool unpack_stream(int root, int from, int to, struct err *e);
 
 struct fix_options {
