@@ -1,5 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { type AgentOptions, Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
+import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect, type SecureContext } from 'node:tls';
 import { BerthError, messageOf } from '../../base/errors.ts';
@@ -11,6 +12,13 @@ export interface TunnelOptions {
   /** For a proxy that is spoken to by TLS. */
   readonly secureContext: SecureContext | undefined;
   readonly dialMs: number;
+}
+
+interface ProxyAddress {
+  readonly host: string;
+  readonly hostname: string;
+  readonly port: number;
+  readonly servername: string;
 }
 
 type Created = (error: Error | null, stream: Duplex) => void;
@@ -64,11 +72,12 @@ const refused = (what: string, status: number): BerthError => {
   return temporary(outage(new BerthError('unavailable', `${what} answers ${status} to CONNECT`)));
 };
 
-/** Where the proxy listens. */
-export const addressOf = ({ url }: HttpProxy): { readonly host: string; readonly port: number } => ({
-  host: url.hostname.replace(/^\[|\]$/g, ''),
-  port: Number(url.port || (url.protocol === 'https:' ? 443 : 80)),
-});
+/** Where the proxy listens, and by which name it is known: the Host header names another. */
+export const addressOf = ({ url }: HttpProxy): ProxyAddress => {
+  const hostname = url.hostname.replace(/^\[|\]$/g, '');
+  const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
+  return { host: hostname, hostname, port, servername: isIP(hostname) === 0 ? hostname : '' };
+};
 
 export const proxyHeaders = ({ authorization }: HttpProxy): Readonly<Record<string, string>> =>
   authorization === undefined ? {} : { 'proxy-authorization': authorization };
