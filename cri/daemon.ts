@@ -19,6 +19,7 @@ import { emptyObjects, type Runtime } from './runtime.ts';
 import { AppArmor } from './security/apparmor.ts';
 import { checkContainerRecord, checkSandboxRecord } from './state/check.ts';
 import { Store } from './state/store.ts';
+import { CpuSampler } from './stats/cpu-sampler.ts';
 import { openForwarder, openStreaming } from './stream/open.ts';
 
 /** One daemon: serves from the first moment, is ready when all objects are recovered. Dispose of it to stop. */
@@ -100,6 +101,7 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
     containerStore,
     stopping,
     containersDisk: await ContainersDisk.open(config.root, agent, log, stopping),
+    cpuSampler: stack.use(new CpuSampler({ ...objects, cgroups })),
     ...objects,
   };
 };

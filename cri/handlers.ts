@@ -38,6 +38,10 @@ import { updatePodSandboxResources } from './sandbox/update.ts';
 import { runtimeConfig } from './service/runtime-config.ts';
 import { statusOfRuntime } from './service/status.ts';
 import { versionOf } from './service/version.ts';
+import { containerStats } from './stats/container-stats.ts';
+import { listContainerStats } from './stats/list-container-stats.ts';
+import { listPodSandboxStats } from './stats/list-pod-sandbox-stats.ts';
+import { podSandboxStats } from './stats/pod-sandbox-stats.ts';
 
 /** Each RPC that is served and the function that serves it; what is not here answers UNIMPLEMENTED. */
 export const handlersOf = (runtime: Runtime): Handlers => ({
@@ -62,6 +66,10 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   Attach: async (request) => attachToContainer(runtime, request),
   PortForward: async (request) => portForward(runtime, request),
   ReopenContainerLog: (request, call) => reopenContainerLog(runtime, request, call),
+  ContainerStats: async (request) => containerStats(runtime, request),
+  ListContainerStats: (request) => listContainerStats(runtime, request),
+  PodSandboxStats: (request) => podSandboxStats(runtime, request),
+  ListPodSandboxStats: (request) => listPodSandboxStats(runtime, request),
   PullImage: (request, call) => pullImage(runtime, request, call),
   ListImages: async (request) => listImages(runtime, request),
   ImageStatus: (request) => imageStatus(runtime, request),

@@ -15,6 +15,7 @@ import type { Container, ContainerRecord } from './state/container.ts';
 import { Objects } from './state/objects.ts';
 import type { Sandbox, SandboxRecord } from './state/sandbox.ts';
 import type { Store } from './state/store.ts';
+import type { CpuSampler } from './stats/cpu-sampler.ts';
 import type { StreamingServer } from './stream/server.ts';
 
 /** What every RPC works with. One a daemon; made in daemon.ts. */
@@ -32,6 +33,7 @@ export interface Runtime {
   readonly supervisorsCgroup: readonly string[];
   readonly host: Host;
   readonly appArmor: AppArmor;
+  readonly cpuSampler: CpuSampler;
   readonly sandboxes: Objects<Sandbox>;
   readonly containers: Objects<Container>;
   readonly sandboxStore: Store<SandboxRecord>;

@@ -27,6 +27,8 @@ export interface AgentOptions {
 /** After so many deaths or failed starts in a row, runs are refused at once instead of waiting for the next agent. */
 const patience = 5;
 const longestDelayMs = 5000;
+/** Each has 64 KiB of interfaces at most, and all of them go into one frame. */
+const namespacesAtOnce = 32;
 /** An agent that lived so long was a good one. */
 const goodMs = 10_000;
 
@@ -98,6 +100,17 @@ export class Agent implements AsyncDisposable {
   /** sd_notify(3): `READY=1`. Nothing happens without NOTIFY_SOCKET. */
   async notify(text: string): Promise<void> {
     await this.#ask(Frame.NOTIFY, [text]);
+  }
+
+  /** /proc/net/dev of network namespaces by the paths of their pins; "" for one that is not there. */
+  async netDevices(paths: readonly string[]): Promise<readonly string[]> {
+    const texts: string[] = [];
+    for (let at = 0; at < paths.length; at += namespacesAtOnce) {
+      const some = paths.slice(at, at + namespacesAtOnce);
+      const answer = await this.#ask(Frame.NET_DEVICES, [some.length, ...some.map((path) => cString(path, 'netns'))]);
+      texts.push(...some.map(() => answer.text()));
+    }
+    return texts;
   }
 
   /** Ends the agent and what it runs; supervisors live on. */

@@ -11,6 +11,7 @@ export const Frame = {
   END_HOLDER: 19,
   NOTIFY: 20,
   PROBE: 21,
+  NET_DEVICES: 22,
   RUN_STARTED: 24,
   RUN_STDOUT: 25,
   RUN_STDERR: 26,

@@ -1,10 +1,7 @@
 import type { ImageFsInfoResponse, Input } from '../../api/generated/types.ts';
 import { now, type Runtime } from '../runtime.ts';
 
-/**
- * What images take, and what containers have written. The kubelet takes two mount points that differ for two file systems,
- * and then collects garbage by each, so they differ only where the file systems do.
- */
+/** What images take, and what containers have written. kubelet collects garbage by each where the mount points differ. */
 export const imageFsInfo = async (runtime: Runtime): Promise<Input<ImageFsInfoResponse>> => {
   const { bytes, inodes, mountpoint } = await runtime.images.usage();
   const { containersDisk } = runtime;
@@ -21,7 +18,7 @@ export const imageFsInfo = async (runtime: Runtime): Promise<Input<ImageFsInfoRe
     container_filesystems: [
       {
         timestamp: written.at,
-        fs_id: { mountpoint: containersDisk.isApart ? containersDisk.directory : mountpoint },
+        fs_id: { mountpoint: containersDisk.mountpoint },
         used_bytes: { value: BigInt(written.bytes) },
         inodes_used: { value: BigInt(written.inodes) },
       },

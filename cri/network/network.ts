@@ -13,7 +13,14 @@ import { eachOf } from './parallel.ts';
 import { type Attachment, Attachments } from './record.ts';
 import type { CniResult } from './result.ts';
 import { RetryQueue } from './retry.ts';
-import type { NetworkConfig, NetworkLog, NetworkSandbox, NetworkStatus, PluginRunner } from './types.ts';
+import {
+  type NetworkConfig,
+  type NetworkLog,
+  type NetworkSandbox,
+  type NetworkStatus,
+  type PluginRunner,
+  podInterface,
+} from './types.ts';
 import { knowsGc } from './version.ts';
 import { DirectoryWatch, type WatchTimes } from './watch.ts';
 
@@ -158,7 +165,7 @@ export class Network implements AsyncDisposable {
       state: 'adding',
       sandboxId: sandbox.id,
       netnsPath: sandbox.netnsPath,
-      ifName: 'eth0',
+      ifName: podInterface,
       args: cniArgs(sandbox),
       lockPath: sandbox.lockPath,
       conflist: embedded ? onlyAsked(conflist, args) : conflist,

@@ -1,5 +1,8 @@
 import type { Json } from './json.ts';
 
+/** The name of a pod's own interface inside of it, as all runtimes have it. */
+export const podInterface = 'eth0';
+
 /** One plugin process. The spawn agent of shim/ has this shape; `name` is the step's name and stands in errors. */
 export interface PluginRequest {
   readonly name: string;

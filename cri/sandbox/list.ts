@@ -27,7 +27,7 @@ const encoded = (sandbox: Sandbox): Uint8Array => {
   return bytes;
 };
 
-const matches = (sandbox: Sandbox, filter: PodSandboxFilter | undefined): boolean => {
+export const matches = (sandbox: Sandbox, filter: PodSandboxFilter | undefined): boolean => {
   if (filter === undefined) return true;
   if (filter.id !== '' && !sandbox.id.startsWith(filter.id)) return false;
   if (filter.state !== undefined && filter.state.state !== wireState(sandbox)) return false;

@@ -1,4 +1,5 @@
 import type { RuntimeCondition, StatusRequest, StatusResponse } from '../../api/generated/types.ts';
+import { podInterface } from '../network/types.ts';
 import type { Runtime } from '../runtime.ts';
 import { handlers } from '../runtime-handlers.ts';
 
@@ -53,7 +54,7 @@ const verboseInfo = (runtime: Runtime): Record<string, string> => {
 const cniConfig = ({ config, network }: Runtime): object => {
   const list = network.configuration();
   const { bin_dirs, conf_dir } = config.network;
-  const Networks = list === undefined ? [] : [{ IFName: 'eth0', Config: cniNetwork(list) }];
+  const Networks = list === undefined ? [] : [{ IFName: podInterface, Config: cniNetwork(list) }];
   return { PluginDirs: bin_dirs, PluginConfDir: conf_dir, Networks };
 };
 

@@ -4,6 +4,7 @@ import test from 'ava';
 import { BerthError, codeOf } from '../../base/errors.ts';
 import { Agent, SELF } from '../../shim/agent.ts';
 import { until } from '../harness/until.ts';
+import { systemEnvironment } from '../harness/world.ts';
 import { Isolated } from './isolated.ts';
 
 const isAlive = async (pid: number): Promise<boolean> => {
@@ -251,4 +252,19 @@ test('a role of ours that is not known says so', async (t) => {
   const { code, stderr } = await isolated.agent.run({ name: 'x', argv: [SELF, 'nope'] });
   t.is(code, 64);
   t.regex(stderr.toString(), /unknown role nope/);
+});
+
+test('the interfaces of network namespaces are read inside of them, and the agent stays in its own', async (t) => {
+  await using isolated = await Isolated.start();
+  const { agent, directory } = isolated;
+  const own = await isolated.text('readlink /proc/self/ns/net');
+  const pins = Array.from({ length: 40 }, (_, i) => `${directory}/net${i}`);
+  const pin = 'for n in "$@"; do touch $n; unshare --net=$n true; done; true';
+  t.is((await agent.run({ name: 'pin', argv: ['/bin/sh', '-c', pin, 'sh', ...pins], env: systemEnvironment })).code, 0);
+  const texts = await agent.netDevices([...pins, `${directory}/none`, '/etc/passwd']);
+  t.is(texts.length, 42);
+  for (const text of texts.slice(0, 40)) t.regex(text, /^Inter-\|.*\n.*\n\s*lo: /);
+  t.deepEqual(texts.slice(40), ['', '']);
+  t.is(await isolated.text('readlink /proc/self/ns/net'), own);
+  await agent.run({ name: 'unpin', argv: ['/bin/umount', ...pins] });
 });

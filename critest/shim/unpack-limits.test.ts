@@ -168,10 +168,18 @@ test('the usage of a tree is its blocks and inodes, hard links once, links not f
   const [, bytes, inodes] = /^bytes (\d+)\ninodes (\d+)\n$/.exec(stdout.toString()) ?? [];
   t.is(Number(bytes) - expected, 0);
   t.is(Number(inodes), 4);
-  t.regex(
-    (await run(program, ['tree-usage', join(path, 'none')])).stderr,
-    /^open directory: .*: No such file or directory\n$/,
-  );
+  const none = await run(program, ['tree-usage', join(path, 'none')]);
+  t.is(none.stdout.toString(), 'bytes 0\ninodes 0\n');
+});
+
+test('the usage of each of several trees is a line, and one that is not there does not stop the others', async (t) => {
+  await using layers = await Layers.make();
+  const { path } = await layers.unpack([directory('d'), file('d/a', 'x'.repeat(10_000))]);
+  const { stdout, code } = await run(program, ['tree-usage', '--each', `${path}/d`, `${path}/none`, `${path}/d`]);
+  const bytes = (statSync(`${path}/d`).blocks + statSync(`${path}/d/a`).blocks) * 512;
+  t.is(stdout.toString(), `${bytes} 2\n0 0\n${bytes} 2\n`);
+  t.is(code, 0);
+  t.is((await run(program, ['tree-usage'])).code, 64);
 });
 
 /** Sends `first`, waits until `ready` is in the layer, lets `between` change it, and sends the rest. */

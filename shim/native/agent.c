@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "lock.h"
+#include "net_devices.h"
 #include "notify.h"
 #include "setup.h"
 #include "spawn.h"
@@ -40,7 +41,7 @@ struct run {
 };
 
 struct agent {
-  int control, program, mounts;
+  int control, program, mounts, network;
   uint64_t without;
   struct rlimit nofile;
   struct run *runs;
@@ -322,6 +323,21 @@ static bool on_probe(struct agent *a, uint32_t id, struct reader *r, struct err 
   return true;
 }
 
+// Answered by the agent itself: a process each time would cost a hundred times as much.
+static bool on_net_devices(struct agent *a, uint32_t id, struct reader *r, struct err *e) {
+  size_t count = 0;
+  char **paths = read_strings(r, &count);
+  struct builder b = {0};
+  const bool understood = reader_done(r) || fail(e, EPROTO, "read", "net-devices frame");
+  const bool done = understood && add_net_devices(&b, a->network, (const char *const *)paths, count, e);
+  // In another network than the daemon's nothing may be started.
+  if (understood && !done) a->broken = true;
+  free(paths);
+  if (done) put_fields(a, FRAME_OK, id, &b);
+  else builder_free(&b);
+  return done;
+}
+
 static bool on_hello(struct reader *r, struct err *e) {
   const uint64_t version = read_number(r);
   if (!reader_done(r) || version != BERTH_PROTOCOL) return fail(e, EPROTO, "hello", "another protocol version");
@@ -340,6 +356,7 @@ static void on_frame(struct agent *a, const struct frame *f, const uint8_t *payl
     case FRAME_END_HOLDER: done = on_end_holder(a, f->id, &r, &e); break;
     case FRAME_NOTIFY: done = on_notify(a, f->id, &r, &e); break;
     case FRAME_PROBE: done = on_probe(a, f->id, &r, &e); break;
+    case FRAME_NET_DEVICES: done = on_net_devices(a, f->id, &r, &e); break;
     default: done = fail(&e, EPROTO, "read", "unknown frame");
   }
   if (!done) put_error(a, f->id, &e);
@@ -524,6 +541,8 @@ static bool prepare(struct agent *a, int argc, char **argv, struct err *e) {
   if (null < 0 || dup3(null, CONTROL_FD, O_CLOEXEC) < 0) return fail_errno(e, "dup", "/dev/null");
   a->program = open_own_program((a->without & FEATURE_MEMFD_EXEC) == 0, e);
   if (a->program < 0) return false;
+  a->network = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (a->network < 0) return fail_errno(e, "open", "/proc/self/ns/net");
   a->mounts = make_mount_template(e);
   return a->mounts >= 0;
 }
@@ -535,7 +554,7 @@ static void end_runs(struct agent *a) {
 }
 
 int role_agent(int argc, char **argv) {
-  struct agent a = {.control = CONTROL_FD, .program = -1, .mounts = -1};
+  struct agent a = {.control = CONTROL_FD, .program = -1, .mounts = -1, .network = -1};
   struct err e = {0};
   if (!prepare(&a, argc, argv, &e)) {
     write_error(a.control, 0, &e);

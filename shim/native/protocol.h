@@ -19,6 +19,7 @@ enum frame_type {
   FRAME_END_HOLDER = 19, // s path, n milliseconds: wait so long for the lock, then kill the process group in the file -> OK
   FRAME_NOTIFY = 20,   // s text for $NOTIFY_SOCKET -> OK
   FRAME_PROBE = 21,    // -> OK: n features (enum feature bits), s kernel release
+  FRAME_NET_DEVICES = 22, // n network namespaces + s path each -> OK: s /proc/net/dev each, "" where there is none
   // agent -> daemon
   FRAME_RUN_STARTED = 24, // n pid
   FRAME_RUN_STDOUT = 25,  // raw

@@ -1,7 +1,8 @@
-// berth-shim tree-usage [--idle] [--sum] [--content] PATH…
+// berth-shim tree-usage [--idle] [--each] [--sum] [--content] PATH…
 //   "bytes N" and "inodes N": blocks on disk of all the trees, a file with many names counted once. What is missing is
 //   nothing. --sum adds "attributes HEX", of names, types, modes, owners, sizes, times, links, devices and those extended
-//   attributes that a layer has; --content adds "content HEX" and reads every file.
+//   attributes that a layer has; --content adds "content HEX" and reads every file. With --each alone a line
+//   "BYTES INODES" a tree, "-" for one that cannot be read.
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -158,22 +159,37 @@ static bool count_root(struct usage *u, const char *path, struct err *e) {
          count_tree(u, fd, path, 0, e);
 }
 
+// What is looked at in the background must not stop at what has just gone.
+static int count_each(int argc, char **argv) {
+  for (int i = 0; i < argc; i++) {
+    struct usage u = {0};
+    struct err e = {0};
+    const bool good = count_root(&u, argv[i], &e);
+    free(u.linked);
+    if (good) (void)dprintf(STDOUT_FILENO, "%" PRIu64 " %" PRIu64 "\n", u.bytes, u.inodes);
+    else (void)dprintf(STDOUT_FILENO, "-\n");
+  }
+  return 0;
+}
+
 int role_tree_usage(int argc, char **argv) {
   static struct usage u;
   struct err e = {0};
-  bool good = true;
+  bool good = true, each = false;
   int i = 0;
   for (; i < argc && argv[i][0] == '-'; i++) {
     const bool idle = strcmp(argv[i], "--idle") == 0, read = strcmp(argv[i], "--content") == 0;
     if (idle) become_idle();
-    u.sum |= !idle;
+    each |= strcmp(argv[i], "--each") == 0;
+    u.sum |= !idle && !each;
     u.read |= read;
   }
   if (i == argc) {
-    (void)dprintf(STDERR_FILENO, "tree-usage: usage: [--idle] [--sum] [--content] PATH...\n");
+    (void)dprintf(STDERR_FILENO, "tree-usage: usage: [--idle] [--each] [--sum] [--content] PATH...\n");
     return 64;
   }
   raise_descriptors();
+  if (each) return count_each(argc - i, argv + i);
   for (; good && i < argc; i++) good = count_root(&u, argv[i], &e);
   free(u.linked);
   if (!good) return print_error(&e), 1;

@@ -1,0 +1,3 @@
+import { statsTests } from './harness/stats-tests.ts';
+
+statsTests(1);
