@@ -191,6 +191,33 @@ test.serial('berth images, tag, inspect, history and rmi', async (t) => {
   t.like(await berth('rmi', 'mine:2'), { status: 1, stdout: '' });
 });
 
+test.serial(
+  'the annotations of a manifest are told with the image, also after a restart, and too many are left out',
+  async (t) => {
+    const manifest = JSON.parse(String(made.blobs.get(digest)));
+    const put = (annotations: string): void => {
+      const body = JSON.stringify({ ...manifest, annotations: 'here' }).replace('"here"', annotations);
+      registry.put('app/manifests/annotated', made.manifest.mediaType, Buffer.from(body));
+    };
+    const told = async () =>
+      Object.entries((await daemon.client.ImageStatus({ image: { image: made.id } })).image?.spec?.annotations ?? {});
+    put('{"org.opencontainers.image.title":"a\\nb","__proto__":"x","io.kubernetes.cri.runtime-handler":"kata"}');
+    await pull(here('app:annotated'));
+    const expected = [
+      ['org.opencontainers.image.title', 'a\nb'],
+      ['__proto__', 'x'],
+      ['io.kubernetes.cri.runtime-handler', 'kata'],
+    ];
+    t.deepEqual((await told()).toSorted(), expected.toSorted());
+    await daemon.kill();
+    await daemon.boot();
+    t.deepEqual((await told()).toSorted(), expected.toSorted());
+    put(`{"a":"${'x'.repeat(17_000)}"}`);
+    await pull(here('app:annotated'));
+    t.deepEqual(await told(), []);
+  },
+);
+
 test.serial('one image has one id in every answer, whatever it was pulled, created or asked by', async (t) => {
   await daemon.import([names.busybox]);
   const { client } = daemon;

@@ -32,6 +32,7 @@ export interface ImageManifest {
   readonly kind: 'manifest';
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
+  readonly annotations: Readonly<Record<string, string>>;
   /** What it is when it is no image that can run: the manifest's artifactType, else its config's media type. */
   readonly artifactType?: string;
 }
@@ -95,7 +96,12 @@ const readManifest = (document: JsonObject, what: string): ImageManifest => {
   if (items.length > mostLayers)
     throw new BerthError('unimplemented', `${what}: ${items.length} layers, at most ${mostLayers} can be mounted`);
   const layers = items.map((item, i) => readDescriptor(item, `${what}: layers[${i}]`));
-  const read = { kind: 'manifest', config: readDescriptor(config, `${what}: config`), layers } as const;
+  const read = {
+    kind: 'manifest',
+    config: readDescriptor(config, `${what}: config`),
+    layers,
+    annotations: textMapField(document, 'annotations', what),
+  } as const;
   const artifactType = artifactTypeOf(document, read.config, what);
   if (artifactType !== undefined) return { ...read, artifactType };
   for (const layer of layers) checkLayer(layer, what);

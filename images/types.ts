@@ -140,6 +140,8 @@ export interface ImageRecord {
   readonly size: number;
   readonly config: ImageConfig;
   readonly layers: readonly ImageLayer[];
+  /** Those of its manifest: what the image says of itself, told and never acted on. At most 16 KiB, else none. */
+  readonly annotations: Readonly<Record<string, string>>;
   /** Media type of an artifact, which can be mounted as a volume and not run; its id is the digest of its manifest. */
   readonly artifactType?: string;
   /** A pattern of the configuration names it: no garbage collection and no prune may take it. */

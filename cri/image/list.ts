@@ -19,7 +19,13 @@ export const toWire = (image: ImageRecord): Image => ({
   repo_digests: image.repoDigests,
   size: BigInt(image.size),
   ...userOf(image),
-  spec: { image: image.id, annotations: {}, user_specified_image: '', runtime_handler: '', image_ref: '' },
+  spec: {
+    image: image.id,
+    annotations: image.annotations,
+    user_specified_image: '',
+    runtime_handler: '',
+    image_ref: '',
+  },
   pinned: image.pinned,
 });
 

@@ -9,7 +9,7 @@ import type { Limit } from '../limit.ts';
 import type { Descriptor, ImageManifest } from '../manifest.ts';
 import { mostLayers } from '../manifest.ts';
 import { describePlatform, isSameMachine } from '../platform.ts';
-import { readConfig, type StoredImage } from '../records/stored.ts';
+import { annotationsOf, readConfig, type StoredImage } from '../records/stored.ts';
 import { nameOf, type Reference } from '../reference.ts';
 import type { Document, Source } from '../source.ts';
 import type { ImageStore } from '../store.ts';
@@ -98,6 +98,7 @@ const assembleArtifact = async (
     config: noConfig,
     layers,
     lowers: [{ kind: 'layer', digest: id }],
+    ...annotationsOf(manifest.annotations),
     artifact: { type, config: manifest.config.digest },
   };
 };
@@ -180,6 +181,7 @@ const assemble = async (
     config: config.config,
     layers,
     lowers,
+    ...annotationsOf(manifest.annotations),
   };
 };
 

@@ -23,6 +23,8 @@ export interface StoredImage {
   readonly layers: readonly ImageLayer[];
   /** Lowest first. */
   readonly lowers: readonly Lower[];
+  /** Of the manifest; left out where there are none, and where they are too many to be told in every list. */
+  readonly annotations?: Readonly<Record<string, string>>;
   /** What can be mounted and not run: its id is the digest of its manifest, and each layer is a file of its one tree. */
   readonly artifact?: StoredArtifact;
 }
@@ -66,7 +68,9 @@ const checkVersion = (value: unknown): JsonObject => {
 export const readImage = (value: unknown): StoredImage => {
   const object = checkVersion(value);
   const artifact = objectField(object, 'artifact', 'record');
+  const annotations = textMapField(object, 'annotations', 'record');
   return {
+    ...annotationsOf(annotations),
     ...(artifact && {
       artifact: { type: textField(artifact, 'type', 'record'), config: digestField(artifact, 'config') },
     }),
@@ -77,6 +81,14 @@ export const readImage = (value: unknown): StoredImage => {
     layers: (objectsField(object, 'layers', 'record') ?? []).map(readLayer),
     lowers: (objectsField(object, 'lowers', 'record') ?? []).map(readLower),
   };
+};
+
+const mostAnnotations = 16_384;
+
+/** A record's field, or none: all images with their annotations have to fit into one answer. */
+export const annotationsOf = (annotations: Readonly<Record<string, string>>): Pick<StoredImage, 'annotations'> => {
+  const { length } = JSON.stringify(annotations);
+  return length === 2 || length > mostAnnotations ? {} : { annotations };
 };
 
 const readLayer = (object: JsonObject): ImageLayer => ({

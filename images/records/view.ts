@@ -24,6 +24,7 @@ export const viewOf = (
       size: image.size,
       config: image.config,
       layers: image.layers,
+      annotations: image.annotations ?? {},
       ...(image.artifact && { artifactType: image.artifact.type }),
       pinned: texts.some(isPinned),
     });
