@@ -241,7 +241,11 @@ test('whatever a mirror does wrong, the registry behind it gives the image', asy
   );
 });
 
-test('a mirror that cannot be reached costs one try, not one a blob', async (t) => {
+test('a mirror that cannot be reached, or refuses, costs one try and not one a blob', async (t) => {
+  const refused = added('refuses');
+  behaviours.set('refuses', answers(403));
+  t.is((await pull(`${await mirrored('refuses.test', table(mirror))}/refuses:1`)).image_ref, refused.id);
+  t.is(asked(mirror, 'refuses').length, 1);
   await using dead = await startTestRegistry();
   const { host: nobody } = dead;
   await dead[Symbol.asyncDispose]();

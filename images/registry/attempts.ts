@@ -11,7 +11,7 @@ interface Failure {
 
 /** What all hosts of a pull know of each other. */
 export interface HostHealth {
-  /** Could not be reached: asked last from now on, so that a dead mirror costs its time-out once. */
+  /** Did worse than not to have something: asked last until it does better, so that a dead mirror costs its time-out once. */
   readonly slow: Set<Repository>;
   readonly onFailure: (host: string, what: string, error: unknown) => void;
 }
@@ -73,7 +73,7 @@ export class Attempts {
 
   note(host: Repository, error: unknown): void {
     this.#failures.set(host, { error, times: this.#times(host) + 1 });
-    if (isOutage(error)) this.#health.slow.add(host);
+    if (codeOf(error) !== 'not-found') this.#health.slow.add(host);
     if (this.#hosts.length > 1) this.#health.onFailure(host.host, this.#what, error);
   }
 
