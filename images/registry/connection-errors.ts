@@ -1,8 +1,14 @@
 import { BerthError, errnoOf, messageOf } from '../../base/errors.ts';
+import { leastRate } from './pace.ts';
 import { outage, temporary } from './temporary.ts';
 
 export const stalled = (host: string, seconds: number): BerthError =>
   temporary(outage(new BerthError('unavailable', `${host} stalls: no byte for ${seconds} s`)));
+
+export const crawling = (host: string, seconds: number): BerthError =>
+  temporary(
+    outage(new BerthError('unavailable', `${host} stalls: fewer than ${leastRate} bytes a second for ${seconds} s`)),
+  );
 
 export const notConnected = (host: string, ms: number): BerthError =>
   temporary(outage(new BerthError('unavailable', `${host} cannot be reached: no connection in ${ms} ms`)));

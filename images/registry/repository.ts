@@ -86,7 +86,8 @@ export class Repository {
     signal: AbortSignal,
   ): Promise<Reply> {
     reply.discard();
-    const url = URL.parse(reply.headers.location ?? '', reply.url.href);
+    const { location } = reply.headers;
+    const url = location === undefined ? null : URL.parse(location, reply.url.href);
     if (url === null) throw new BerthError('unavailable', `${what}: ${reply.url.host} redirects to what is not a URL`);
     url.username = '';
     url.password = '';

@@ -27,9 +27,10 @@ export const rangeOf = (begin: number, end: number, size: number): Readonly<Reco
 
 /** A server that cuts after every few bytes must not keep a pull busy for ever. */
 const mostCuts = 64;
+const fewBytes = 32 << 10;
 
 /**
- * The bytes of a piece; after a cut or a stall it goes on where it was. Gives up after `tries` failures without a byte
+ * The bytes of a piece; after a cut or a stall it goes on where it was. Gives up after `tries` failures with a few bytes
  * between them. Never more bytes than the piece has, and fewer only with an error; the digest is the reader's to check.
  */
 export async function* resumed(open: Open, piece: Piece, transfer: Transfer): AsyncGenerator<Buffer> {
@@ -37,11 +38,12 @@ export async function* resumed(open: Open, piece: Piece, transfer: Transfer): As
   let offset = piece.begin;
   let failures = 0;
   for (let cuts = 0; offset < piece.end; cuts += 1) {
+    const begun = offset;
     try {
       const reply = await open(offset, piece.end, signal);
       for await (const chunk of bodyOf(reply, offset, piece, transfer)) {
         offset += chunk.length;
-        failures = 0;
+        if (offset - begun >= fewBytes) failures = 0;
         yield chunk;
       }
     } catch (error) {

@@ -3,8 +3,9 @@ import { request as httpsRequest } from 'node:https';
 import { BerthError } from '../../base/errors.ts';
 import type { RegistrySettings } from '../types.ts';
 import { Agents } from './agents.ts';
-import { connectionError, notConnected, plainHint, stalled } from './connection-errors.ts';
+import { connectionError, crawling, notConnected, plainHint, stalled } from './connection-errors.ts';
 import { type Connection, isPlainHost, standardConnection } from './hosts/endpoints.ts';
+import { Pace } from './pace.ts';
 import { type Environment, type HttpProxy, proxyFor } from './proxy.ts';
 import { proxyHeaders } from './tunnel.ts';
 
@@ -129,14 +130,18 @@ async function* readBody(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   let isWaiting = true;
+  let since = performance.now();
+  const pace = new Pace(seconds);
   const timer = setTimeout(() => {
     if (isWaiting) response.destroy(stalled(host, seconds));
   }, seconds * 1000);
   try {
     for await (const chunk of response as AsyncIterable<Buffer>) {
       isWaiting = false;
+      if (pace.isCrawling(chunk.length, performance.now() - since)) throw crawling(host, seconds);
       yield chunk;
       isWaiting = true;
+      since = performance.now();
       timer.refresh();
     }
   } catch (error) {
