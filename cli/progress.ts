@@ -1,15 +1,32 @@
-import type { PullProgress } from '../api/generated/types.ts';
+import type { PullProgress, PushProgress } from '../api/generated/types.ts';
 import type { Output } from './context.ts';
 import { shortId, size } from './format.ts';
 
-const words: Readonly<Record<PullProgress['phase'], string>> = {
+type Phase = PullProgress['phase'] | PushProgress['phase'];
+
+/** Where a blob stands. */
+export interface Standing {
+  readonly digest: string;
+  readonly offset: bigint;
+  readonly total: bigint;
+  readonly phase: Phase;
+}
+
+const words: Readonly<Record<Phase, string>> = {
   RESOLVING: 'looking up',
   WAITING: 'waiting',
   DOWNLOADING: 'downloading',
   UNPACKING: 'unpacking',
   DONE: 'done',
   PRESENT: 'is here already',
+  PUSH_WAITING: 'waiting',
+  PUSH_UPLOADING: 'sending',
+  PUSH_DONE: 'sent',
+  PUSH_PRESENT: 'is there already',
+  PUSH_MOUNTED: 'taken over',
 };
+const waiting: readonly Phase[] = ['WAITING', 'PUSH_WAITING'];
+const ended: readonly Phase[] = ['DONE', 'PRESENT', 'PUSH_DONE', 'PUSH_PRESENT', 'PUSH_MOUNTED'];
 
 const drawMs = 80;
 const barWidth = 30;
@@ -17,7 +34,7 @@ const barWidth = 30;
 /** Bars, one a layer, on a terminal; elsewhere a line for each change of phase. */
 export class Progress {
   readonly #out: Output;
-  readonly #layers = new Map<string, PullProgress>();
+  readonly #layers = new Map<string, Standing>();
   #drawn = 0;
   #last = 0;
 
@@ -25,7 +42,7 @@ export class Progress {
     this.#out = out;
   }
 
-  show(event: PullProgress): void {
+  show(event: Standing): void {
     if (event.digest === '') return;
     const before = this.#layers.get(event.digest);
     this.#layers.set(event.digest, event);
@@ -39,8 +56,8 @@ export class Progress {
     this.#drawn = 0;
   }
 
-  #line(event: PullProgress, before: PullProgress | undefined): void {
-    if (before?.phase === event.phase || event.phase === 'WAITING') return;
+  #line(event: Standing, before: Standing | undefined): void {
+    if (before?.phase === event.phase || waiting.includes(event.phase)) return;
     const total = event.total > 0n ? ` (${size(event.total)})` : '';
     this.#out.write(`${shortId(event.digest)}: ${words[event.phase]}${total}\n`);
   }
@@ -55,9 +72,9 @@ export class Progress {
 }
 
 /** `0123456789ab  downloading  [=======>      ]  12.0 MiB / 30.1 MiB`, cut to the terminal's width. */
-export const bar = (event: PullProgress, columns: number): string => {
+export const bar = (event: Standing, columns: number): string => {
   const head = `${shortId(event.digest)}  ${words[event.phase].padEnd(15)}`;
-  const done = event.phase === 'DONE' || event.phase === 'PRESENT';
+  const done = ended.includes(event.phase);
   const share = done ? 1 : event.total === 0n ? 0 : Math.min(1, Number(event.offset) / Number(event.total));
   const filled = Math.round(share * barWidth);
   const tip = filled > 0 && filled < barWidth ? '>' : '';

@@ -8,6 +8,7 @@ import { adminInspect } from './admin/inspect.ts';
 import { adminLoad } from './admin/load.ts';
 import { adminPrune } from './admin/prune.ts';
 import { adminPull } from './admin/pull.ts';
+import { adminPush } from './admin/push.ts';
 import { adminSave } from './admin/save.ts';
 import { adminTag } from './admin/tag.ts';
 import { adminUntag } from './admin/untag.ts';
@@ -78,6 +79,7 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   Pull: (request, call) => adminPull(runtime, request, call),
   Load: (requests, call) => adminLoad(runtime, requests, call),
   Save: (request, call) => adminSave(runtime, request, call),
+  Push: (request, call) => adminPush(runtime, request, call),
   Import: (request, call) => adminImport(runtime, request, call),
   Copy: async (request) => adminCopy(runtime, request),
   Info: async () => adminInfo(runtime),

@@ -19,7 +19,10 @@ import { Paths } from './paths.ts';
 import { pinning } from './pinned.ts';
 import { hostPlatforms, wishedPlatforms } from './platform.ts';
 import { type PruneJob, prunable, prunableSize, pruneImages } from './prune.ts';
-import { pullRemote, type RemoteTools } from './pull/remote.ts';
+import { pullRemote } from './pull/remote.ts';
+import type { PushEvent, Pushed } from './push/push.ts';
+import { pushRemote, type UploadTools } from './push/remote.ts';
+import type { UploadSizes } from './push/upload.ts';
 import { type Copy, FileReader } from './read-file.ts';
 import type { StoredImage } from './records/stored.ts';
 import { formatReference, parseReference } from './reference.ts';
@@ -48,6 +51,7 @@ import { loadPolicy } from './verify/load.ts';
 
 export type { LoadedImage } from './load/load.ts';
 export { asKubeletWants, markedFailure } from './pull/failure.ts';
+export type { PushEvent, Pushed } from './push/push.ts';
 export { defaultRanges } from './registry/ranges.ts';
 export type * from './types.ts';
 
@@ -62,6 +66,7 @@ export interface ImagesOptions {
   readonly log: Log;
   /** For tests that do not want to wait. */
   readonly retries?: RetryPolicy;
+  readonly uploads?: UploadSizes;
 }
 
 /** So long a caller waits for a nearly full disk to become emptier. */
@@ -71,13 +76,13 @@ const cpuinfoLimit = 16 << 20;
 /** The images of this machine. Lists and look-ups are answered from memory. */
 export class Images implements AsyncDisposable {
   readonly #options: ImagesOptions;
-  readonly #tools: RemoteTools;
+  readonly #tools: UploadTools;
   readonly #keyring: Keyring;
   readonly #platforms: readonly Platform[];
   readonly #files: FileReader;
   readonly #pulls = new SharedFlights<Digest, Progress>();
 
-  private constructor(options: ImagesOptions, tools: RemoteTools, platforms: readonly Platform[]) {
+  private constructor(options: ImagesOptions, tools: UploadTools, platforms: readonly Platform[]) {
     this.#options = options;
     this.#tools = tools;
     const { credentials } = options.registry;
@@ -111,6 +116,8 @@ export class Images implements AsyncDisposable {
       window: ranges && new RangeWindow(ranges),
       pulls: new Limit(images.parallelPulls),
       policy,
+      uploads: new Limit(images.parallelLayers),
+      sizes: options.uploads,
       log,
     };
     return new Images(options, tools, hostPlatforms(cpuinfo));
@@ -169,6 +176,26 @@ export class Images implements AsyncDisposable {
       yield* saveImages(store, { images, format, keepBlobs, signal });
     } catch (error) {
       throw within('save images', signal.aborted ? cancelled(signal) : error);
+    }
+  }
+
+  /**
+   * Sends an image (a name, an id) to a registry, as `destination`, digest for digest as it was pulled. `auth` as for a pull.
+   * Errors: not-found, failed-precondition when its blobs are not kept, and those of the registry.
+   */
+  async push(
+    image: string,
+    destination: string,
+    auth: RegistryAuth | undefined,
+    options: { readonly signal: AbortSignal; readonly report: (event: PushEvent) => void },
+  ): Promise<Pushed> {
+    const reference = parseReference(destination);
+    const keyring = firstOf((host) => readCredentials(auth, host, reference.host), this.#keyring);
+    try {
+      return await pushRemote(this.#tools, { image, reference, keyring, ...options });
+    } catch (error) {
+      const { signal } = options;
+      throw within(`push image to ${formatReference(reference)}`, signal.aborted ? cancelled(signal) : error);
     }
   }
 

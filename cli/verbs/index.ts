@@ -12,6 +12,7 @@ import { logs } from './logs.ts';
 import { portForward } from './port-forward.ts';
 import { ps } from './ps.ts';
 import { pull } from './pull.ts';
+import { push } from './push.ts';
 import { rm } from './rm.ts';
 import { rmi } from './rmi.ts';
 import { run } from './run.ts';
@@ -40,6 +41,7 @@ export const verbs: readonly Verb[] = [
   history,
   rmi,
   load,
+  push,
   save,
   importLayout,
   system,

@@ -59,9 +59,9 @@ export class BlobStore {
     return this.has(digest) ? readLimited(this.#paths.blob(digest), documentLimit) : undefined;
   }
 
-  /** Not checked: the reader checks. */
-  stream(digest: Digest): AsyncIterable<Buffer> {
-    return createReadStream(this.#paths.blob(digest), { highWaterMark: 1 << 18 });
+  /** From the byte `start` on. Not checked: the reader checks. */
+  stream(digest: Digest, start = 0): AsyncIterable<Buffer> {
+    return createReadStream(this.#paths.blob(digest), { start, highWaterMark: 1 << 18 });
   }
 
   /** A writer whose `commit` is to be called by `add`, when the digest of its bytes is known; it goes on behind a part. */

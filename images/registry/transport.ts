@@ -7,12 +7,13 @@ import { connectionError, crawling, notConnected, plainHint, stalled } from './c
 import { type Connection, isPlainHost, standardConnection } from './hosts/endpoints.ts';
 import { Pace } from './pace.ts';
 import { type Environment, type HttpProxy, proxyFor } from './proxy.ts';
+import { type Body, sendBody } from './send-body.ts';
 import { proxyHeaders } from './tunnel.ts';
 
 export interface Message {
-  readonly method?: 'GET' | 'POST';
+  readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly headers: Readonly<Record<string, string | readonly string[]>>;
-  readonly body?: string;
+  readonly body?: Body;
   readonly signal: AbortSignal;
 }
 
@@ -90,7 +91,7 @@ export class Transport implements Disposable {
     request.once('response', resolve);
     // Stays on: a late error of the connection is the body's, and without a listener it would end the daemon.
     request.on('error', (error) => reject(connectionError(name, error, signal, this.#agents.trust.isEmpty)));
-    request.end(body);
+    sendBody(request, body, () => timer.refresh());
     return await promise.finally(() => clearTimeout(timer));
   }
 
