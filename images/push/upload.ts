@@ -77,21 +77,23 @@ export class Upload {
 
   async run(): Promise<void> {
     const { policy, signal } = this.#job;
-    let farthest = 0;
+    let begun = 0;
     let failures = 0;
     for (let cuts = 0; ; cuts += 1) {
       try {
         this.#session ??= await beginUpload(this.#to, this.#what, signal);
         return await this.#send(this.#session);
       } catch (error) {
-        const { offset } = this.#session ?? { offset: 0 };
-        failures = offset > farthest ? 1 : failures + 1;
-        farthest = Math.max(farthest, offset);
+        failures = (this.#session?.offset ?? 0) > begun ? 1 : failures + 1;
         // Who cuts off what is too large may not say so first.
         if (failures > 1) this.#most = Math.min(this.#most, this.#job.sizes.smallChunk);
         const attempt = cuts < mostCuts ? failures : policy.tries;
         await pauseAfter(error, attempt, policy, signal).catch((final: unknown) => this.#abandon(final));
-        this.#session = await this.#standing();
+        const standing = await this.#standing();
+        // What came through before the cut is a step on as well.
+        if ((standing?.offset ?? 0) > (this.#session?.offset ?? 0)) failures = 0;
+        this.#session = standing;
+        begun = standing?.offset ?? 0;
       }
     }
   }
@@ -131,7 +133,8 @@ export class Upload {
       return temporary(error);
     }
     // It has another offset, or the upload is gone: it is asked, and that decides.
-    return reply.status === 416 || reply.status === 404 ? temporary(error) : error;
+    if (reply.status !== 416 && reply.status !== 404) return error;
+    return temporary(new BerthError('unavailable', error.message));
   }
 
   async *#observed(offset: number, end: number): AsyncGenerator<Buffer> {

@@ -18,9 +18,12 @@ export const sendBody = (request: ClientRequest, body: Body | undefined, onProgr
 
 const stream = async (request: ClientRequest, chunks: AsyncIterable<Buffer>, onProgress: () => void): Promise<void> => {
   const over = new AbortController();
-  const end = (): void => over.abort();
-  request.once('response', end);
-  request.once('close', end);
+  request.once('response', (response) => {
+    over.abort();
+    // A request that was not sent to its end cannot be followed by another.
+    response.once('close', () => !request.writableEnded && request.destroy());
+  });
+  request.once('close', () => over.abort());
   for await (const chunk of chunks) {
     if (over.signal.aborted) return;
     if (!request.write(chunk)) await once(request, 'drain', { signal: over.signal }).catch(() => undefined);
