@@ -11,14 +11,13 @@ import { ownTarget, peerTarget, type Target } from './target.ts';
 
 const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--peer-big REF] [--rounds 50] [--pods 50] [--pulls 3] [--only streams,…]
 Starts berthd in a world of its own and measures it; with --peer a second endpoint too, in turns within one run.
-Streams are compared when --peer-pid names a process in the peer's network and mount namespaces.
+Streams and pulls are compared when --peer-pid names a process in the peer's network and mount namespaces.
 Parts (--only): sequences, execs, streams, crowd, pulls.`;
 
 const { values } = parseArgs({
   options: {
     peer: { type: 'string' },
     'peer-image': { type: 'string' },
-    'peer-big': { type: 'string' },
     'peer-logs': { type: 'string', default: '/tmp/bench-logs' },
     'peer-pid': { type: 'string' },
     only: { type: 'string' },
@@ -88,8 +87,8 @@ const main = async (): Promise<void> => {
         values.peer,
         values['peer-image'] ?? targets[0]?.image ?? '',
         values['peer-logs'],
-        values['peer-big'],
         values['peer-pid'],
+        stack,
       ),
     );
   }

@@ -1,24 +1,118 @@
-import { Samples } from './samples.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { bigName, type Compression, crowdNames } from './big-image.ts';
+import { floor } from './floor.ts';
+import { median } from './samples.ts';
 import { ms, ratio, table } from './table.ts';
-import type { Target } from './target.ts';
+import type { PullSide, Target } from './target.ts';
 
-const pull = async ({ client, big = '' }: Target, into: Samples): Promise<void> => {
-  await into.take(() => client.PullImage({ image: { image: big } }, { timeoutMs: 300_000 }));
-  await client.RemoveImage({ image: { image: big } });
+/** What one pull has taken, of the endpoint's own processes. */
+interface Taken {
+  /** Milliseconds. */
+  readonly wall: number;
+  /** Seconds. */
+  readonly cpu: number;
+  /** Bytes, the highest of the daemon. */
+  readonly peak: number;
+  /** Milliseconds that the slowest of the calls in between waited for its answer. */
+  readonly slowest: number;
+  /** Layers that the registry gave. */
+  readonly fetched: number;
+}
+
+const timeoutMs = 300_000;
+const probeEveryMs = 5;
+
+/** Asks for the version again and again: what makes it wait makes every call wait. */
+const probe = async ({ client }: Target, signal: AbortSignal): Promise<number> => {
+  let slowest = 0;
+  while (!signal.aborted) {
+    const started = performance.now();
+    await client.Version({});
+    slowest = Math.max(slowest, performance.now() - started);
+    await sleep(probeEveryMs);
+  }
+  return slowest;
 };
 
-/** The big image from a registry on this machine, in turns, removed after each pull. */
-export const pulls = async (targets: readonly Target[], rounds: number): Promise<void> => {
-  const able = targets.filter(({ big }) => big !== undefined).map((target) => ({ target, samples: new Samples() }));
-  for (let round = 0; round < rounds; round += 1) for (const { target, samples } of able) await pull(target, samples);
-  const own = able[0]?.samples;
-  const rows = able.map(({ target, samples }) => [
-    target.name,
-    ms(samples.wall),
-    ms(samples.cpu),
-    own === undefined ? '' : ratio(own.wall, samples.wall),
-    own === undefined ? '' : ratio(own.cpu, samples.cpu),
+const taken = async (target: Target, side: PullSide, images: readonly string[]): Promise<Taken> => {
+  const { client } = target;
+  const stop = new AbortController();
+  await side.forgetPeak();
+  const [cpu, fetched] = [await side.cpu(), await side.fetched()];
+  const slowest = probe(target, stop.signal);
+  const started = performance.now();
+  await Promise.all(images.map((image) => client.PullImage({ image: { image } }, { timeoutMs })));
+  const wall = performance.now() - started;
+  stop.abort();
+  return {
+    wall,
+    cpu: (await side.cpu()) - cpu,
+    peak: await side.peak(),
+    slowest: await slowest,
+    fetched: (await side.fetched()) - fetched,
+  };
+};
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
+const seconds = (value: number): string => `${value.toFixed(2)} s`;
+
+type Row = readonly [name: string, all: readonly Partial<Taken>[]];
+
+const middle = (all: readonly Partial<Taken>[], key: keyof Taken): number =>
+  median(all.map((one) => one[key]).filter((value) => value !== undefined));
+
+const print = (title: string, rows: readonly Row[]): void => {
+  const own = rows[0]?.[1] ?? [];
+  const cells = rows.map(([name, all]) => [
+    name,
+    seconds(middle(all, 'wall') / 1000),
+    seconds(middle(all, 'cpu')),
+    ...(['peak', 'slowest', 'fetched'] as const).map((key) => (all[0]?.[key] === undefined ? '' : shown(all, key))),
+    ratio(middle(own, 'wall'), middle(all, 'wall')),
+    ratio(middle(own, 'cpu'), middle(all, 'cpu')),
   ]);
-  console.log(`\nPull of 217 MB in five layers, ${rounds} rounds\n`);
-  console.log(table(['', 'wall', 'CPU', 'wall', 'CPU'], rows));
+  console.log(`\n${title}\n`);
+  console.log(table(['', 'wall', 'CPU', 'peak RSS', 'slowest call', 'layers fetched', 'wall', 'CPU'], cells));
+};
+
+const shown = (all: readonly Partial<Taken>[], key: 'peak' | 'slowest' | 'fetched'): string => {
+  const value = middle(all, key);
+  return { peak: megabytes, slowest: ms, fetched: String }[key](value);
+};
+
+const able = (targets: readonly Target[]) =>
+  targets.flatMap((target) => (target.pulls === undefined ? [] : [{ target, side: target.pulls }]));
+
+/** In turns, so that what else the machine does meets all of them. */
+const measure = async (
+  targets: readonly Target[],
+  images: (round: number) => readonly string[],
+  rounds: number,
+): Promise<Row[]> => {
+  const rows = able(targets).map((one) => ({ ...one, all: [] as Taken[] }));
+  for (let round = 0; round < rounds; round += 1)
+    for (const { target, side, all } of rows) all.push(await taken(target, side, images(round)));
+  return rows.map(({ target, all }): Row => [target.name, all]);
+};
+
+/** The big image from a registry on this machine, gzip and zstd, then ten images that share layers. */
+export const pulls = async (targets: readonly Target[], rounds: number): Promise<void> => {
+  for (const { side } of able(targets)) await side.serve(rounds);
+  for (const compression of ['gzip', 'zstd'] as const) {
+    const rows = await measure(targets, (round) => [bigName(compression, round)], rounds);
+    const title = `Pull of five layers, 30,000 files, ${compression}, ${rounds} rounds in turns: medians`;
+    print(title, [...rows, await floorRow(targets, compression, rounds)]);
+  }
+  print(
+    `Ten images at once, 13 layers, three of them shared by all, ${rounds} rounds in turns`,
+    await measure(targets, crowdNames, rounds),
+  );
+};
+
+const floorRow = async (targets: readonly Target[], compression: Compression, rounds: number): Promise<Row> => {
+  const side = able(targets)[0]?.side;
+  if (side === undefined) throw new Error('nothing to pull from');
+  const all: Partial<Taken>[] = [];
+  for (let round = 0; round < rounds; round += 1) all.push(await floor(side, bigName(compression, round)));
+  return [compression === 'gzip' ? 'curl | igzip | tar' : 'curl | zstd | tar', all];
 };

@@ -3,10 +3,11 @@ import { type Client, connect } from '../api/client.ts';
 import type { PodSandboxConfig } from '../api/generated/types.ts';
 import { TestDaemon } from '../critest/harness/daemon.ts';
 import { names } from '../critest/harness/images.ts';
-import { startRegistry } from '../critest/harness/registry.ts';
 import { systemEnvironment } from '../critest/harness/world.ts';
-import { bigImage, bigName, bigRegistry } from './big-image.ts';
 import { cpuOf } from './cpu.ts';
+import { ownPulls, type PullSide, peerPulls } from './pull-side.ts';
+
+export type { PullSide } from './pull-side.ts';
 
 /** An endpoint that is measured. */
 export interface Target {
@@ -19,8 +20,8 @@ export interface Target {
   readonly logs: string;
   /** Its pods have user namespaces. */
   readonly userNamespaces?: boolean;
-  /** A reference of the big image (big-image.ts), when it can be pulled. */
-  readonly big?: string;
+  /** Where it pulls the images of big-image.ts from; undefined when it is not known where it runs. */
+  readonly pulls?: PullSide;
   /** kill -9 and start again, until it answers; only for our own. */
   readonly restart?: () => Promise<void>;
   /** What a stream takes of it; undefined when it is not known where it listens. */
@@ -37,7 +38,6 @@ export interface StreamingSide {
 /** berthd from this tree in a world of its own. */
 export const ownTarget = async (stack: AsyncDisposableStack, log: string): Promise<Target> => {
   const daemon = stack.use(await TestDaemon.start({ config: { log_level: log } }));
-  await startRegistry(daemon.world, { address: bigRegistry, storage: await bigImage() });
   return {
     name: 'berth',
     get client() {
@@ -46,7 +46,7 @@ export const ownTarget = async (stack: AsyncDisposableStack, log: string): Promi
     image: names.busybox,
     processes: /^berth/,
     logs: daemon.world.path('logs'),
-    big: bigName,
+    pulls: ownPulls(daemon),
     restart: () => daemon.killAndBoot(),
     streaming: {
       spawn: (command, args, options) => daemon.world.spawn(command, args, options),
@@ -60,8 +60,8 @@ export const peerTarget = async (
   address: string,
   image: string,
   logs: string,
-  big: string | undefined,
   pid: string | undefined,
+  stack: AsyncDisposableStack,
 ): Promise<Target> => {
   const client = connect(address, { timeoutMs: 120_000 });
   const { image: there } = await client.ImageStatus({ image: { image } });
@@ -73,9 +73,10 @@ export const peerTarget = async (
     client,
     image,
     processes,
-    ...(pid === undefined ? {} : { streaming: peerStreaming(pid, processes) }),
+    ...(pid === undefined
+      ? {}
+      : { streaming: peerStreaming(pid, processes), pulls: await peerPulls(pid, processes, stack) }),
     logs,
-    ...(big === undefined ? {} : { big }),
   };
 };
 

@@ -9,6 +9,8 @@ export interface Layer {
   readonly diffId: Digest;
   readonly digest: Digest;
   readonly blob: Buffer;
+  /** Default: gzip's. */
+  readonly mediaType?: string;
 }
 
 /** The `config` object of an image's configuration, as the image spec names its fields. */
@@ -45,6 +47,7 @@ export const mediaTypes = {
   config: `${oci}.config.v1+json`,
   layer: `${oci}.layer.v1.tar+gzip`,
   plainLayer: `${oci}.layer.v1.tar`,
+  zstdLayer: `${oci}.layer.v1.tar+zstd`,
 } as const;
 
 export const layer = (entries: readonly TarEntry[]): Layer => {
@@ -70,7 +73,7 @@ export const image = (
     schemaVersion: 2,
     mediaType: mediaTypes.manifest,
     config: { mediaType: mediaTypes.config, size: configBlob.length, digest: id },
-    layers: layers.map(({ digest, blob }) => ({ mediaType: layerType, size: blob.length, digest })),
+    layers: layers.map(({ digest, blob, mediaType = layerType }) => ({ mediaType, size: blob.length, digest })),
   });
   const digest = sha256(manifestBlob);
   const manifest = {

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { registryHost, testImages } from './images.ts';
 import { until } from './until.ts';
@@ -43,6 +43,8 @@ export const startRegistry = async (
     readonly password?: boolean;
     readonly storage?: string;
     readonly tls?: Certificate;
+    /** Where its requests are logged, a line each. */
+    readonly log?: string;
   } = {},
 ): Promise<void> => {
   const { address = registryHost, password = false } = options;
@@ -52,7 +54,9 @@ export const startRegistry = async (
   const file = world.path(`registry-${name}.yml`);
   if (password) await writeFile(passwords, `${account}\n`);
   await writeFile(file, configuration(storage, address, password ? passwords : undefined, options.tls));
-  const child = world.spawn('docker-registry', ['serve', file], { stdio: 'ignore' });
+  const log = options.log === undefined ? undefined : await open(options.log, 'w');
+  const child = world.spawn('docker-registry', ['serve', file], { stdio: ['ignore', log?.fd ?? 'ignore', 'ignore'] });
+  await log?.close();
   await until(`the registry at ${address} listens`, () => {
     if (child.exitCode !== null) throw new Error(`docker-registry ended with status ${child.exitCode}`);
     return listens(world, address);
