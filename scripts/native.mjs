@@ -1,5 +1,5 @@
 // Builds the native side into build/shim/native/: only what changed is compiled again.
-//   node scripts/native.mjs              berth-shim (musl, static) and each tools/*.c (glibc, static)
+//   node scripts/native.mjs              berth-shim (musl, static) and each tools/*.c (glibc)
 //   node scripts/native.mjs --sanitize   berth-shim-asan (glibc, dynamic, ASan and UBSan) as well
 //   node scripts/native.mjs --analyze    gcc -fanalyzer over every source; a finding fails
 //   node scripts/native.mjs --fuzz N     fuzz/unpack.c under clang's libFuzzer for N seconds; build/fuzz keeps what it found
@@ -39,7 +39,7 @@ const variants = {
     link: ['-static', '-Wl,--gc-sections', '-Wl,-z,noexecstack', '-s'],
   },
   asan: { compiler: 'gcc', compile: [...strict, '-O1', '-g', ...sanitizers], link: sanitizers },
-  tool: { compiler: 'gcc', compile: [...strict, '-Os'], link: ['-static', '-Wl,--gc-sections', '-s'] },
+  tool: { compiler: 'gcc', compile: [...strict, '-Os'], link: ['-Wl,--gc-sections', '-Wl,-z,now', '-s'] },
   fuzz: {
     compiler: 'clang',
     compile: ['-std=gnu11', '-D_GNU_SOURCE', '-O1', '-g', '-fsanitize=fuzzer-no-link,address,undefined'],
@@ -75,7 +75,7 @@ const command = async (program, args) => {
     await run(program, args, { cwd: root, maxBuffer: 16 << 20 });
   } catch (error) {
     if (error.code === 'ENOENT')
-      throw new Error(`${program} is not installed: apt-get install gcc musl-tools libseccomp-dev`);
+      throw new Error(`${program} is not installed: apt-get install gcc musl-tools libseccomp-dev libisal-dev libzstd-dev libssl-dev`);
     throw new Error(`${program} failed on ${args.at(-1)}\n${error.stdout ?? ''}${error.stderr ?? error.message}`);
   }
 };
@@ -132,9 +132,17 @@ const buildProgram = async (variantName, name) => {
   await link(variantName, join(output, name), objects);
 };
 
+/** What each of tools/*.c is linked with. Debian has libisal as a shared library alone. */
+const libraries = {
+  'berth-seccomp': ['-static', '-lseccomp'],
+  'berth-decompress': ['-lisal', '-l:libzstd.a', '-l:libcrypto.a', '-l:libseccomp.a'],
+};
+
 const buildTools = async () => {
-  for (const file of sourcesIn(join(source, 'tools')))
-    await link('tool', join(output, basename(file, '.c')), await compileAll('tool', [file]), ['-lseccomp']);
+  for (const file of sourcesIn(join(source, 'tools'))) {
+    const name = basename(file, '.c');
+    await link('tool', join(output, name), await compileAll('tool', [file]), libraries[name]);
+  }
 };
 
 /** Each test gets every object but main's. */

@@ -1,6 +1,7 @@
-// berth-shim unpack --to DIR --from SOCKET [--token HEX] [--report FILE] [--no-sync]
+// berth-shim unpack --to DIR --from SOCKET [--token HEX] [--report FILE] [--decompress PROGRAM LIMIT] [--no-sync]
 //
-// Reads an uncompressed layer (tar) from the unix socket and makes it an overlay layer in DIR, which is there and empty.
+// Reads a layer from the unix socket and makes it an overlay layer in DIR, which is there and empty. With --decompress
+// PROGRAM (tools/berth-decompress.c) stands before it and gives at most LIMIT bytes of tar; without it the socket does.
 // A child that is confined before the first byte (unpack-jail.c) does the work. Beside it this process keeps what the
 // child must not have: it marks opaque directories (trusted.* needs CAP_SYS_ADMIN), writes the report and syncs.
 //
@@ -11,8 +12,10 @@
 //   opaque-root        nothing of the lower layers shows
 //   parent PATH        a directory that no entry named; lower layers may know its attributes
 //   hardlink PATH TARGET   the target is not in this layer, nothing is at PATH
+//   diff-id HEX        SHA-256 of the tar, with --decompress
 //   end                always last
-// Exit 0; 1 with one line "what: object: cause" on stderr; 64 for a wrong command line.
+// Exit 0; 1 with one line "what: object: cause" on stderr; 64 for a wrong command line; what decompress.h tells of the
+// stream.
 #include "unpack.h"
 
 #include <errno.h>
@@ -27,11 +30,18 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
+#include "decompress.h"
 #include "sys.h"
 
 struct options {
-  const char *to, *from, *token, *report;
+  const char *to, *from, *token, *report, *program, *limit;
   bool sync;
+};
+
+#define HEX_LENGTH 64
+struct decompressor {
+  pid_t pid;   // 0: none
+  int result;  // where it writes the digest
 };
 
 void print_error(const struct err *e) {
@@ -50,14 +60,19 @@ static bool read_options(int argc, char **argv, struct options *o) {
     const struct {
       const char *name;
       const char **at;
-    } known[] = {{"--to", &o->to}, {"--from", &o->from}, {"--token", &o->token}, {"--report", &o->report}};
+    } known[] = {{"--to", &o->to},
+                 {"--from", &o->from},
+                 {"--token", &o->token},
+                 {"--report", &o->report},
+                 {"--decompress", &o->program}};
     size_t k = 0;
-    while (k < 4 && strcmp(argv[i], known[k].name) != 0) k++;
-    if (k < 4 && i + 1 < argc) *known[k].at = argv[++i];
+    while (k < 5 && strcmp(argv[i], known[k].name) != 0) k++;
+    if (k < 5 && i + 1 < argc) *known[k].at = argv[++i];
     else if (strcmp(argv[i], "--no-sync") == 0) o->sync = false;
     else if (strcmp(argv[i], "--sync") != 0) return false;
+    if (k == 4 && i + 1 < argc) o->limit = argv[++i];
   }
-  return o->to != NULL && o->from != NULL;
+  return o->to != NULL && o->from != NULL && (o->program == NULL) == (o->limit == NULL);
 }
 
 int open_empty(const char *path, struct err *e) {
@@ -160,7 +175,7 @@ static bool pass_records(int dir, struct fields *f, FILE *report, struct err *e)
     } else if (strcmp(kind, "error") == 0) {
       return child_error(f, e);
     } else if (strcmp(kind, "end") == 0) {
-      return pass_record(f, "end", 0, report, e);
+      return true;
     } else {
       return fail(e, EPROTO, "unpack", "unknown record");
     }
@@ -168,7 +183,18 @@ static bool pass_records(int dir, struct fields *f, FILE *report, struct err *e)
   return fail(e, EPROTO, "unpack", "no end");
 }
 
-static bool collect(int dir, int from, const char *path, struct err *e) {
+// Last, since the decompressor hashes to the end of the stream.
+static bool add_digest(const struct decompressor *d, FILE *report, struct err *e) {
+  char hex[HEX_LENGTH + 1] = "";
+  size_t length = 0;
+  for (ssize_t count = 1; d->pid > 0 && count > 0 && length < HEX_LENGTH; length += (size_t)count)
+    if ((count = read(d->result, hex + length, HEX_LENGTH - length)) < 0) return fail_errno(e, "read", "digest");
+  if (d->pid > 0 && length < HEX_LENGTH) return fail(e, EPROTO, "decompress", "layer");
+  if (d->pid > 0 && fprintf(report, "diff-id%c%s%c", 0, hex, 0) < 0) return fail_errno(e, "write", "report");
+  return fprintf(report, "end%c", 0) > 0 || fail_errno(e, "write", "report");
+}
+
+static bool collect(int dir, int from, const struct decompressor *d, const char *path, struct err *e) {
   FILE *report = stdout;
   if (path != NULL) {
     const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -176,7 +202,8 @@ static bool collect(int dir, int from, const char *path, struct err *e) {
     if (report == NULL) return fail_errno(e, "make report", path);
   }
   struct fields f = {.in = fdopen(from, "r")};
-  bool good = f.in != NULL ? pass_records(dir, &f, report, e) : fail_errno(e, "unpack", "records");
+  bool good = f.in != NULL ? pass_records(dir, &f, report, e) && add_digest(d, report, e)
+                           : fail_errno(e, "unpack", "records");
   if (good && fflush(report) != 0) good = fail_errno(e, "write", "report");
   if (path != NULL && fclose(report) != 0 && good) good = fail_errno(e, "write", path);
   if (f.in != NULL) fclose(f.in);
@@ -197,37 +224,79 @@ static bool end_of(pid_t pid, bool good, struct err *e) {
   return good && (status == 0 || fail(e, EIO, "unpack", "layer"));
 }
 
-static bool unpack(const struct options *o, struct err *e) {
+// The descriptor that the tar comes from; `from` is the socket.
+static int start_decompressor(const struct options *o, int from, struct decompressor *d, struct err *e) {
+  int tar[2], result[2];
+  if (access(o->program, X_OK) < 0) return fail_errno(e, "execute", o->program), -1;
+  if (pipe2(tar, O_CLOEXEC) < 0 || pipe2(result, O_CLOEXEC) < 0) return fail_errno(e, "pipe", "tar"), -1;
+  d->pid = fork();
+  if (d->pid == 0) {
+    char *const argv[] = {(char *)"berth-decompress", (char *)o->limit, NULL}, *const environment[] = {NULL};
+    // The agent's RUN leaves 0 to 2 open, so that none of these is one of them.
+    if (dup2(from, STDIN_FILENO) < 0 || dup2(tar[1], STDOUT_FILENO) < 0) _exit(DECOMPRESS_FAILED);
+    if (result[1] == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(result[1], 3) < 0) _exit(DECOMPRESS_FAILED);
+    execve(o->program, argv, environment);
+    _exit(DECOMPRESS_FAILED);
+  }
+  close(tar[1]);
+  close(result[1]);
+  d->result = result[0];
+  if (d->pid > 0) return tar[0];
+  close(tar[0]);
+  return fail_errno(e, "fork", "decompressor"), -1;
+}
+
+// Its own end says more than what the unpacker made of a stream that was cut by it.
+static int end_of_decompressor(const struct decompressor *d, bool good, struct err *e) {
+  int status;
+  if (d->pid <= 0) return good ? 0 : 1;
+  // EPIPE is the unpacker's word for a stream that ended: then this one has, and how is to be told.
+  const bool cut = e->number == EPIPE || e->number == EPROTO;
+  if (!good && !cut) kill(d->pid, SIGKILL);
+  while (waitpid(d->pid, &status, 0) < 0)
+    if (errno != EINTR) return fail_errno(e, "wait", "decompressor"), 1;
+  close(d->result);
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : DECOMPRESS_KILLED;
+  if (code == DECOMPRESS_LARGE || (code >= DECOMPRESS_CUT && code <= DECOMPRESS_DICTIONARY)) return code;
+  if (code == 0 || (!good && !cut)) return good ? 0 : 1;
+  fail(e, ENOSYS, code == DECOMPRESS_KILLED ? "decompressor was killed by signal" : "decompressor failed", "layer");
+  return 1;
+}
+
+static int unpack(const struct options *o, struct err *e) {
   int records[2];
+  struct decompressor d = {0};
   AUTO_CLOSE int dir = open_empty(o->to, e);
-  if (dir < 0) return false;
+  if (dir < 0) return 1;
   AUTO_CLOSE int from = connect_to(o, e);
-  if (from < 0) return false;
-  if (pipe2(records, O_CLOEXEC) < 0) return fail_errno(e, "pipe", "records");
+  if (from < 0) return 1;
+  AUTO_CLOSE int tar = o->program == NULL ? keep_fd(&from) : start_decompressor(o, from, &d, e);
+  close_fd(&from);
+  if (tar < 0) return 1;
+  if (pipe2(records, O_CLOEXEC) < 0) return fail_errno(e, "pipe", "records"), end_of_decompressor(&d, false, e);
   const pid_t pid = fork();
   if (pid == 0) {
     close(records[0]);
-    _exit(child(dir, from, records[1]));
+    _exit(child(dir, tar, records[1]));
   }
   close(records[1]);
-  close_fd(&from);
-  if (pid < 0) {
-    fail_errno(e, "fork", "unpacker");
-    close(records[0]);
-    return false;
-  }
-  if (!end_of(pid, collect(dir, records[0], o->report, e), e)) return false;
-  return !o->sync || syncfs(dir) == 0 || fail_errno(e, "sync", o->to);
+  close_fd(&tar);
+  if (pid < 0) fail_errno(e, "fork", "unpacker");
+  bool good = pid > 0 && end_of(pid, collect(dir, records[0], &d, o->report, e), e);
+  const int code = end_of_decompressor(&d, good, e);
+  if (code == 0 && o->sync && syncfs(dir) < 0) return fail_errno(e, "sync", o->to), 1;
+  return code;
 }
 
 int role_unpack(int argc, char **argv) {
   struct options o;
   struct err e = {0};
   if (!read_options(argc, argv, &o)) {
-    (void)dprintf(STDERR_FILENO, "unpack: usage: --to DIR --from SOCKET [--token HEX] [--report FILE] [--no-sync]\n");
+    (void)dprintf(STDERR_FILENO, "unpack: usage: --to DIR --from SOCKET [--token HEX] [--report FILE] "
+                                 "[--decompress PROGRAM LIMIT] [--no-sync]\n");
     return 64;
   }
-  if (unpack(&o, &e)) return 0;
-  print_error(&e);
-  return 1;
+  const int code = unpack(&o, &e);
+  if (code == 1) print_error(&e);
+  return code;
 }

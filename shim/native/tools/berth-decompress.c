@@ -1,0 +1,239 @@
+// berth-decompress LIMIT <compressed >pipe 3>result
+//
+// Reads gzip (of any number of members), zstd (of any number of frames) or a plain stream, told by its first bytes, and
+// gives what was compressed. A child without any system call but read, write and memory decompresses: it is all that the
+// bytes reach. This process beside it counts and hashes what comes out, so that no flaw in a decompressor or in what reads
+// the output can make a layer pass for another; tee(2) hands the pages on as they are, so what was hashed is what is read.
+//
+// Writes to descriptor 3: the SHA-256 of the output in hex. Exit: 0; an enum status; 64 for a wrong command line.
+// It is a program of its own, since Debian has libisal as a shared library alone, which berth-shim cannot load.
+#define OPENSSL_SUPPRESS_DEPRECATED  // EVP takes a millisecond to begin
+#include <errno.h>
+#include <fcntl.h>
+#include <isa-l/igzip_lib.h>
+#include <openssl/sha.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "../decompress.h"
+
+#define PIPE_SIZE (1 << 20)
+#define CHUNK (256u << 10)
+#define BEFORE 16u  // igzip reads ahead, and steps back at the end of a member
+#define WINDOW_LOG_MAX 27  // what zstd itself takes without being asked for more: 128 MiB
+#define MEMORY ((rlim_t)512 << 20)
+
+static uint8_t space[BEFORE + CHUNK], output[CHUNK];
+static uint8_t *const input = space + BEFORE;
+static size_t have;  // bytes in `input`; 0 at the end
+
+static void fill(void) {
+  memmove(space, space + have, BEFORE);
+  ssize_t count;
+  do count = read(STDIN_FILENO, input, CHUNK);
+  while (count < 0 && errno == EINTR);
+  // The daemon's end of the socket was closed with bytes in it: a transfer that broke.
+  if (count < 0 && errno != ECONNRESET) _exit(DECOMPRESS_FAILED);
+  have = count < 0 ? 0 : (size_t)count;
+}
+
+static void put(const uint8_t *bytes, size_t length) {
+  while (length > 0) {
+    const ssize_t count = write(STDOUT_FILENO, bytes, length);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) _exit(errno == EPIPE ? DECOMPRESS_GONE : DECOMPRESS_FAILED);
+    bytes += count;
+    length -= (size_t)count;
+  }
+}
+
+static int pass(void) {
+  for (; have > 0; fill()) put(input, have);
+  return 0;
+}
+
+// Another member, or zeros to the end, as tape drives and gzip itself have them.
+static bool is_padding(const uint8_t *bytes, size_t length) {
+  while (length > 0 && *bytes == 0) bytes++, length--;
+  return length == 0;
+}
+
+static int skip_padding(const uint8_t *bytes, size_t length) {
+  while (is_padding(bytes, length)) {
+    fill();
+    if (have == 0) return 0;
+    bytes = input;
+    length = have;
+  }
+  return DECOMPRESS_BEHIND;
+}
+
+static int gunzip(void) {
+  static struct inflate_state state;
+  isal_inflate_init(&state);
+  for (;;) {
+    // A member
+    state.crc_flag = ISAL_GZIP;
+    state.next_in = input;
+    state.avail_in = (uint32_t)have;
+    do {
+      if (state.avail_in == 0) {
+        fill();
+        if (have == 0) return DECOMPRESS_CUT;
+        state.next_in = input;
+        state.avail_in = (uint32_t)have;
+      }
+      do {
+        state.next_out = output;
+        state.avail_out = CHUNK;
+        const int result = isal_inflate(&state);
+        if (result < 0) return result == ISAL_INCORRECT_CHECKSUM ? DECOMPRESS_CHECKSUM : DECOMPRESS_INVALID;
+        put(output, CHUNK - state.avail_out);
+      } while (state.avail_out == 0 && state.block_state != ISAL_BLOCK_FINISH);
+    } while (state.block_state != ISAL_BLOCK_FINISH);
+    const size_t left = state.avail_in;
+    memmove(input, state.next_in, left);
+    have = left;
+    if (left == 0) fill();
+    if (have == 0) return 0;
+    if (*input == 0) return skip_padding(input, have);
+    if (*input != 0x1f) return DECOMPRESS_BEHIND;
+    isal_inflate_reset(&state);
+  }
+}
+
+static int unzstd(void) {
+  ZSTD_DStream *stream = ZSTD_createDStream();
+  if (stream == NULL || ZSTD_isError(ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
+    return DECOMPRESS_FAILED;
+  size_t wanted = 0;
+  bool begun = false;  // a frame is whole
+  for (; have > 0; fill()) {
+    ZSTD_inBuffer in = {.src = input, .size = have};
+    for (bool full = false; in.pos < in.size || full;) {
+      ZSTD_outBuffer out = {.dst = output, .size = CHUNK};
+      wanted = ZSTD_decompressStream(stream, &out, &in);
+      if (ZSTD_isError(wanted)) switch (ZSTD_getErrorCode(wanted)) {
+          case ZSTD_error_prefix_unknown: return begun ? DECOMPRESS_BEHIND : DECOMPRESS_INVALID;
+          case ZSTD_error_checksum_wrong: return DECOMPRESS_CHECKSUM;
+          case ZSTD_error_frameParameter_windowTooLarge: return DECOMPRESS_WINDOW;
+          case ZSTD_error_dictionary_wrong: return DECOMPRESS_DICTIONARY;
+          case ZSTD_error_memory_allocation: return DECOMPRESS_FAILED;
+          default: return DECOMPRESS_INVALID;
+        }
+      put(output, out.pos);
+      begun |= wanted == 0;
+      // Asked again behind the end of a frame, it would begin the next.
+      full = wanted != 0 && out.pos == out.size;
+    }
+  }
+  return wanted == 0 ? 0 : DECOMPRESS_CUT;
+}
+
+static int decompress(void) {
+  // The first four bytes tell
+  fill();
+  for (size_t begin = have; have > 0 && begin < 4; begin = have) {
+    const ssize_t count = read(STDIN_FILENO, input + have, CHUNK - have);
+    if (count <= 0) break;
+    have += (size_t)count;
+  }
+  if (have >= 4 && input[0] == 0x1f && input[1] == 0x8b) return gunzip();
+  uint32_t magic = 0;
+  if (have >= 4) memcpy(&magic, input, 4);
+  // A frame, or a skippable one, as some tools begin with.
+  if (magic == ZSTD_MAGICNUMBER || (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START) return unzstd();
+  return pass();
+}
+
+static bool confine(void) {
+  static const int calls[] = {SCMP_SYS(read),   SCMP_SYS(write),   SCMP_SYS(munmap),       SCMP_SYS(mremap),
+                              SCMP_SYS(madvise), SCMP_SYS(brk),     SCMP_SYS(rt_sigreturn), SCMP_SYS(exit_group),
+                              SCMP_SYS(restart_syscall)};
+  const struct rlimit memory = {MEMORY, MEMORY}, core = {0, 0};
+  if (setrlimit(RLIMIT_AS, &memory) < 0 || setrlimit(RLIMIT_CORE, &core) < 0) return false;
+  scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+  if (filter == NULL) return false;
+  bool good = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 1) == 0;
+  for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+    good = good && seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0) == 0;
+  const struct scmp_arg_cmp data = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+  good = good && seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, &data) == 0;
+  return good && seccomp_load(filter) == 0;
+}
+
+static int child(int out) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || dup2(out, STDOUT_FILENO) < 0) return DECOMPRESS_FAILED;
+  if (close_range(STDERR_FILENO, ~0u, 0) < 0 || !confine()) return DECOMPRESS_FAILED;
+  return decompress();
+}
+
+static int pass_on(int from, uint64_t limit, SHA256_CTX *hash) {
+  for (uint64_t total = 0;;) {
+    ssize_t shared;
+    do shared = tee(from, STDOUT_FILENO, PIPE_SIZE, 0);
+    while (shared < 0 && errno == EINTR);
+    if (shared < 0) return errno == EPIPE ? DECOMPRESS_GONE : DECOMPRESS_FAILED;
+    if (shared == 0) return 0;
+    total += (uint64_t)shared;
+    if (total > limit) return DECOMPRESS_LARGE;
+    while (shared > 0) {
+      const ssize_t count = read(from, output, (size_t)shared < CHUNK ? (size_t)shared : CHUNK);
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) return DECOMPRESS_FAILED;
+      SHA256_Update(hash, output, (size_t)count);
+      shared -= count;
+    }
+  }
+}
+
+static int end_of(pid_t pid) {
+  int status;
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) return DECOMPRESS_FAILED;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : DECOMPRESS_KILLED;
+}
+
+static bool tell(SHA256_CTX *hash) {
+  uint8_t digest[SHA256_DIGEST_LENGTH];
+  SHA256_Final(digest, hash);
+  for (size_t i = 0; i < sizeof digest; i++)
+    if (dprintf(3, "%02x", digest[i]) != 2) return false;
+  return true;
+}
+
+int main(int argc, char **argv) {
+  char *end = NULL;
+  const uint64_t limit = argc == 2 ? strtoull(argv[1], &end, 10) : 0;
+  int plain[2];
+  if (end == NULL || *end != 0 || limit == 0) return 64;
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) return DECOMPRESS_FAILED;
+  (void)signal(SIGPIPE, SIG_IGN);
+  if (pipe2(plain, O_CLOEXEC) < 0) return DECOMPRESS_FAILED;
+  // Where the limit of the user's pipes is reached, small ones do as well.
+  (void)fcntl(plain[1], F_SETPIPE_SZ, PIPE_SIZE);
+  (void)fcntl(STDOUT_FILENO, F_SETPIPE_SZ, PIPE_SIZE);
+  const pid_t pid = fork();
+  if (pid < 0) return DECOMPRESS_FAILED;
+  if (pid == 0) _exit(child(plain[1]));
+  close(plain[1]);
+  close(STDIN_FILENO);  // the sender sees the child's end
+  SHA256_CTX hash;
+  SHA256_Init(&hash);
+  const int passed = pass_on(plain[0], limit, &hash);
+  if (passed != 0) kill(pid, SIGKILL);
+  const int ended = end_of(pid);
+  if (passed != 0 || ended != 0) return passed != 0 ? passed : ended;
+  return tell(&hash) ? 0 : DECOMPRESS_FAILED;
+}
