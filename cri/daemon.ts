@@ -1,10 +1,11 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type ApiServer, serve } from '../api/server.ts';
 import { messageOf } from '../base/errors.ts';
 import { makePrivateDirectory } from '../base/files.ts';
 import { defaultRanges, Images } from '../images/index.ts';
 import { Agent, SELF } from '../shim/agent.ts';
 import { switchedOff } from '../shim/features.ts';
+import { shimProgram } from '../shim/program.ts';
 import { detect } from './cgroup/mode.ts';
 import { divideService } from './cgroup/service.ts';
 import { claimRoot } from './claim.ts';
@@ -116,11 +117,12 @@ const stopFollowing = (containers: Runtime['containers'], stack: AsyncDisposable
   return stopping.signal;
 };
 
-const openImages = ({ root, registry, images }: Config, agent: Agent, log: Log): Promise<Images> =>
+const openImages = async ({ root, registry, images }: Config, agent: Agent, log: Log): Promise<Images> =>
   Images.open({
     root,
     helper: agent,
     program: SELF,
+    decompressor: join(dirname(await shimProgram()), 'berth-decompress'),
     registry: {
       configPath: registry.config_path,
       plainHttp: registry.plain_http,

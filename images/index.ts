@@ -61,6 +61,8 @@ export interface ImagesOptions {
   readonly helper: Helper;
   /** argv[0] of the helper's runs. */
   readonly program: string;
+  /** The path of berth-decompress. */
+  readonly decompressor: string;
   readonly registry: RegistrySettings;
   readonly images: ImageSettings;
   readonly log: Log;
@@ -92,7 +94,7 @@ export class Images implements AsyncDisposable {
   }
 
   static async open(options: ImagesOptions): Promise<Images> {
-    const { root, helper, program, images, registry, log } = options;
+    const { root, helper, program, decompressor, images, registry, log } = options;
     const { ranges } = registry;
     const paths = new Paths(root);
     const policy = images.policy === '' ? undefined : await loadPolicy(images.policy);
@@ -104,6 +106,7 @@ export class Images implements AsyncDisposable {
     const tools = {
       helper,
       program,
+      decompressor,
       gate,
       store,
       keepBlobs: images.keepBlobs,

@@ -75,7 +75,9 @@ const command = async (program, args) => {
     await run(program, args, { cwd: root, maxBuffer: 16 << 20 });
   } catch (error) {
     if (error.code === 'ENOENT')
-      throw new Error(`${program} is not installed: apt-get install gcc musl-tools libseccomp-dev libisal-dev libzstd-dev libssl-dev`);
+      throw new Error(
+        `${program} is not installed: apt-get install gcc musl-tools libseccomp-dev libisal-dev libzstd-dev libssl-dev`,
+      );
     throw new Error(`${program} failed on ${args.at(-1)}\n${error.stdout ?? ''}${error.stderr ?? error.message}`);
   }
 };

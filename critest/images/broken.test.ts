@@ -60,7 +60,16 @@ const unpackers = () => {
   return { pids, helper };
 };
 
-const killed = async (t: ExecutionContext, whom: 'the unpacker' | 'its confined child'): Promise<void> => {
+/** The processes that a layer goes through, from the one that the agent starts. */
+const victims = {
+  'the unpacker': async (unpacker: number) => unpacker,
+  'its confined child': async (unpacker: number) => (await childrenOf(unpacker))[1],
+  'its decompressor': async (unpacker: number) => (await childrenOf(unpacker))[0],
+  'the confined child of its decompressor': async (unpacker: number) =>
+    (await childrenOf((await childrenOf(unpacker))[0] ?? 0))[0],
+} as const;
+
+const killed = async (t: ExecutionContext, whom: keyof typeof victims): Promise<void> => {
   const { pids, helper } = unpackers();
   await using at = await open({ helper, images: { ...testSettings, parallelLayers: 1 } });
   await pull(at.world, at.registry, 'partial');
@@ -69,21 +78,23 @@ const killed = async (t: ExecutionContext, whom: 'the unpacker' | 'its confined 
   at.registry.behave(halfOfFirst);
   pids.length = 0;
   const failing = t.throwsAsync(pull(at.world, at.registry, 'whole'), { message: /signal 9/ });
-  const child = await until('the unpacker has a child', async () => (await childrenOf(pids[0] ?? 0))[0]);
+  const all = await until('all processes are there', async () => {
+    const found = await Promise.all(Object.values(victims).map((find) => find(pids[0] ?? 0)));
+    return found.every((pid) => pid !== undefined && pid > 0) ? found : undefined;
+  });
   await sleep(30);
-  process.kill(whom === 'the unpacker' ? (pids[0] ?? 0) : child, 'SIGKILL');
+  process.kill((await victims[whom](pids[0] ?? 0)) ?? Number.NaN, 'SIGKILL');
   t.is(codeOf(await failing), 'internal');
   t.deepEqual(await at.world.content(), before);
-  await until('both processes have gone', async () =>
-    (await childrenOf(process.pid)).every((pid) => !pids.includes(pid)),
-  );
   // Of a process that nobody waits for the name may stay.
-  await until('the confined child has gone', async () => !/^\d+ \(.*\) [^Z]/.test(await statusOf(child)));
+  await until('all processes have gone', async () =>
+    (await Promise.all(all.map((pid) => statusOf(pid ?? 0)))).every((status) => !/^\d+ \(.*\) [^Z]/.test(status)),
+  );
   at.registry.behave((_request, _response, next) => next());
   t.is(await pull(at.world, at.registry, 'whole'), whole.id);
 };
 
-for (const whom of ['the unpacker', 'its confined child'] as const)
+for (const whom of Object.keys(victims) as (keyof typeof victims)[])
   test(`kill -9 of ${whom} in the middle of a pull leaves nothing, and the next pull works`, (t) => killed(t, whom));
 
 test('aborts at random moments leave the store as it was or the image whole', async (t) => {

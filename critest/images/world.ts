@@ -86,6 +86,7 @@ const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<Im
     root,
     helper: helperWith(() => undefined),
     program: join(sourceTree, 'build/shim/native/berth-shim'),
+    decompressor: join(sourceTree, 'build/shim/native/berth-decompress'),
     registry: { configPath: [], plainHttp: ['127.0.0.1'], stallSeconds: 0.3 },
     images: testSettings,
     retries: { tries: 3, pauseMs: 5, longestMs: 1500 },

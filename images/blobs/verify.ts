@@ -6,7 +6,8 @@ export const hashFor = (digest: Digest): Hash => createHash(digestParts(digest).
 
 export const digestOf = (bytes: Uint8Array): Digest => sha256(bytes);
 
-const mismatch = (what: string, expected: Digest, found: string): BerthError =>
+/** data-loss: content with the digest `found` (hex) where `expected` should be. */
+export const mismatch = (what: string, expected: Digest, found: string): BerthError =>
   new BerthError(
     'data-loss',
     `${what}: its content has the digest ${digestParts(expected).algorithm}:${found}, not ${expected}`,
@@ -33,17 +34,6 @@ export async function* verified(
     yield chunk;
   }
   if (length < size) throw new BerthError('data-loss', `${what}: ends after ${length} of ${size} bytes`);
-  const found = hash.digest('hex');
-  if (found !== digestParts(digest).hex) throw mismatch(what, digest, found);
-}
-
-/** The same for a stream whose size is not known beforehand. */
-export async function* hashed(chunks: AsyncIterable<Buffer>, digest: Digest, what: string): AsyncGenerator<Buffer> {
-  const hash = hashFor(digest);
-  for await (const chunk of chunks) {
-    hash.update(chunk);
-    yield chunk;
-  }
   const found = hash.digest('hex');
   if (found !== digestParts(digest).hex) throw mismatch(what, digest, found);
 }

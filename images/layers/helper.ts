@@ -4,7 +4,7 @@ import type { Helper, HelperRequest, HelperResult } from '../types.ts';
 /** By the errno's text at the end of the helper's line, as musl and glibc write it. */
 const codes: readonly (readonly [RegExp, ErrorCode])[] = [
   [
-    /was killed by signal|Function not implemented$|Permission denied$|Read-only file system$|No error information$/,
+    /^execute |was killed by signal|Function not implemented$|Permission denied$|Read-only file system$|No error information$/,
     'internal',
   ],
   [/(?:No space left on device|[Qq]uota exceeded)$/, 'resource-exhausted'],

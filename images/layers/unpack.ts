@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { errnoOf } from '../../base/errors.ts';
+import { type Digest, isDigest } from '../../base/digest.ts';
+import { BerthError, errnoOf } from '../../base/errors.ts';
 import { readLimited } from '../../base/files.ts';
-import type { Helper } from '../types.ts';
+import type { Helper, LayerLimit } from '../types.ts';
+import { mostBytes, tooLarge } from './bound.ts';
 import type { Door, Gate } from './gate.ts';
 import { runHelper } from './helper.ts';
 import { parseReport, type UnpackReport } from './report.ts';
@@ -12,32 +14,57 @@ import { recordsLimit } from './trees.ts';
 export interface UnpackTools {
   readonly helper: Helper;
   readonly program: string;
+  /** The path of berth-decompress. */
+  readonly decompressor: string;
   readonly gate: Gate;
 }
 
+export interface UnpackJob {
+  readonly directory: string;
+  /** gzip, zstd or plain tar, told by its first bytes. */
+  readonly stream: AsyncIterable<Buffer>;
+  /** Of the stream, in bytes. */
+  readonly size: number;
+  readonly limit: LayerLimit;
+  /** Begins errors: `layer sha256:…`. */
+  readonly what: string;
+  readonly signal: AbortSignal;
+}
+
+/** shim/native/decompress.h */
+const large = 2;
+const reasons: Readonly<Record<number, string>> = {
+  10: 'it ends in the middle',
+  11: 'it is not valid',
+  12: 'its checksum is wrong',
+  13: 'what follows it is not of its kind',
+  14: 'it needs more than 128 MiB of memory',
+  15: 'it needs a dictionary',
+};
+const told = [0, large, ...Object.keys(reasons).map(Number)];
+
 /**
- * Feeds the tar to a confined `berth-shim unpack` that fills and syncs `directory`/fs. Fails with the error that came
- * first: that of the stream, or the helper's own words when it gave up.
+ * Feeds the layer to `berth-shim unpack`, whose confined processes decompress, hash and unpack it into `directory`/fs, which
+ * it syncs. The caller checks the DiffID. Fails with the error that came first: that of the stream, or the helper's own
+ * words when it gave up; data-loss for what cannot be decompressed, resource-exhausted for too much.
  */
 export const unpack = async (
-  { helper, program, gate }: UnpackTools,
-  { directory, tar, name, signal }: UnpackJob,
-): Promise<UnpackReport> => {
-  using door = gate.expect(name);
+  tools: UnpackTools,
+  job: UnpackJob,
+): Promise<UnpackReport & { readonly diffId: Digest }> => {
+  const { directory, stream, what, signal } = job;
+  using door = tools.gate.expect(`unpack ${what}`);
   const stop = new AbortController();
   const all = AbortSignal.any([signal, stop.signal]);
   const report = join(directory, 'report');
-  const from = ['--from', gate.path, '--token', door.token];
-  const argv = [program, 'unpack', '--to', join(directory, 'fs'), ...from, '--report', report];
-  const run = runHelper(helper, { argv, signal: all, name: 'unpack layer' }, name);
   const failures: unknown[] = [];
   const note = (error: unknown): void => {
     failures.push(error);
     // With its socket gone the helper ends by itself; killed before, it could not say why.
     if (!isBrokenPipe(error)) stop.abort(error);
   };
-  const feeding = feed(door, tar, all).catch(note);
-  const result = await run
+  const feeding = feed(door, stream, all).catch(note);
+  const diffId = await runUnpacker(tools, job, { token: door.token, report, signal: all })
     .finally(() => door[Symbol.dispose]())
     .catch((error: unknown) => {
       // A socket that broke says only that the helper has gone: why is in the helper's own words.
@@ -45,29 +72,36 @@ export const unpack = async (
       note(error);
     });
   await feeding;
-  if (failures.length > 0 || result === undefined) throw failures[0];
-  return parseReport(await readLimited(report, recordsLimit), name);
+  if (failures.length > 0 || diffId === undefined) throw failures[0];
+  return { ...parseReport(await readLimited(report, recordsLimit), `unpack ${what}`), diffId };
 };
 
-export interface UnpackJob {
-  readonly directory: string;
-  readonly tar: AsyncIterable<Buffer>;
-  /** Begins errors: `unpack layer sha256:…`. */
-  readonly name: string;
-  readonly signal: AbortSignal;
-}
+const runUnpacker = async (
+  { helper, program, decompressor, gate }: UnpackTools,
+  { directory, size, limit, what }: UnpackJob,
+  { token, report, signal }: { readonly token: string; readonly report: string; readonly signal: AbortSignal },
+): Promise<Digest> => {
+  const source = ['--from', gate.path, '--token', token, '--decompress', decompressor, `${mostBytes(size, limit)}`];
+  const argv = [program, 'unpack', '--to', join(directory, 'fs'), '--report', report, ...source];
+  const { code, stdout } = await runHelper(helper, { argv, signal, name: 'unpack layer' }, `unpack ${what}`, told);
+  if (code === large) throw tooLarge(what, size, limit);
+  if (code !== 0) throw new BerthError('data-loss', `${what}: cannot be decompressed: ${reasons[code]}`);
+  const diffId = `sha256:${stdout.toString('latin1')}`;
+  if (!isDigest(diffId)) throw new BerthError('internal', `unpack ${what}: the helper's answer is not understood`);
+  return diffId;
+};
 
 const isBrokenPipe = (error: unknown): boolean =>
   ['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED'].includes(errnoOf(error) ?? '');
 
-const feed = async (door: Door, tar: AsyncIterable<Buffer>, signal: AbortSignal): Promise<void> => {
+const feed = async (door: Door, stream: AsyncIterable<Buffer>, signal: AbortSignal): Promise<void> => {
   const socket = await door.socket;
   let failure: unknown;
   socket.on('error', (error) => {
     failure = error;
   });
   try {
-    for await (const chunk of tar) {
+    for await (const chunk of stream) {
       if (failure !== undefined) throw failure;
       if (!socket.write(chunk)) await drained(socket, signal);
     }

@@ -1,11 +1,9 @@
-import type { Digest } from '../../base/digest.ts';
+import { type Digest, digestParts } from '../../base/digest.ts';
 import { codeOf, errnoOf } from '../../base/errors.ts';
 import type { Parts } from '../blobs/parts.ts';
 import type { BlobStore } from '../blobs/store.ts';
-import { hashed, verified } from '../blobs/verify.ts';
+import { mismatch, verified } from '../blobs/verify.ts';
 import type { BlobWriter } from '../blobs/writer.ts';
-import { bounded } from '../layers/bound.ts';
-import { decompressed } from '../layers/decompress.ts';
 import { measuredTree } from '../layers/size.ts';
 import type { Trees } from '../layers/trees.ts';
 import { type UnpackTools, unpack } from '../layers/unpack.ts';
@@ -62,12 +60,11 @@ const unpackFrom = async (
 ): Promise<void> => {
   const { descriptor, diffId, signal } = job;
   const what = `layer ${descriptor.digest}`;
-  const checked = verified(observed(chunks, job, writer), descriptor, what);
-  const plain = bounded(decompressed(checked, what), descriptor.size, tools.layerLimit, what);
-  const tar = hashed(plain, diffId, `${what} decompressed`);
+  const stream = verified(observed(chunks, job, writer), descriptor, what);
   await using scratch = await tools.layers.scratch('layer');
-  const name = `unpack ${what}`;
-  const { records, root, isOpaque, content } = await unpack(tools, { directory: scratch.path, tar, name, signal });
+  const unpacking = { directory: scratch.path, stream, size: descriptor.size, limit: tools.layerLimit, what, signal };
+  const { diffId: found, records, root, isOpaque, content } = await unpack(tools, unpacking);
+  if (found !== diffId) throw mismatch(`${what} decompressed`, diffId, digestParts(found).hex);
   const measured = await measuredTree(tools, `${scratch.path}/fs`, signal, content);
   await tools.layers.add(diffId, scratch.path, { ...measured, root, isOpaque }, records);
 };

@@ -12,10 +12,9 @@
 //   opaque-root        nothing of the lower layers shows
 //   parent PATH        a directory that no entry named; lower layers may know its attributes
 //   hardlink PATH TARGET   the target is not in this layer, nothing is at PATH
-//   diff-id HEX        SHA-256 of the tar, with --decompress
 //   end                always last
-// Exit 0; 1 with one line "what: object: cause" on stderr; 64 for a wrong command line; what decompress.h tells of the
-// stream.
+// With --decompress, which wants --report, stdout gets the SHA-256 of the tar in hex.
+// Exit 0; 1 with one line "what: object: cause" on stderr; 64 for a wrong command line; what decompress.h says of a stream.
 #include "unpack.h"
 
 #include <errno.h>
@@ -38,10 +37,9 @@ struct options {
   bool sync;
 };
 
-#define HEX_LENGTH 64
 struct decompressor {
   pid_t pid;   // 0: none
-  int result;  // where it writes the digest
+  int result;  // it writes the digest there
 };
 
 void print_error(const struct err *e) {
@@ -72,7 +70,8 @@ static bool read_options(int argc, char **argv, struct options *o) {
     else if (strcmp(argv[i], "--sync") != 0) return false;
     if (k == 4 && i + 1 < argc) o->limit = argv[++i];
   }
-  return o->to != NULL && o->from != NULL && (o->program == NULL) == (o->limit == NULL);
+  return o->to != NULL && o->from != NULL && (o->program == NULL) == (o->limit == NULL) &&
+         (o->program == NULL || o->report != NULL);
 }
 
 int open_empty(const char *path, struct err *e) {
@@ -175,7 +174,7 @@ static bool pass_records(int dir, struct fields *f, FILE *report, struct err *e)
     } else if (strcmp(kind, "error") == 0) {
       return child_error(f, e);
     } else if (strcmp(kind, "end") == 0) {
-      return true;
+      return pass_record(f, "end", 0, report, e);
     } else {
       return fail(e, EPROTO, "unpack", "unknown record");
     }
@@ -183,18 +182,7 @@ static bool pass_records(int dir, struct fields *f, FILE *report, struct err *e)
   return fail(e, EPROTO, "unpack", "no end");
 }
 
-// Last, since the decompressor hashes to the end of the stream.
-static bool add_digest(const struct decompressor *d, FILE *report, struct err *e) {
-  char hex[HEX_LENGTH + 1] = "";
-  size_t length = 0;
-  for (ssize_t count = 1; d->pid > 0 && count > 0 && length < HEX_LENGTH; length += (size_t)count)
-    if ((count = read(d->result, hex + length, HEX_LENGTH - length)) < 0) return fail_errno(e, "read", "digest");
-  if (d->pid > 0 && length < HEX_LENGTH) return fail(e, EPROTO, "decompress", "layer");
-  if (d->pid > 0 && fprintf(report, "diff-id%c%s%c", 0, hex, 0) < 0) return fail_errno(e, "write", "report");
-  return fprintf(report, "end%c", 0) > 0 || fail_errno(e, "write", "report");
-}
-
-static bool collect(int dir, int from, const struct decompressor *d, const char *path, struct err *e) {
+static bool collect(int dir, int from, const char *path, struct err *e) {
   FILE *report = stdout;
   if (path != NULL) {
     const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -202,8 +190,7 @@ static bool collect(int dir, int from, const struct decompressor *d, const char 
     if (report == NULL) return fail_errno(e, "make report", path);
   }
   struct fields f = {.in = fdopen(from, "r")};
-  bool good = f.in != NULL ? pass_records(dir, &f, report, e) && add_digest(d, report, e)
-                           : fail_errno(e, "unpack", "records");
+  bool good = f.in != NULL ? pass_records(dir, &f, report, e) : fail_errno(e, "unpack", "records");
   if (good && fflush(report) != 0) good = fail_errno(e, "write", "report");
   if (path != NULL && fclose(report) != 0 && good) good = fail_errno(e, "write", path);
   if (f.in != NULL) fclose(f.in);
@@ -255,12 +242,22 @@ static int end_of_decompressor(const struct decompressor *d, bool good, struct e
   if (!good && !cut) kill(d->pid, SIGKILL);
   while (waitpid(d->pid, &status, 0) < 0)
     if (errno != EINTR) return fail_errno(e, "wait", "decompressor"), 1;
-  close(d->result);
-  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : DECOMPRESS_KILLED;
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : DECOMPRESS_KILLED + WTERMSIG(status);
   if (code == DECOMPRESS_LARGE || (code >= DECOMPRESS_CUT && code <= DECOMPRESS_DICTIONARY)) return code;
   if (code == 0 || (!good && !cut)) return good ? 0 : 1;
-  fail(e, ENOSYS, code == DECOMPRESS_KILLED ? "decompressor was killed by signal" : "decompressor failed", "layer");
+  char what[64];
+  const char *how = code > DECOMPRESS_KILLED ? "was killed by signal" : "ended with";
+  (void)snprintf(what, sizeof what, "decompressor %s %d", how, code % DECOMPRESS_KILLED);
+  fail(e, ENOSYS, what, "layer");
   return 1;
+}
+
+static bool pass_digest(int from, struct err *e) {
+  char hex[64];
+  AUTO_CLOSE int result = from;
+  const ssize_t length = read(result, hex, sizeof hex);  // its writer has ended: all of it is there
+  if (length != sizeof hex) return fail(e, EPROTO, "decompress", "digest");
+  return write_all(STDOUT_FILENO, hex, sizeof hex) || fail_errno(e, "write", "digest");
 }
 
 static int unpack(const struct options *o, struct err *e) {
@@ -282,8 +279,9 @@ static int unpack(const struct options *o, struct err *e) {
   close(records[1]);
   close_fd(&tar);
   if (pid < 0) fail_errno(e, "fork", "unpacker");
-  bool good = pid > 0 && end_of(pid, collect(dir, records[0], &d, o->report, e), e);
+  bool good = pid > 0 && end_of(pid, collect(dir, records[0], o->report, e), e);
   const int code = end_of_decompressor(&d, good, e);
+  if (code == 0 && d.pid > 0 && !pass_digest(d.result, e)) return 1;
   if (code == 0 && o->sync && syncfs(dir) < 0) return fail_errno(e, "sync", o->to), 1;
   return code;
 }

@@ -202,7 +202,7 @@ static int end_of(pid_t pid) {
   int status;
   while (waitpid(pid, &status, 0) < 0)
     if (errno != EINTR) return DECOMPRESS_FAILED;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : DECOMPRESS_KILLED;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : DECOMPRESS_KILLED + WTERMSIG(status);
 }
 
 static bool tell(SHA256_CTX *hash) {
