@@ -4,9 +4,10 @@ import test, { type ExecutionContext } from 'ava';
 import { type Digest, sha256 } from '../../base/digest.ts';
 import { codeOf } from '../../base/errors.ts';
 import { asKubeletWants } from '../../images/index.ts';
+import { artifact } from '../harness/artifact.ts';
 import { architecture, image, layer } from '../harness/image.ts';
 import { startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
-import { claim, makeKey, putSignatures, type Signed, signed, type TestKey } from '../harness/signing.ts';
+import { claim, makeKey, putSignatures, type Signed, sign, signed, type TestKey } from '../harness/signing.ts';
 import { type ImageWorld, openWorld, testSettings } from './world.ts';
 
 const never = new AbortController().signal;
@@ -129,7 +130,7 @@ test('of several signatures one good one is enough, and what is no signature bes
     { payload: good, signature: 'AAAA' },
     { payload: good, signature: '' },
     { payload: Buffer.from('no json'), signature: 'x'.repeat(10_000) },
-    { payload: Buffer.alloc(70_000, ' '), signature: 'AAAA' },
+    { payload: Buffer.alloc(140_000, ' '), signature: 'AAAA' },
     signed(ec, claim(name, other.manifest.digest)),
   ];
   at.sign(bad);
@@ -225,6 +226,89 @@ test('a signature that refers to its image is found by the registry’s list, or
   at.registry.put(tag, 'application/json', Buffer.from('[]'));
   await at.world.images.remove(made.id);
   await refuses(t, at, /not a JSON object/);
+});
+
+const signType = 'https://sigstore.dev/cosign/sign/v1';
+const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+const statement = (of: string, more: object = {}): Buffer =>
+  Buffer.from(
+    JSON.stringify({
+      _type: 'https://in-toto.io/Statement/v1',
+      subject: [{ digest: { sha256: of.slice(7) }, annotations: {} }],
+      predicateType: signType,
+      predicate: {},
+      ...more,
+    }),
+  );
+/** As `cosign sign --key` writes it into a bundle. */
+const bundle = (key: TestKey, payload: Buffer, more: object = {}, type = 'application/vnd.in-toto+json'): Buffer => {
+  const encoded = Buffer.concat([Buffer.from(`DSSEv1 ${type.length} ${type} ${payload.length} `), payload]);
+  const dsseEnvelope = {
+    payload: payload.toString('base64'),
+    payloadType: type,
+    signatures: [{ sig: sign(key, encoded) }],
+    ...more,
+  };
+  return Buffer.from(
+    JSON.stringify({ mediaType: bundleType, verificationMaterial: { publicKey: { hint: 'x' } }, dsseEnvelope }),
+  );
+};
+/** The list of what refers to the image: a manifest each bundle. */
+const refer = (at: Place, bundles: readonly Buffer[], annotations: object = {}): void => {
+  const manifests = bundles.map((data) => {
+    const { manifest, blobs } = artifact([{ data, mediaType: bundleType }], { artifactType: bundleType });
+    for (const [id, blob] of blobs) at.registry.put(`app/blobs/${id}`, 'x', blob);
+    at.registry.put(`app/manifests/${manifest.digest}`, manifest.mediaType, blobs.get(manifest.digest) ?? data);
+    return { ...manifest, artifactType: bundleType, annotations };
+  });
+  const type = 'application/vnd.oci.image.index.v1+json';
+  at.registry.put(
+    `app/referrers/${digest}`,
+    type,
+    Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: type, manifests })),
+  );
+};
+
+test('a signature in sigstore’s bundle is good for the digest alone, which the policy has to say', async (t) => {
+  await using strict = await open(byKey(ec));
+  refer(strict, [bundle(ec, statement(digest))]);
+  await refuses(t, strict, /it signs no name, and matchRepository wants one/);
+  for (const key of [ec, makeKey(directory, 'bundle-rsa', 'rsa'), makeKey(directory, 'bundle-ed', 'ed25519')]) {
+    await using at = await open(byKey(key, { signedIdentity: { type: 'matchDigest' } }));
+    refer(at, [Buffer.from('no json'), bundle(wrong, statement(digest)), bundle(key, statement(digest))]);
+    t.is(await at.pull(), made.id);
+  }
+});
+
+test('a bundle that says another thing of the image, or the same of another one, is no signature', async (t) => {
+  await using at = await open(byKey(ec, { signedIdentity: { type: 'matchDigest' } }));
+  const good = statement(digest);
+  const envelope = (more: object): Buffer => bundle(ec, good, more);
+  for (const [bytes, reason] of [
+    [bundle(wrong, good), /not made by a key/],
+    [bundle(ec, statement(other.manifest.digest)), new RegExp(`it is for ${other.manifest.digest}`)],
+    [bundle(ec, statement(digest, { subject: [] })), /it is for no digest/],
+    [bundle(ec, statement(digest, { subject: [{ digest: { sha512: digest.slice(7) } }] })), /it is for no digest/],
+    [bundle(ec, statement(digest, { predicateType: 'https://spdx.dev/Document' })), /says "https:\/\/spdx.dev/],
+    [bundle(ec, statement(digest, { _type: 'x' })), /no in-toto statement/],
+    [bundle(ec, claim(`${at.registry.host}/app`, digest)), /no in-toto statement/],
+    [bundle(ec, good, {}, 'application/json'), /payloadType is not/],
+    [envelope({ payload: statement(other.manifest.digest).toString('base64') }), /not made by a key/],
+    [envelope({ payloadType: 'application/vnd.in-toto+json ' }), /payloadType is not/],
+    [envelope({ signatures: [{ sig: sign(ec, good) }] }), /not made by a key/],
+    [envelope({ signatures: [] }), /has no signature/],
+    [envelope({ signatures: Array(9).fill({ sig: 'AAAA' }) }), /more than 8 signatures/],
+    [Buffer.from(JSON.stringify({ mediaType: bundleType, messageSignature: {} })), /has no DSSE envelope/],
+    [Buffer.from('{"mediaType":"x"}'), /mediaType is not that of a bundle/],
+    [Buffer.alloc(140_000, ' '), /has no signature/],
+  ] as const) {
+    refer(at, [bytes]);
+    await refuses(t, at, reason);
+  }
+  refer(at, [bundle(ec, good)], { 'dev.sigstore.bundle.predicateType': 'https://spdx.dev/Document' });
+  await refuses(t, at, /has no signature/);
+  refer(at, [bundle(ec, good)], { 'dev.sigstore.bundle.predicateType': signType });
+  t.is(await at.pull(), made.id);
 });
 
 test('an index is good when it is signed, or the manifest in it that this machine takes', async (t) => {

@@ -2,8 +2,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import test from 'ava';
 import { BerthError } from '../../base/errors.ts';
 import { parseReference } from '../reference.ts';
+import { problemOfName } from './identity.ts';
 import { parsePolicy } from './parse.ts';
-import { problemOfName } from './payload.ts';
 import type { Identity } from './policy.ts';
 import { problemOfScope, requirementsFor } from './scope.ts';
 
@@ -141,7 +141,11 @@ test('scopes go from the image to the registry, its domains and all', (t) => {
 });
 
 const hex = 'a'.repeat(64);
-const names: readonly (readonly [Identity, string, string, boolean])[] = [
+const names: readonly (readonly [Identity, string | undefined, string, boolean])[] = [
+  [{ kind: 'matchDigest' }, undefined, 'a.example/b:1', true],
+  [{ kind: 'matchDigest' }, 'other', 'a.example/b:1', true],
+  [{ kind: 'matchRepository' }, undefined, 'a.example/b:1', false],
+  [{ kind: 'matchRepoDigestOrExact' }, undefined, `a.example/b@sha256:${hex}`, false],
   [{ kind: 'matchRepository' }, 'a.example/b', 'a.example/b:1', true],
   [{ kind: 'matchRepository' }, 'a.example/b:2', 'a.example/b:1', true],
   [{ kind: 'matchRepository' }, 'a.example/b', `a.example/b@sha256:${hex}`, true],

@@ -150,6 +150,7 @@ const identityOf = (item: JsonObject | undefined, outer: string): Identity => {
     case 'matchExact':
     case 'matchRepoDigestOrExact':
     case 'matchRepository':
+    case 'matchDigest':
       checkKeys(item, ['type'], what);
       return { kind };
     case 'exactReference':
@@ -163,7 +164,7 @@ const identityOf = (item: JsonObject | undefined, outer: string): Identity => {
       return { kind, prefix: field('prefix'), signedPrefix: field('signedPrefix') };
     default:
       throw invalid(
-        `${what}.type: ${JSON.stringify(kind)} is none of matchExact, matchRepoDigestOrExact, matchRepository, exactReference, exactRepository, remapIdentity`,
+        `${what}.type: ${JSON.stringify(kind)} is none of matchExact, matchRepoDigestOrExact, matchRepository, matchDigest, exactReference, exactRepository, remapIdentity`,
       );
   }
 };

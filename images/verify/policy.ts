@@ -1,8 +1,12 @@
 import type { KeyObject } from 'node:crypto';
 
-/** Which name a signature must be for; the words are those of containers-policy.json(5), `signedIdentity`. */
+/**
+ * Which name a signature must be for; the words are those of containers-policy.json(5), `signedIdentity`. `matchDigest` is
+ * our own: the digest alone, for signatures that have no name.
+ */
 export type Identity =
   | { readonly kind: 'matchExact' | 'matchRepoDigestOrExact' | 'matchRepository' }
+  | { readonly kind: 'matchDigest' }
   | { readonly kind: 'exactReference' | 'exactRepository'; readonly name: string }
   | { readonly kind: 'remapIdentity'; readonly prefix: string; readonly signedPrefix: string };
 

@@ -1,23 +1,34 @@
 import { type Digest, digestParts } from '../../base/digest.ts';
-import { BerthError, codeOf } from '../../base/errors.ts';
+import { BerthError, codeOf, messageOf } from '../../base/errors.ts';
 import { verified } from '../blobs/verify.ts';
-import { objectsField, parseObject, textField } from '../json.ts';
+import { objectsField, parseObject, textField, textMapField } from '../json.ts';
 import { type Descriptor, readDescriptor } from '../manifest.ts';
 import type { Document, Source } from '../source.ts';
+import { isBundleType, signaturesInBundle } from './bundle.ts';
+import { type Claim, parseSimpleClaim, signaturePredicate } from './claim.ts';
 
 /** A signature that lies beside an image in its registry; nothing about it has been checked. */
 export interface Signature {
-  readonly payload: Buffer;
+  /** The bytes that were signed. */
+  readonly signed: Buffer;
   readonly signature: Buffer;
+  /** What they say; throws for what says nothing. To be asked only when a key has signed them. */
+  claim(): Claim;
+}
+
+/** What lies where a signature should. */
+export interface Fault {
+  readonly fault: string;
 }
 
 const payloadType = 'application/vnd.dev.cosign.simplesigning.v1+json';
+const predicateAnnotation = 'dev.sigstore.bundle.predicateType';
 const referrerType = 'application/vnd.dev.cosign.artifact.sig.v1+json';
 const annotation = 'dev.cosignproject.cosign/signature';
 /** So many of an image are looked at, and so many bytes of each: who may push could make any number. */
 export const mostSignatures = 64;
 const mostReferrers = 16;
-const longestPayload = 1 << 16;
+const longestPayload = 1 << 17;
 const longestSignature = 1 << 13;
 
 /**
@@ -25,22 +36,42 @@ const longestSignature = 1 << 13;
  * refers to it, by the registry's list or the one under the tag `sha256-<hex>` where registries have none. As they come, so
  * that nothing is asked for once a good one is found.
  */
-export async function* signaturesOf(source: Source, digest: Digest, signal: AbortSignal): AsyncGenerator<Signature> {
+export async function* signaturesOf(
+  source: Source,
+  digest: Digest,
+  signal: AbortSignal,
+): AsyncGenerator<Signature | Fault> {
   const { algorithm, hex } = digestParts(digest);
   const tag = `${algorithm}-${hex}`;
   const attached = await orNone(source.manifest(`${tag}.sig`, signal));
-  if (attached !== undefined) yield* signaturesIn(source, attached, `${tag}.sig`, signal);
+  if (attached !== undefined) yield* tolerant(() => signaturesIn(source, attached, `${tag}.sig`, signal));
   const listed = await source.referrers?.(digest, signal).catch(unlessPassing);
   const list = listed ?? (await orNone(source.manifest(tag, signal)));
   if (list === undefined) return;
   for (const referrer of signaturesAmong(list, `referrers of ${digest}`))
-    yield* signaturesIn(source, await source.manifest(referrer, signal), referrer, signal);
+    yield* tolerant(async function* () {
+      yield* signaturesIn(source, await source.manifest(referrer, signal), referrer, signal);
+    });
 }
 
-/** A list may be anything that somebody has pushed under that tag. */
+/** What is broken must not keep a good one from being found: anyone who may push can put it there. */
+async function* tolerant(read: () => AsyncIterable<Signature | Fault>): AsyncGenerator<Signature | Fault> {
+  try {
+    yield* read();
+  } catch (error) {
+    if (isPassing(error)) throw error;
+    yield { fault: messageOf(error) };
+  }
+}
+
+/** A list may be anything that somebody has pushed under that tag. Statements about an image are bundles as well. */
 const signaturesAmong = ({ bytes }: Document, what: string): readonly Digest[] => {
   const entries = objectsField(parseObject(bytes, what), 'manifests', what) ?? [];
-  const wanted = entries.filter((entry) => textField(entry, 'artifactType', what) === referrerType);
+  const wanted = entries.filter((entry) => {
+    const type = textField(entry, 'artifactType', what);
+    const predicate = textMapField(entry, 'annotations', what)[predicateAnnotation] ?? signaturePredicate;
+    return type === referrerType || (isBundleType(type) && predicate === signaturePredicate);
+  });
   if (wanted.length > mostReferrers)
     throw new BerthError('resource-exhausted', `${what}: ${wanted.length} signatures, at most ${mostReferrers}`);
   return wanted.map((entry, i) => readDescriptor(entry, `${what}: manifests[${i}]`).digest);
@@ -69,22 +100,43 @@ async function* signaturesIn(
   document: Document,
   tag: string,
   signal: AbortSignal,
-): AsyncGenerator<Signature> {
+): AsyncGenerator<Signature | Fault> {
   const what = `signatures ${tag}`;
   const layers = objectsField(parseObject(document.bytes, what), 'layers', what) ?? [];
   const descriptors = layers
-    .filter((layer) => textField(layer, 'mediaType', what) === payloadType)
-    .map((layer, i) => readDescriptor(layer, `${what}: layers[${i}]`));
+    .map((layer, i) => readDescriptor(layer, `${what}: layers[${i}]`))
+    .filter(({ mediaType }) => mediaType === payloadType || isBundleType(mediaType));
   if (descriptors.length > mostSignatures)
     throw new BerthError('resource-exhausted', `${what}: ${descriptors.length} of them, at most ${mostSignatures}`);
   for (const descriptor of descriptors) {
-    const text = descriptor.annotations[annotation] ?? '';
-    if (text === '' || text.length > longestSignature || descriptor.size > longestPayload) continue;
-    yield {
-      payload: await payloadOf(source, descriptor, what, signal),
-      signature: Buffer.from(text, 'base64'),
-    };
+    if (descriptor.size > longestPayload) continue;
+    yield* tolerant(() =>
+      isBundleType(descriptor.mediaType)
+        ? bundledSignatures(source, descriptor, what, signal)
+        : simpleSignature(source, descriptor, what, signal),
+    );
   }
+}
+
+async function* bundledSignatures(
+  source: Source,
+  descriptor: Descriptor,
+  what: string,
+  signal: AbortSignal,
+): AsyncGenerator<Signature> {
+  yield* signaturesInBundle(await payloadOf(source, descriptor, what, signal));
+}
+
+async function* simpleSignature(
+  source: Source,
+  descriptor: Descriptor,
+  what: string,
+  signal: AbortSignal,
+): AsyncGenerator<Signature> {
+  const text = descriptor.annotations[annotation] ?? '';
+  if (text === '' || text.length > longestSignature) return;
+  const signed = await payloadOf(source, descriptor, what, signal);
+  yield { signed, signature: Buffer.from(text, 'base64'), claim: () => parseSimpleClaim(signed) };
 }
 
 const payloadOf = async (

@@ -4,8 +4,8 @@ import { markedFailure } from '../pull/failure.ts';
 import { formatReference, type Reference } from '../reference.ts';
 import type { Document, Source } from '../source.ts';
 import type { Helper } from '../types.ts';
+import { problemOfName } from './identity.ts';
 import { isSignedBy } from './keys.ts';
-import { parseClaim, problemOfName } from './payload.ts';
 import type { Policy, Requirement } from './policy.ts';
 import { problemByProgram } from './program.ts';
 import { requirementsFor } from './scope.ts';
@@ -67,7 +67,8 @@ const problemWithSignatures = async (requirement: Cosign, job: VerifyJob): Promi
   for (const digest of digests)
     try {
       for await (const signature of signaturesOf(job.source, digest, job.signal)) {
-        const problem = problemOf(signature, requirement, job.reference, digest);
+        const problem =
+          'fault' in signature ? signature.fault : problemOf(signature, requirement, job.reference, digest);
         if (problem === undefined) return undefined;
         reasons.push(problem);
         if (reasons.length >= mostSignatures) throw new BerthError('resource-exhausted', 'there are too many to go on');
@@ -82,15 +83,15 @@ const problemWithSignatures = async (requirement: Cosign, job: VerifyJob): Promi
 
 /** The signature first: what is not signed by a known key is not read. */
 const problemOf = (
-  { payload, signature }: Signature,
+  { signed, signature, claim: read }: Signature,
   { keys, identity }: Cosign,
   reference: Reference,
   digest: Digest,
 ): string | undefined => {
-  if (!keys.some((key) => isSignedBy(key, payload, signature))) return 'it was not made by a key of the policy';
+  if (!keys.some((key) => isSignedBy(key, signed, signature))) return 'it was not made by a key of the policy';
   try {
-    const claim = parseClaim(payload);
-    if (claim.digest !== digest) return `it is for ${claim.digest}`;
+    const claim = read();
+    if (!claim.digests.includes(digest)) return `it is for ${claim.digests[0] ?? 'no digest'}`;
     return problemOfName(claim.name, identity, reference);
   } catch (error) {
     return messageOf(error);

@@ -1,33 +1,11 @@
-import { type Digest, isDigest } from '../../base/digest.ts';
-import { invalid, messageOf } from '../../base/errors.ts';
-import { objectField, parseObject, textField } from '../json.ts';
+import { messageOf } from '../../base/errors.ts';
 import { formatReference, nameOf, parseReference, type Reference } from '../reference.ts';
 import type { Identity } from './policy.ts';
 
-/** What a signature says that it signs: the simple signing format of containers, as cosign writes it. */
-export interface Claim {
-  readonly digest: Digest;
-  /** `host/repository`, with a tag where the signer gave one. */
-  readonly name: string;
-}
-
-const types = ['cosign container image signature', 'atomic container signature'];
-
-export const parseClaim = (payload: Uint8Array): Claim => {
-  const what = 'payload';
-  const critical = objectField(parseObject(payload, what), 'critical', what);
-  if (critical === undefined) throw invalid(`${what}: has no critical part`);
-  const strange = Object.keys(critical).find((key) => !['identity', 'image', 'type'].includes(key));
-  if (strange !== undefined) throw invalid(`${what}: critical.${strange} is not known`);
-  if (!types.includes(textField(critical, 'type', what)))
-    throw invalid(`${what}: critical.type is not that of an image`);
-  const digest = textField(objectField(critical, 'image', what) ?? {}, 'docker-manifest-digest', what);
-  if (!isDigest(digest)) throw invalid(`${what}: docker-manifest-digest is not a digest`);
-  return { digest, name: textField(objectField(critical, 'identity', what) ?? {}, 'docker-reference', what) };
-};
-
 /** What keeps a name that was signed from being that of the image, or undefined. */
-export const problemOfName = (signed: string, identity: Identity, image: Reference): string | undefined => {
+export const problemOfName = (signed: string | undefined, identity: Identity, image: Reference): string | undefined => {
+  if (identity.kind === 'matchDigest') return undefined;
+  if (signed === undefined) return `it signs no name, and ${identity.kind} wants one`;
   const found = readName(signed);
   if (typeof found === 'string') return found;
   const wanted = wantedName(identity, image);
@@ -54,7 +32,7 @@ const readName = (text: string): Name | string => {
 };
 
 /** The name that a signature must have; with `exact` undefined its repository is enough. A text says why there can be none. */
-const wantedName = (identity: Identity, image: Reference): Name | string => {
+const wantedName = (identity: Exclude<Identity, { kind: 'matchDigest' }>, image: Reference): Name | string => {
   const repository = nameOf(image);
   const exact = formatReference(image);
   switch (identity.kind) {
