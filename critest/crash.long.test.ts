@@ -1,13 +1,17 @@
 import test from 'ava';
-import { agentCrashAtStep, type Scenario } from './harness/crash.ts';
+import { agentCrashAtStep, crashAtEachStep, type Scenario } from './harness/crash.ts';
 import { crashAtRandom } from './harness/crash-at-random.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { startRegistry } from './harness/registry.ts';
 import {
   create,
+  importLayout,
+  prune,
   pull,
   remove,
+  removeImage,
   removePod,
+  repair,
   run,
   runMapped,
   scenarioImages,
@@ -36,6 +40,15 @@ agentCrashes(stopPod);
 agentCrashes(remove);
 agentCrashes(removePod);
 agentCrashes(pull);
+
+test('Import, Prune: kill -9 at every step leaves images with the right bytes or none', async (t) => {
+  t.timeout(900_000);
+  await using daemon = await TestDaemon.start({ images: scenarioImages });
+  for (const scenario of [importLayout, prune]) await crashAtEachStep(t, daemon, scenario);
+});
+
+agentCrashes(removeImage);
+agentCrashes(repair);
 
 test('a hundred crashes at random moments', async (t) => {
   t.timeout(900_000);

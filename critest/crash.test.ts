@@ -7,7 +7,9 @@ import {
   create,
   pull,
   remove,
+  removeImage,
   removePod,
+  repair,
   run,
   runMapped,
   scenarioImages,
@@ -46,6 +48,12 @@ crashing('StopPodSandbox: kill -9 at every step leaves a pod that is ready or no
 crashing('RemoveContainer: kill -9 at every step leaves a whole container or none', remove);
 crashing('RemovePodSandbox: kill -9 at every step leaves a whole pod or none', removePod);
 crashing('PullImage: kill -9 at every step leaves a whole image or none', pull);
+
+test('RemoveImage, Check with a repair: kill -9 at every step leaves images with the right bytes or none', async (t) => {
+  t.timeout(180_000);
+  await using daemon = await TestDaemon.start({ images: scenarioImages });
+  for (const scenario of [removeImage, repair]) await crashAtEachStep(t, daemon, scenario);
+});
 
 test('UpdateContainerResources, UpdatePodSandboxResources: kill -9 at every step leaves all old limits or all new ones', async (t) => {
   t.timeout(180_000);

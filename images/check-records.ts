@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Digest, digestParts } from '../base/digest.ts';
 import { isTemporary, namesIn } from '../base/files.ts';
 import { type Finding, ownersOf } from './check-repair.ts';
+import { documentsOf } from './disk.ts';
 import type { ImageStore } from './store.ts';
 
 const none = { owners: [], containers: [], repaired: false };
@@ -13,11 +14,7 @@ export const wrongRecords = (store: ImageStore): readonly Finding[] => {
   const lost = (digest: Digest): boolean => !blobs.has(digest);
   const images = catalog.images().flatMap((image): Finding[] => {
     const trees = image.lowers.filter(({ kind, digest }) => !(kind === 'layer' ? layers : fixups).has(digest));
-    const parts = [
-      ...(lost(image.id) ? ['its configuration'] : []),
-      ...(lost(image.manifest) ? ['its manifest'] : []),
-      ...trees.map(({ kind, digest }) => `${kind} ${digest}`),
-    ];
+    const parts = [...documentsOf(image).filter(lost), ...trees.map(({ kind, digest }) => `${kind} ${digest}`)];
     if (parts.length === 0) return [];
     const problem = `${parts.join(', ')}: not there`;
     return [{ kind: 'image', subject: image.id, problem, ...ownersOf(store, 'image', image.id), repaired: false }];

@@ -1,5 +1,5 @@
 import type { Digest } from '../base/digest.ts';
-import { keysOf } from './disk.ts';
+import { documentsOf, keysOf } from './disk.ts';
 import { holdKey } from './holds.ts';
 import type { StoredImage } from './records/stored.ts';
 import { collectGarbage, type ImageStore } from './store.ts';
@@ -60,8 +60,12 @@ const drop = async (store: ImageStore, { kind, subject }: Finding): Promise<bool
 };
 
 const isOnlyLayer = ({ catalog }: ImageStore, digest: Digest): boolean =>
-  !catalog.images().some(({ id, manifest }) => id === digest || manifest === digest) &&
+  !catalog.images().some((image) => documentsOf(image).includes(digest) || isFileOf(image, digest)) &&
   !catalog.names().some(({ target }) => target === digest);
+
+/** The files of an artifact are its blobs. */
+const isFileOf = ({ artifact, layers }: StoredImage, blob: Digest): boolean =>
+  artifact !== undefined && layers.some(({ digest }) => digest === blob);
 
 const dropName = async ({ catalog }: ImageStore, text: string): Promise<boolean> => {
   const name = catalog.names().find((each) => each.name === text);

@@ -58,10 +58,16 @@ export const sizesByKey = ({ blobs, layers, fixups }: ImageStore): ReadonlyMap<s
   return sizes;
 };
 
+/** Manifest and configuration. */
+export const documentsOf = ({ id, manifest, artifact }: StoredImage): readonly Digest[] => [
+  artifact?.config ?? id,
+  manifest,
+];
+
 /** What an image needs; `targets` are the manifests and indexes that its names stand for. */
 export const keysOf = (image: StoredImage, targets: readonly Digest[]): readonly string[] => [
   ...new Set([
-    ...[image.id, image.manifest, ...targets].map((digest) => holdKey('blob', digest)),
+    ...[...documentsOf(image), ...targets].map((digest) => holdKey('blob', digest)),
     // A layer that an opaque one hides is no lower, but its next pull asks for it.
     ...image.layers.flatMap(({ digest, diffId }) => [holdKey('blob', digest), holdKey('layer', diffId)]),
     ...image.lowers.map(({ kind, digest }) => holdKey(kind, digest)),
@@ -152,6 +158,7 @@ export const diskOf = async (tools: Tools, signal: AbortSignal): Promise<ImagesD
     unfinished.filter((path) => !waiting.includes(path)),
     partial,
   );
+  for (const { bytes } of store.parts.entries()) partial = plus(partial, { bytes: onDisk(bytes), inodes: 1 });
   const garbage = await measure(waiting, nothing);
   return { images: imagesDisk(store), sharedLayers: shared, uniqueLayers: unique, blobs, partial, garbage };
 };

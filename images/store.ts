@@ -3,6 +3,7 @@ import { messageOf } from '../base/errors.ts';
 import { makeDirectory, namesIn, setMode } from '../base/files.ts';
 import { Parts } from './blobs/parts.ts';
 import { BlobStore } from './blobs/store.ts';
+import { keysOf } from './disk.ts';
 import { Holds, holdKey } from './holds.ts';
 import type { Lower } from './layers/fixups.ts';
 import { Trees } from './layers/trees.ts';
@@ -94,12 +95,6 @@ const unneededImages = ({ catalog, holds }: ImageStore): readonly StoredImage['i
 };
 
 const neededKeys = ({ catalog }: ImageStore): ReadonlySet<string> => {
-  const needed = new Set(catalog.names().map(({ target }) => holdKey('blob', target)));
-  for (const image of catalog.images()) {
-    for (const blob of [image.artifact?.config ?? image.id, image.manifest]) needed.add(holdKey('blob', blob));
-    // A layer that an opaque one hides is no lower, but its next pull asks for it.
-    for (const { digest, diffId } of image.layers) needed.add(holdKey('blob', digest)).add(holdKey('layer', diffId));
-    for (const { kind, digest } of image.lowers) needed.add(holdKey(kind, digest));
-  }
-  return needed;
+  const targets = catalog.names().map(({ target }) => holdKey('blob', target));
+  return new Set([...targets, ...catalog.images().flatMap((image) => keysOf(image, []))]);
 };

@@ -1,3 +1,4 @@
+import { onDisk } from './blobs/store.ts';
 import { sizesByKey } from './disk.ts';
 import type { ImageStore } from './store.ts';
 import type { ImageUsage } from './types.ts';
@@ -19,6 +20,10 @@ export const usageOf = (store: ImageStore): ImageUsage => {
   for (const size of sizesByKey(store).values()) {
     bytes += size.bytes;
     inodes += size.inodes;
+  }
+  for (const part of store.parts.entries()) {
+    bytes += onDisk(part.bytes);
+    inodes += 1;
   }
   return { bytes, inodes, mountpoint: paths.base };
 };

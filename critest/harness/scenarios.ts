@@ -2,7 +2,7 @@ import type { ExecutionContext } from 'ava';
 import type { ContainerStatus } from '../../api/generated/types.ts';
 import type { Scenario } from './crash.ts';
 import type { TestDaemon } from './daemon.ts';
-import { names } from './images.ts';
+import { names, testImages } from './images.ts';
 import { containerConfig, podConfig, runPod, type TestContainer, TestPod } from './pods.ts';
 
 /** How many processes have just this command line. */
@@ -259,19 +259,80 @@ const pulled = async (daemon: TestDaemon): Promise<string[]> => {
   return images.filter(({ repo_tags }) => !repo_tags.includes(names.busybox)).map(({ id }) => id);
 };
 
+/** What `berth system check` finds, in words. */
+export const wrongImages = async (daemon: TestDaemon, repair = false): Promise<readonly string[]> => {
+  const found: string[] = [];
+  for await (const { finding } of daemon.client.Check({ repair }))
+    if (finding !== undefined) found.push(`${finding.kind} ${finding.subject}: ${finding.problem}`);
+  return found;
+};
+
+/** Every byte of every image is right, and each runs. It may have its digest as a name already, and not yet its tag. */
+const checkImages = async (t: ExecutionContext, daemon: TestDaemon): Promise<void> => {
+  t.deepEqual(await wrongImages(daemon), []);
+  for (const image of await pulled(daemon)) {
+    const pod = await runPod(daemon);
+    t.is((await pod.output('cat /added', { image: { image } })).stdout, 'added\n');
+  }
+};
+
+const removePulled = async (daemon: TestDaemon): Promise<void> => {
+  for (const image of await pulled(daemon)) await daemon.client.RemoveImage({ image: { image } });
+};
+
 export const pull: Scenario<undefined> = {
   rpc: 'PullImage',
   steps: 27,
   prepare: async () => undefined,
   call: (daemon) => daemon.client.PullImage({ image: { image: names.layered } }),
-  check: async (t, daemon) => {
-    // It may have its digest as a name already, and not yet its tag.
-    for (const image of await pulled(daemon)) {
-      const pod = await runPod(daemon);
-      t.is((await pod.output('cat /added', { image: { image } })).stdout, 'added\n');
-    }
+  check: checkImages,
+  clean: removePulled,
+};
+
+export const importLayout: Scenario<undefined> = {
+  ...pull,
+  rpc: 'Import',
+  steps: 23,
+  call: async (daemon) => daemon.client.Import({ path: `${await testImages()}/layout`, name: names.layered }),
+};
+
+export const removeImage: Scenario<undefined> = {
+  ...pull,
+  rpc: 'RemoveImage',
+  steps: 8,
+  prepare: (daemon) => daemon.import([names.layered]).then(() => undefined),
+  call: (daemon) => daemon.client.RemoveImage({ image: { image: names.layered } }),
+};
+
+export const prune: Scenario<undefined> = {
+  ...removeImage,
+  rpc: 'Prune',
+  steps: 9,
+  call: async (daemon) => {
+    // busybox has to stay for the other scenarios.
+    const pod = await runPod(daemon);
+    await pod.create('true');
+    for await (const _ of daemon.client.Prune({}));
   },
-  clean: async (daemon) => {
-    for (const image of await pulled(daemon)) await daemon.client.RemoveImage({ image: { image } });
+};
+
+/** A layer of it has lost a file. */
+const damaged = async (daemon: TestDaemon): Promise<undefined> => {
+  await daemon.import([names.layered]);
+  await daemon.world.sh(`rm ${daemon.world.path('root/images/layers')}/*/fs/added`);
+};
+
+export const repair: Scenario<undefined> = {
+  ...pull,
+  rpc: 'Check',
+  steps: 8,
+  prepare: damaged,
+  call: (daemon) => wrongImages(daemon, true),
+  check: async (t, daemon) => {
+    // What was wrong is still found, or has gone with its image.
+    const found = await wrongImages(daemon, true);
+    t.true(found.length <= 1, found.join());
+    t.deepEqual(await wrongImages(daemon), []);
+    t.deepEqual(await pulled(daemon), []);
   },
 };

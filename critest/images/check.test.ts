@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type Digest, digestParts } from '../../base/digest.ts';
 import type { Finding } from '../../images/check.ts';
+import { artifact } from '../harness/artifact.ts';
 import { type Image, image, layer } from '../harness/image.ts';
 import { startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { deleteGarbage, type ImageWorld, openWorld } from './world.ts';
@@ -166,7 +167,10 @@ const damages: Readonly<Record<string, readonly [RegExp, (path: (...of: string[]
   ],
   'a lost file': [/has \d+ files/, (path) => unlink(path('d/empty'))],
   'a file too many': [/has \d+ files/, (path) => writeFile(path('d/more'), '')],
-  'another name for a file': [/attributes/, (path) => link(path('d/file'), path('d/third'))],
+  'another name for a file': [
+    /attributes/,
+    (path) => keepingTimes(path('d'), () => link(path('d/file'), path('d/third'))),
+  ],
   'a lost tree': [/not there/, (path) => rm(path(), { recursive: true })],
 };
 
@@ -261,4 +265,25 @@ test('images that come and go while a check runs are no finding', async (t) => {
   await busy;
   await deleteGarbage(at.world.images);
   t.deepEqual(await check(at.world), []);
+});
+
+const model = artifact([
+  { data: 'config', title: 'config.json' },
+  { data: 'w'.repeat(10_000), title: 'weights/1.bin' },
+]);
+
+test('of an artifact names and files are checked, and a wrong file takes its volume with it', async (t) => {
+  await using at = await setUp();
+  at.registry.add('model', model);
+  const pull = () => at.world.images.pull(`${at.registry.host}/app:model`, undefined, { signal: never });
+  await pull();
+  t.deepEqual(await check(at.world), []);
+  const tree = at.world.images.layersOf(model.id).lowers[0] ?? '';
+  await flip(join(tree, 'weights/1.bin'));
+  t.like((await check(at.world, true))[0], { kind: 'blob', repaired: true });
+  t.false(ids(at.world).includes(model.id));
+  await pull();
+  t.deepEqual(await check(at.world), []);
+  await unlink(join(tree, 'config.json'));
+  t.like((await check(at.world, true))[0], { kind: 'layer', repaired: true });
 });

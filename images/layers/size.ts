@@ -15,6 +15,9 @@ interface Tools {
 export const treeSize = (tools: Tools, path: string, signal: AbortSignal, idle = false): Promise<TreeSize> =>
   measure(tools, path, signal, idle ? ['--idle'] : []);
 
+/** For the sum of the content where each file is a blob, which is checked by its digest. */
+export const inBlobs = 'in blobs';
+
 /**
  * The same with the sums of what the tree has; every file is read for that of the content, unless the unpacker has it
  * already.

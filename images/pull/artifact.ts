@@ -4,6 +4,7 @@ import { BerthError, codeOf } from '../../base/errors.ts';
 import { linkFile, makeDirectory, setMode, syncDirectory } from '../../base/files.ts';
 import { type ArtifactFile, artifactFiles, directoriesOf } from '../artifact.ts';
 import { verified } from '../blobs/verify.ts';
+import { inBlobs, measuredTree } from '../layers/size.ts';
 import type { Descriptor, ImageManifest } from '../manifest.ts';
 import type { ImageStore } from '../store.ts';
 import type { PullJob, PullTools } from './pull.ts';
@@ -25,7 +26,7 @@ export const obtainArtifact = async (
   if (tools.store.layers.has(id)) return files;
   for (const { descriptor } of files) checkSize(tools, descriptor);
   await obtainBlobs(tools, job, files);
-  await makeTree(tools.store, id, files);
+  await makeTree(tools, job, id, files);
   return files;
 };
 
@@ -96,7 +97,13 @@ const isRight = async (chunks: AsyncIterable<Buffer>, descriptor: Descriptor): P
   }
 };
 
-const makeTree = async ({ layers, paths }: ImageStore, id: Digest, files: readonly ArtifactFile[]): Promise<void> => {
+const makeTree = async (
+  tools: PullTools,
+  { signal }: PullJob,
+  id: Digest,
+  files: readonly ArtifactFile[],
+): Promise<void> => {
+  const { layers, paths } = tools.store;
   await using scratch = await layers.scratch('layer');
   const root = join(scratch.path, 'fs');
   const directories = directoriesOf(files);
@@ -113,5 +120,6 @@ const makeTree = async ({ layers, paths }: ImageStore, id: Digest, files: readon
   for (const directory of directories.toReversed()) await syncDirectory(join(root, directory));
   await syncDirectory(root);
   const inodes = directories.length + 1;
-  await layers.add(id, scratch.path, { bytes: inodes * block, inodes }, Buffer.alloc(0));
+  const { sums } = await measuredTree(tools, root, signal, inBlobs);
+  await layers.add(id, scratch.path, { bytes: inodes * block, inodes, sums }, Buffer.alloc(0));
 };

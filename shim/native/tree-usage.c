@@ -91,7 +91,7 @@ static bool sum_one(struct usage *u, const char *name, uint64_t path, const stru
   const bool is_file = S_ISREG(info->st_mode), is_node = S_ISCHR(info->st_mode) || S_ISBLK(info->st_mode);
   const uint64_t fields[] = {
       info->st_mode, info->st_uid, info->st_gid, is_file ? (uint64_t)info->st_size : 0, is_node ? info->st_rdev : 0,
-      S_ISDIR(info->st_mode) ? 0 : info->st_nlink, (uint64_t)info->st_mtim.tv_sec, (uint64_t)info->st_mtim.tv_nsec};
+      (uint64_t)info->st_mtim.tv_sec, (uint64_t)info->st_mtim.tv_nsec};
   uint64_t sum = sum_bytes(path, fields, sizeof fields);
   if (S_ISLNK(info->st_mode)) {
     char target[4096];
