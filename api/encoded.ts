@@ -1,5 +1,5 @@
 import { BerthError } from '../base/errors.ts';
-import type { MessageName } from './codec.ts';
+import { encode, type MessageName } from './codec.ts';
 import { encodeListItem } from './encode.ts';
 import type { Input, Messages } from './generated/types.ts';
 import { messageType } from './schema.ts';
@@ -33,5 +33,28 @@ export const encodeItem = <Name extends MessageName, Key extends Lists<Messages[
   return encodeListItem(found, item);
 };
 
+/** A whole answer, encoded once for several who get it. */
+export const encodeMessage = <Name extends MessageName>(name: Name, message: Input<Messages[Name]>): Encoded =>
+  new Encoded(encode(name, message));
+
 /** The answer whose one list has these items, each from `encodeItem`. */
 export const joinItems = (items: readonly Uint8Array[]): Encoded => new Encoded(Buffer.concat(items));
+
+/** What one answer of a stream holds about: small enough to be sent while the next is made. */
+const pageBytes = 256 << 10;
+
+/** The same as a stream of answers, each item once and in order; an item that is larger than a page has one alone. */
+export async function* pagesOf(items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): AsyncGenerator<Encoded> {
+  let page: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const item of items) {
+    if (bytes > 0 && bytes + item.length > pageBytes) {
+      yield joinItems(page);
+      page = [];
+      bytes = 0;
+    }
+    page.push(item);
+    bytes += item.length;
+  }
+  if (page.length > 0) yield joinItems(page);
+}

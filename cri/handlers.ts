@@ -16,20 +16,21 @@ import { attachToContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
 import { execInContainer } from './container/exec.ts';
 import { execSyncInContainer } from './container/exec-sync.ts';
-import { listContainers } from './container/list.ts';
+import { listContainers, streamContainers } from './container/list.ts';
 import { removeContainer } from './container/remove.ts';
 import { reopenContainerLog } from './container/reopen-log.ts';
 import { startContainer } from './container/start.ts';
 import { containerStatus } from './container/status.ts';
 import { stopContainer } from './container/stop.ts';
 import { updateContainerResources } from './container/update.ts';
+import { getContainerEvents } from './events/get-container-events.ts';
 import { imageFsInfo } from './image/fs-info.ts';
-import { listImages } from './image/list.ts';
+import { listImages, streamImages } from './image/list.ts';
 import { pullImage } from './image/pull.ts';
 import { removeImage } from './image/remove.ts';
 import { imageStatus } from './image/status.ts';
 import type { Runtime } from './runtime.ts';
-import { listPodSandbox } from './sandbox/list.ts';
+import { listPodSandbox, streamPodSandboxes } from './sandbox/list.ts';
 import { portForward } from './sandbox/port-forward.ts';
 import { removePodSandbox } from './sandbox/remove.ts';
 import { runPodSandbox } from './sandbox/run.ts';
@@ -40,8 +41,8 @@ import { runtimeConfig } from './service/runtime-config.ts';
 import { statusOfRuntime } from './service/status.ts';
 import { versionOf } from './service/version.ts';
 import { containerStats } from './stats/container-stats.ts';
-import { listContainerStats } from './stats/list-container-stats.ts';
-import { listPodSandboxStats } from './stats/list-pod-sandbox-stats.ts';
+import { listContainerStats, streamContainerStats } from './stats/list-container-stats.ts';
+import { listPodSandboxStats, streamPodSandboxStats } from './stats/list-pod-sandbox-stats.ts';
 import { podSandboxStats } from './stats/pod-sandbox-stats.ts';
 
 /** Each RPC that is served and the function that serves it; what is not here answers UNIMPLEMENTED. */
@@ -67,6 +68,12 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   Attach: async (request) => attachToContainer(runtime, request),
   PortForward: async (request) => portForward(runtime, request),
   ReopenContainerLog: (request, call) => reopenContainerLog(runtime, request, call),
+  StreamPodSandboxes: (request) => streamPodSandboxes(runtime, request),
+  StreamContainers: (request) => streamContainers(runtime, request),
+  StreamContainerStats: (request) => streamContainerStats(runtime, request),
+  StreamPodSandboxStats: (request) => streamPodSandboxStats(runtime, request),
+  StreamImages: (request) => streamImages(runtime, request),
+  GetContainerEvents: (request, call) => getContainerEvents(runtime, request, call),
   ContainerStats: async (request) => containerStats(runtime, request),
   ListContainerStats: (request) => listContainerStats(runtime, request),
   PodSandboxStats: (request) => podSandboxStats(runtime, request),

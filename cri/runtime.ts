@@ -7,6 +7,7 @@ import type { CgroupMode } from './cgroup/mode.ts';
 import { nanosecondClock } from './clock.ts';
 import type { Config } from './config/index.ts';
 import type { ContainersDisk } from './container/disk.ts';
+import { EventHub } from './events/hub.ts';
 import type { Host } from './host.ts';
 import type { Log } from './log.ts';
 import type { Network } from './network/network.ts';
@@ -40,17 +41,19 @@ export interface Runtime {
   readonly containerStore: Store<ContainerRecord>;
   /** Changes of one object run one after the other; never held in a list or a status. */
   readonly locks: KeyedLocks;
+  readonly events: EventHub;
   /** Aborted when the daemon stops: nothing that waits in the background may keep it. */
   readonly stopping: AbortSignal;
   /** Creates in flight, by key: a retry joins (lesson A1). */
   readonly creating: Flights<string>;
 }
 
-export const emptyObjects = (): Pick<Runtime, 'sandboxes' | 'containers' | 'locks' | 'creating'> => ({
+export const emptyObjects = (): Pick<Runtime, 'sandboxes' | 'containers' | 'locks' | 'creating' | 'events'> => ({
   sandboxes: new Objects<Sandbox>('pod sandbox'),
   containers: new Objects<Container>('container'),
   locks: new KeyedLocks(),
   creating: new Flights<string>(),
+  events: new EventHub(),
 });
 
 /** The sandbox's directory in the state directory: resolv.conf, hosts, hostname, cni.lock and the pins. */
@@ -90,7 +93,7 @@ export const containerPaths = (config: Pick<Config, 'state' | 'root'>, id: strin
   };
 };
 
-export const containersOf = (runtime: Runtime, sandboxId: string): Container[] =>
+export const containersOf = (runtime: Pick<Runtime, 'containers'>, sandboxId: string): Container[] =>
   runtime.containers.values().filter((container) => container.record.sandboxId === sandboxId);
 
 /** Nanoseconds since 1970, as CRI wants every time. */

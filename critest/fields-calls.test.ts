@@ -28,8 +28,12 @@ const oneOf = (field: Field): unknown => {
 
 /** The answer, or of a stream the first one. */
 const call = async (name: string, request: object): Promise<unknown> => {
-  const method = client()[name as keyof Client] as (request: object) => Promise<unknown> | AsyncIterable<unknown>;
-  const answer = method(request);
+  const method = client()[name as keyof Client] as (
+    request: object,
+    settings: object,
+  ) => Promise<unknown> | AsyncIterable<unknown>;
+  // It has no end.
+  const answer = method(request, name === 'GetContainerEvents' ? { timeoutMs: 300 } : {});
   if (!(Symbol.asyncIterator in answer)) return answer;
   for await (const message of answer) return message;
   return undefined;

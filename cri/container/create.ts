@@ -13,6 +13,7 @@ import { BerthError, invalid, messageOf, notFound, within } from '../../base/err
 import { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
 import { createOnce } from '../create-once.ts';
+import { tellContainer } from '../events/get-container-events.ts';
 import { imageNames } from '../image/names.ts';
 import { now, type Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
@@ -73,6 +74,7 @@ const make = async (
     await runtime.containerStore.save(container.record);
     checkReady(sandbox);
     runtime.containers.add(container);
+    tellContainer(runtime, container, 'created');
   } catch (error) {
     throw within(`create container ${containerKey(sandbox.id, config)}`, error);
   }

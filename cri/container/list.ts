@@ -1,7 +1,8 @@
-import { type Encoded, encodeItem, joinItems } from '../../api/encoded.ts';
+import { type Encoded, encodeItem, joinItems, pagesOf } from '../../api/encoded.ts';
 import type {
   ContainerFilter,
   ListContainersRequest,
+  StreamContainersRequest,
   Container as WireContainer,
   ContainerState as WireState,
 } from '../../api/generated/types.ts';
@@ -14,10 +15,15 @@ const states = { created: 'CONTAINER_CREATED', running: 'CONTAINER_RUNNING', exi
 export const wireState = (container: Container): WireState => states[container.record.state.kind];
 
 /** From memory alone. All parts of the filter must hold; the id may be a prefix. */
-export const listContainers = (runtime: Runtime, request: ListContainersRequest): Encoded => {
-  const found = runtime.containers.values().filter((container) => matches(container, request.filter));
-  return joinItems(found.map(encoded));
-};
+export const listContainers = (runtime: Runtime, request: ListContainersRequest): Encoded =>
+  joinItems(found(runtime, request.filter).map(encoded));
+
+/** The same in pages: those that there are at the time of the call. */
+export const streamContainers = (runtime: Runtime, request: StreamContainersRequest): AsyncIterable<Encoded> =>
+  pagesOf(found(runtime, request.filter).map(encoded));
+
+const found = (runtime: Runtime, filter: ContainerFilter | undefined): readonly Container[] =>
+  runtime.containers.values().filter((container) => matches(container, filter));
 
 const known = new WeakMap<ContainerRecord, Uint8Array>();
 

@@ -1,6 +1,7 @@
 import type { RemoveContainerRequest } from '../../api/generated/types.ts';
 import { removeTree } from '../../base/files.ts';
 import { removeTreeByAgent } from '../../shim/tree.ts';
+import { tellContainer } from '../events/get-container-events.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { killContainer } from './stop.ts';
@@ -24,4 +25,5 @@ export const removeOne = (runtime: Runtime, container: Container): Promise<void>
     ]);
     await runtime.containerStore.remove(container.id);
     runtime.containers.delete(container);
+    tellContainer(runtime, container, 'deleted');
   });

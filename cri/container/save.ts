@@ -1,5 +1,6 @@
 import { BerthError } from '../../base/errors.ts';
 import { readJson, writeVolatile } from '../../base/files.ts';
+import { tellContainer } from '../events/get-container-events.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container, ContainerRecord, ContainerState } from '../state/container.ts';
 
@@ -21,6 +22,7 @@ export const setState = (runtime: Runtime, container: Container, state: Containe
     else await runtime.containerStore.save(record);
     container.record = record;
     if (state.kind === 'exited') container.exited.resolve();
+    if (state.kind !== 'created') tellContainer(runtime, container, state.kind === 'running' ? 'started' : 'stopped');
   });
 
 /** What is in force from now on, by the update with the id `updated`. Errors: failed-precondition when it has ended meanwhile. */

@@ -1,16 +1,24 @@
-import type { Image, ListImagesRequest, ListImagesResponse } from '../../api/generated/types.ts';
+import { type Encoded, encodeItem, joinItems, pagesOf } from '../../api/encoded.ts';
+import type { Image, ImageFilter, ListImagesRequest, StreamImagesRequest } from '../../api/generated/types.ts';
 import type { ImageRecord } from '../../images/index.ts';
 import type { Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
 import { imageUser } from '../spec/user.ts';
 
 /** All images, or the one that the filter names. */
-export const listImages = (runtime: Runtime, request: ListImagesRequest): ListImagesResponse => {
-  const name = request.filter?.image?.image ?? '';
-  checkHandler('ListImages', request.filter?.image?.runtime_handler ?? '');
-  if (name === '') return { images: runtime.images.list().map(toWire) };
-  const image = runtime.images.resolve(name);
-  return { images: image === undefined ? [] : [toWire(image)] };
+export const listImages = (runtime: Runtime, request: ListImagesRequest): Encoded =>
+  joinItems(itemsFor(runtime, 'ListImages', request.filter));
+
+/** The same in pages: those that there are at the time of the call. */
+export const streamImages = (runtime: Runtime, request: StreamImagesRequest): AsyncIterable<Encoded> =>
+  pagesOf(itemsFor(runtime, 'StreamImages', request.filter));
+
+const itemsFor = (runtime: Runtime, rpc: string, filter: ImageFilter | undefined): readonly Uint8Array[] => {
+  const name = filter?.image?.image ?? '';
+  checkHandler(rpc, filter?.image?.runtime_handler ?? '');
+  const one = name === '' ? undefined : runtime.images.resolve(name);
+  const found = name === '' ? runtime.images.list() : one === undefined ? [] : [one];
+  return found.map((image) => encodeItem('ListImagesResponse', 'images', toWire(image)));
 };
 
 export const toWire = (image: ImageRecord): Image => ({

@@ -1,9 +1,10 @@
-import { type Encoded, encodeItem, joinItems } from '../../api/encoded.ts';
+import { type Encoded, encodeItem, joinItems, pagesOf } from '../../api/encoded.ts';
 import type {
   ListPodSandboxRequest,
   PodSandbox,
   PodSandboxFilter,
   PodSandboxState,
+  StreamPodSandboxesRequest,
 } from '../../api/generated/types.ts';
 import type { Runtime } from '../runtime.ts';
 import { hasLabels } from '../service/filters.ts';
@@ -13,10 +14,15 @@ export const wireState = (sandbox: Sandbox): PodSandboxState =>
   sandbox.record.state === 'ready' ? 'SANDBOX_READY' : 'SANDBOX_NOTREADY';
 
 /** From memory alone. All parts of the filter must hold; the id may be a prefix. */
-export const listPodSandbox = (runtime: Runtime, request: ListPodSandboxRequest): Encoded => {
-  const found = runtime.sandboxes.values().filter((sandbox) => matches(sandbox, request.filter));
-  return joinItems(found.map(encoded));
-};
+export const listPodSandbox = (runtime: Runtime, request: ListPodSandboxRequest): Encoded =>
+  joinItems(found(runtime, request.filter).map(encoded));
+
+/** The same in pages: those that there are at the time of the call. */
+export const streamPodSandboxes = (runtime: Runtime, request: StreamPodSandboxesRequest): AsyncIterable<Encoded> =>
+  pagesOf(found(runtime, request.filter).map(encoded));
+
+const found = (runtime: Runtime, filter: PodSandboxFilter | undefined): readonly Sandbox[] =>
+  runtime.sandboxes.values().filter((sandbox) => matches(sandbox, filter));
 
 const known = new WeakMap<SandboxRecord, Uint8Array>();
 

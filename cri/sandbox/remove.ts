@@ -1,6 +1,7 @@
 import type { RemovePodSandboxRequest } from '../../api/generated/types.ts';
 import { removeTree } from '../../base/files.ts';
 import { removeOne } from '../container/remove.ts';
+import { tellSandbox } from '../events/get-container-events.ts';
 import { containersOf, type Runtime, sandboxPaths } from '../runtime.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { removeParents } from './cgroup-parents.ts';
@@ -21,4 +22,5 @@ const removeSandbox = async (runtime: Runtime, sandbox: Sandbox): Promise<void> 
   await removeTree(sandboxPaths(runtime.config, sandbox.id).directory);
   await runtime.sandboxStore.remove(sandbox.id);
   runtime.sandboxes.delete(sandbox);
+  tellSandbox(runtime, sandbox, 'deleted');
 };

@@ -8,6 +8,7 @@ import { BerthError, invalid, messageOf, within } from '../../base/errors.ts';
 import { Rollback } from '../../base/rollback.ts';
 import type { KernelFeatures } from '../../shim/features.ts';
 import { createOnce } from '../create-once.ts';
+import { tellSandbox } from '../events/get-container-events.ts';
 import { now, type Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
 import { drawLevel } from '../security/selinux.ts';
@@ -81,6 +82,8 @@ const make = async (
   });
   await setRecord(runtime, sandbox, { state: 'ready', ips });
   runtime.sandboxes.add(sandbox);
+  tellSandbox(runtime, sandbox, 'created');
+  tellSandbox(runtime, sandbox, 'started');
   rollback.keep();
   return sandbox.id;
 };

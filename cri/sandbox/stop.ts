@@ -1,6 +1,7 @@
 import type { StopPodSandboxRequest } from '../../api/generated/types.ts';
 import { removeNamespaces } from '../../shim/sandbox.ts';
 import { killContainer } from '../container/stop.ts';
+import { tellSandbox } from '../events/get-container-events.ts';
 import { containersOf, type Runtime, sandboxPaths } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
@@ -21,6 +22,7 @@ export const stopSandbox = async (runtime: Runtime, sandbox: Sandbox): Promise<v
   if (sandbox.record.state === 'stopped') return;
   await releaseSandbox(runtime, sandbox);
   await setRecord(runtime, sandbox, { state: 'stopped' });
+  tellSandbox(runtime, sandbox, 'stopped');
 };
 
 /** In its turn: a start that is under way ends first, and none begins in a sandbox that is not ready. */

@@ -1,0 +1,76 @@
+import type { Encoded } from '../../api/encoded.ts';
+import { BerthError } from '../../base/errors.ts';
+
+/** So many events may wait for a subscriber that does not read; they are shared by all who wait for them. */
+const mostWaiting = 4096;
+
+/** Passes each event on to everybody who listens at that moment, in order. A slow listener holds nobody up. */
+export class EventHub {
+  readonly #listeners = new Set<Listener>();
+
+  /** `encode` runs once, and not at all while nobody listens. */
+  publish(encode: () => Encoded): void {
+    if (this.#listeners.size === 0) return;
+    const event = encode();
+    for (const listener of this.#listeners) listener.put(event);
+  }
+
+  /**
+   * The events from the first `next` on, until `signal` aborts, whose reason it throws. Errors: resource-exhausted for a listener that fell too far
+   * behind; it has missed some then, and has to list.
+   */
+  async *listen(signal: AbortSignal): AsyncGenerator<Encoded> {
+    const listener = new Listener();
+    const end = (): void => listener.wake();
+    this.#listeners.add(listener);
+    signal.addEventListener('abort', end, { once: true });
+    try {
+      for (;;) {
+        signal.throwIfAborted();
+        yield* listener.take();
+        if (!signal.aborted) await listener.more();
+      }
+    } finally {
+      this.#listeners.delete(listener);
+      signal.removeEventListener('abort', end);
+    }
+  }
+}
+
+class Listener {
+  #waiting: Encoded[] = [];
+  #isBehind = false;
+  #awake = Promise.withResolvers<void>();
+
+  put(event: Encoded): void {
+    if (this.#waiting.length >= mostWaiting) this.#fallBehind();
+    if (!this.#isBehind) this.#waiting.push(event);
+    this.wake();
+  }
+
+  #fallBehind(): void {
+    this.#isBehind = true;
+    this.#waiting = [];
+  }
+
+  wake(): void {
+    this.#awake.resolve();
+  }
+
+  take(): readonly Encoded[] {
+    if (this.#isBehind)
+      throw new BerthError(
+        'resource-exhausted',
+        `GetContainerEvents: more than ${mostWaiting} events were not read in time: subscribe again and list what there is`,
+      );
+    const taken = this.#waiting;
+    this.#waiting = [];
+    this.#awake = Promise.withResolvers<void>();
+    return taken;
+  }
+
+  /** Resolves when there is something to take. */
+  more(): Promise<void> {
+    return this.#waiting.length > 0 || this.#isBehind ? Promise.resolve() : this.#awake.promise;
+  }
+}

@@ -1,0 +1,126 @@
+import test, { type ExecutionContext } from 'ava';
+import type { ContainerEventResponse } from '../../api/generated/types.ts';
+import type { TestDaemon } from './daemon.ts';
+import { idle, runPod } from './pods.ts';
+import { suiteDaemon } from './suite.ts';
+import { until } from './until.ts';
+
+/** A client that reads the events as they come. */
+class Subscriber implements AsyncDisposable {
+  readonly events: ContainerEventResponse[] = [];
+  readonly #gone = new AbortController();
+  readonly #ended: Promise<unknown>;
+
+  private constructor(daemon: TestDaemon) {
+    this.#ended = this.#read(daemon).catch((error: unknown) => error);
+  }
+
+  /** Resolves when it is listening: calls of one connection are taken in order. */
+  static async start(daemon: TestDaemon): Promise<Subscriber> {
+    const subscriber = new Subscriber(daemon);
+    await daemon.client.Version({});
+    return subscriber;
+  }
+
+  async #read(daemon: TestDaemon): Promise<void> {
+    for await (const event of daemon.client.GetContainerEvents({}, { signal: this.#gone.signal }))
+      this.events.push(event);
+  }
+
+  /** What was told of an object, without its prefix and suffix. */
+  of(id: string): string[] {
+    const found = this.events.filter(({ container_id }) => container_id === id);
+    return found.map(({ container_event_type: type }) => type.replace(/^CONTAINER_(.*)_EVENT$/, '$1'));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#gone.abort();
+    await this.#ended;
+  }
+}
+
+const told = (subscriber: Subscriber, id: string, last: string): Promise<boolean> =>
+  until(`${last} of ${id}`, async () => subscriber.of(id).at(-1) === last);
+
+const inOrder = (t: ExecutionContext, { events }: Subscriber): void => {
+  const times = events.map(({ created_at }) => created_at);
+  t.deepEqual(
+    times,
+    times.toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0)),
+  );
+  t.true((times[0] ?? 0n) > 0n);
+};
+
+/** GetContainerEvents; the same claims on cgroup v1 and v2. */
+export const eventsTests = (): void => {
+  const daemon = suiteDaemon();
+
+  test('a pod and its container are told as they come and go, each time with the pod as it is then', async (t) => {
+    await using subscriber = await Subscriber.start(daemon());
+    const pod = await runPod(daemon());
+    const container = await pod.create('exit 3');
+    await container.start();
+    await container.exited();
+    await told(subscriber, container.id, 'STOPPED');
+    await container.remove();
+    await pod.stop();
+    await pod.remove();
+    await told(subscriber, pod.id, 'DELETED');
+    t.deepEqual(subscriber.of(pod.id), ['CREATED', 'STARTED', 'STOPPED', 'DELETED']);
+    t.deepEqual(subscriber.of(container.id), ['CREATED', 'STARTED', 'STOPPED', 'DELETED']);
+    inOrder(t, subscriber);
+    const stages = subscriber.events.map(({ pod_sandbox_status: status, containers_statuses: containers }) => [
+      status?.id === pod.id && status.metadata?.uid === pod.config.metadata?.uid && status.state,
+      containers.map(({ state, exit_code }) => `${state} ${exit_code}`).join(),
+    ]);
+    t.deepEqual(stages, [
+      ['SANDBOX_READY', ''],
+      ['SANDBOX_READY', ''],
+      ['SANDBOX_READY', 'CONTAINER_CREATED 0'],
+      ['SANDBOX_READY', 'CONTAINER_RUNNING 0'],
+      ['SANDBOX_READY', 'CONTAINER_EXITED 3'],
+      ['SANDBOX_READY', ''],
+      ['SANDBOX_NOTREADY', ''],
+      ['SANDBOX_NOTREADY', ''],
+    ]);
+  });
+
+  test('a container that could not start, and those of a pod that is removed, are told as well', async (t) => {
+    await using subscriber = await Subscriber.start(daemon());
+    const pod = await runPod(daemon());
+    const wrong = await pod.create(['/not/there']);
+    await t.throwsAsync(wrong.start());
+    const running = await pod.run(idle);
+    await daemon().client.RemovePodSandbox({ pod_sandbox_id: pod.id });
+    await told(subscriber, pod.id, 'DELETED');
+    t.deepEqual(subscriber.of(wrong.id), ['CREATED', 'STOPPED', 'DELETED']);
+    t.deepEqual(subscriber.of(running.id), ['CREATED', 'STARTED', 'STOPPED', 'DELETED']);
+    t.is(subscriber.events.at(-1)?.container_id, pod.id);
+  });
+
+  test('many subscribers get the same, and one that does not read, or goes, changes nothing for the others', async (t) => {
+    const lazy = daemon().client.GetContainerEvents({})[Symbol.asyncIterator]();
+    const first = lazy.next();
+    await using one = await Subscriber.start(daemon());
+    await using two = await Subscriber.start(daemon());
+    const gone = await Subscriber.start(daemon());
+    const pod = await runPod(daemon());
+    await gone[Symbol.asyncDispose]();
+    const container = await pod.run('true');
+    for (const subscriber of [one, two]) await told(subscriber, container.id, 'STOPPED');
+    t.deepEqual(one.events, two.events);
+    t.is((await first).value?.container_id, pod.id);
+    t.true(gone.events.length <= 2);
+    await lazy.return?.(undefined);
+  });
+
+  test('the end of the daemon ends the stream with an error', async (t) => {
+    const error = (async () => {
+      for await (const _ of daemon().client.GetContainerEvents({}));
+      return 'no error';
+    })().catch((reason: { code?: string }) => reason.code);
+    await daemon().client.Version({});
+    t.is(await daemon().stop(), 0);
+    t.is(await error, 'unavailable');
+  });
+};

@@ -1,0 +1,3 @@
+import { eventsTests } from '../../harness/events-tests.ts';
+
+eventsTests();
