@@ -30,6 +30,26 @@ export const run = (file: string, args: readonly string[], stdin?: Uint8Array): 
     child.stdin?.end(stdin);
   });
 
+export interface Used {
+  readonly cpuSeconds: number;
+  readonly peakMegabytes: number;
+}
+
+/** Runs a program and tells what it and its children used; perl's only work is getrusage(RUSAGE_CHILDREN). */
+export const runMeasured = async (file: string, args: readonly string[], stdin?: Uint8Array): Promise<Ended & Used> => {
+  const getrusage = process.arch === 'arm64' ? 165 : 98;
+  const code = `system { $ARGV[0] } @ARGV; my $usage = "\\0" x 144; syscall(${getrusage}, -1, $usage); print STDERR "used ", join(" ", unpack("q5", $usage)), "\\n"; exit($? >> 8 || $? & 127)`;
+  const ended = await run('perl', ['-e', code, file, ...args], stdin);
+  const [, user = 0, userMicro = 0, system = 0, systemMicro = 0, peak = 0] =
+    /^used (\d+) (\d+) (\d+) (\d+) (\d+)$/m.exec(ended.stderr)?.map(Number) ?? [];
+  return {
+    ...ended,
+    stderr: ended.stderr.replace(/^used .*\n/m, ''),
+    cpuSeconds: user + system + (userMicro + systemMicro) / 1e6,
+    peakMegabytes: peak / 1024,
+  };
+};
+
 export interface Report {
   readonly entries: number;
   readonly bytes: number;
@@ -87,8 +107,9 @@ export class Layers {
     this.#remove = remove;
   }
 
-  static async make(): Promise<Layers> {
-    const made = await dir({ unsafeCleanup: true });
+  /** On disk, or where memory is enough, in `/dev/shm`. */
+  static async make(tmpdir?: '/dev/shm'): Promise<Layers> {
+    const made = await dir({ unsafeCleanup: true, ...(tmpdir !== undefined && { tmpdir }) });
     return new Layers(made.path, made.cleanup);
   }
 
@@ -105,7 +126,7 @@ export class Layers {
   }
 
   /** Sends `stream` to `berth-shim unpack`. */
-  async unpackStream(stream: Buffer): Promise<Ended & { readonly path: string; readonly tokens: string }> {
+  async unpackStream(stream: Buffer): Promise<Ended & Used & { readonly path: string; readonly tokens: string }> {
     const path = await this.#fresh();
     const address = join(this.path, `socket${this.#count}`);
     let tokens = '';
@@ -119,7 +140,7 @@ export class Layers {
     await new Promise<void>((resolve) => server.listen(address, resolve));
     try {
       const args = ['unpack', '--to', path, '--from', address, '--token', 'c0ffee', '--no-sync'];
-      return { ...(await run(program, args)), path, tokens };
+      return { ...(await runMeasured(program, args)), path, tokens };
     } finally {
       await new Promise((resolve) => server.close(resolve));
     }
@@ -134,14 +155,21 @@ export class Layers {
     return { path, report: parseReport(stdout), raw: stdout };
   }
 
+  async runFix(
+    layer: { readonly path: string; readonly raw: Buffer },
+    lowers: readonly string[],
+  ): Promise<Ended & Used & { readonly path: string }> {
+    const path = await this.#fresh();
+    const args = ['layer-fix', '--to', path, '--layer', layer.path, '--no-sync', '--lower', ...lowers];
+    return { ...(await runMeasured(program, args, layer.raw)), path };
+  }
+
   /** The fix-up of `layer` above `lowers`: its directory, undefined when none is needed. */
   async fix(
     layer: { readonly path: string; readonly raw: Buffer },
     lowers: readonly string[],
   ): Promise<string | undefined> {
-    const path = await this.#fresh();
-    const args = ['layer-fix', '--to', path, '--layer', layer.path, '--no-sync', '--lower', ...lowers];
-    const { code, stdout, stderr } = await run(program, args, layer.raw);
+    const { code, stdout, stderr, path } = await this.runFix(layer, lowers);
     if (code !== 0) throw new Error(`layer-fix: ${code}: ${stderr}`);
     return stdout.toString() === 'entries\x000\0end\0' ? undefined : path;
   }

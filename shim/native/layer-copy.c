@@ -37,16 +37,24 @@ bool copy_attributes(int from, int to, const char *path, struct stat *info, stru
   return copy_xattrs(from, to, path, e);
 }
 
+// Holes stay holes: a layer may well have a file that is larger than the disk.
 static bool copy_bytes(int from, int to, const char *name, struct err *e) {
   AUTO_FREE char *buffer = NULL;
+  struct stat info;
   if (ioctl(to, FICLONE, from) == 0) return true;
   buffer = malloc(262144);
   if (buffer == NULL) return fail(e, ENOMEM, "copy", name);
-  for (ssize_t count; (count = read(from, buffer, 262144)) != 0;) {
-    if (count < 0) return fail_errno(e, "read", name);
-    if (!write_all(to, buffer, (size_t)count)) return fail_errno(e, "write", name);
+  if (fstat(from, &info) < 0 || ftruncate(to, info.st_size) < 0) return fail_errno(e, "copy", name);
+  for (off_t at = 0, end; (at = lseek(from, at, SEEK_DATA)) >= 0; at = end) {
+    end = lseek(from, at, SEEK_HOLE);
+    if (end < 0 || lseek(from, at, SEEK_SET) < 0 || lseek(to, at, SEEK_SET) < 0) return fail_errno(e, "copy", name);
+    for (ssize_t count; at < end; at += count) {
+      count = read(from, buffer, end - at < 262144 ? (size_t)(end - at) : 262144);
+      if (count <= 0) return count < 0 ? fail_errno(e, "read", name) : fail(e, EIO, "read", name);
+      if (!write_all(to, buffer, (size_t)count)) return fail_errno(e, "write", name);
+    }
   }
-  return true;
+  return errno == ENXIO || fail_errno(e, "copy", name);
 }
 
 bool copy_file(int from_dir, const char *name, int to_dir, const char *to_name, struct err *e) {

@@ -59,6 +59,7 @@ struct fix {
   size_t parent_count, link_count;
   struct made *made;
   uint64_t entries;
+  char merged[TAR_PATH_LIMIT];  // the layer's path that is brought to its place
 };
 
 // --- places ---
@@ -170,8 +171,14 @@ static int make_one(struct fix *f, int dir, const char *name, const char *path, 
   return fd;
 }
 
+// From the directory above when that is there, as it is mostly: a long path is not walked name by name for each of its names.
 static int make_directories(struct fix *f, const char *path, struct err *e) {
   char head[TAR_PATH_LIMIT], name[256];
+  AUTO_CLOSE int above = -1;
+  (void)snprintf(head, sizeof head, "%s", path);
+  drop_last(head);
+  above = open_strict(f->to, head);
+  if (above >= 0) return *path == 0 ? keep_fd(&above) : make_one(f, above, last_name(path), path, NULL, e);
   int fd = open_strict(f->to, ".");
   if (fd < 0) return fail_errno(e, "open directory", "fix-up"), -1;
   for (const char *at = path; fd >= 0 && *at != 0;) {
@@ -193,59 +200,62 @@ static int make_directories(struct fix *f, const char *path, struct err *e) {
 
 // --- moving what the layer has under a link ---
 
-static bool merge_tree(struct fix *f, int from, const char *path, int to, struct err *e);
+static bool merge_inside(struct fix *f, int from, int to, struct err *e);
 
-static bool merge_directory(struct fix *f, int from, const char *name, const char *path, int to, struct err *e) {
-  AUTO_CLOSE int inner = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (inner < 0) return fail_errno(e, "open directory", path);
-  const struct invented *p = find_invented(f, path);
+// Where the directory `path` of the layer goes. Its own function, so that the path is not on the stack at every depth.
+static __attribute__((noinline)) int merge_target(struct fix *f, int inner, int to, struct err *e) {
   char place[TAR_PATH_LIMIT];
-  if (!place_of(f, path, place, e)) return false;
-  AUTO_CLOSE int target = p != NULL ? make_directories(f, place, e) : make_one(f, to, name, place, &inner, e);
-  if (target < 0) return false;
-  if (is_opaque(inner) && fsetxattr(target, "trusted.overlay.opaque", "y", 1, 0) < 0)
-    return fail_errno(e, "mark opaque", path);
-  return merge_tree(f, inner, path, target, e);
+  if (!place_of(f, f->merged, place, e)) return -1;
+  if (find_invented(f, f->merged) != NULL) return make_directories(f, place, e);
+  return make_one(f, to, last_name(f->merged), place, &inner, e);
 }
 
-static bool merge_one(struct fix *f, int from, const char *name, const char *path, int to, struct err *e) {
+static bool merge_directory(struct fix *f, int from, const char *name, int to, struct err *e) {
+  AUTO_CLOSE int inner = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (inner < 0) return fail_errno(e, "open directory", f->merged);
+  AUTO_CLOSE int target = merge_target(f, inner, to, e);
+  if (target < 0) return false;
+  if (is_opaque(inner) && fsetxattr(target, "trusted.overlay.opaque", "y", 1, 0) < 0)
+    return fail_errno(e, "mark opaque", f->merged);
+  return merge_inside(f, inner, target, e);
+}
+
+// f->merged is the path of `name`.
+static bool merge_one(struct fix *f, int from, const char *name, int to, struct err *e) {
   struct stat info, there;
-  char child[TAR_PATH_LIMIT];
-  if (!join_path(child, path, name)) return fail(e, ENAMETOOLONG, "fix up", path);
-  if (fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) < 0) return fail_errno(e, "stat", child);
-  if (S_ISDIR(info.st_mode)) return merge_directory(f, from, name, child, to, e);
+  if (fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) < 0) return fail_errno(e, "stat", f->merged);
+  if (S_ISDIR(info.st_mode)) return merge_directory(f, from, name, to, e);
   const bool taken = fstatat(to, name, &there, AT_SYMLINK_NOFOLLOW) == 0;
   if (is_whiteout(&info)) {
     if (taken) return true;
     f->entries++;
-    return mknodat(to, name, S_IFCHR, 0) == 0 || fail_errno(e, "make whiteout", child);
+    return mknodat(to, name, S_IFCHR, 0) == 0 || fail_errno(e, "make whiteout", f->merged);
   }
-  if (taken && S_ISDIR(there.st_mode)) return fail(e, EISDIR, "fix up", child);
+  if (taken && S_ISDIR(there.st_mode)) return fail(e, EISDIR, "fix up", f->merged);
   if (taken && !clear_name(to, name, e)) return false;
   return bring_file(f, from, name, to, name, e);
 }
 
-static bool merge_tree(struct fix *f, int from, const char *path, int to, struct err *e) {
-  const int copy = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *list = copy < 0 ? NULL : fdopendir(copy);
-  if (list == NULL) {
-    fail_errno(e, "read directory", path);
-    if (copy >= 0) close(copy);
-    return false;
-  }
+static bool merge_inside(struct fix *f, int from, int to, struct err *e) {
+  const size_t length = strlen(f->merged);
+  DIR *list = open_entries(from);
+  if (list == NULL) return fail_errno(e, "read directory", f->merged);
   bool good = true;
-  while (good) {
-    errno = 0;
-    const struct dirent *entry = readdir(list);
-    if (entry == NULL) {
-      good = errno == 0 || fail_errno(e, "read directory", path);
-      break;
-    }
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-      good = merge_one(f, from, entry->d_name, path, to, e);
+  for (const struct dirent *entry; good && (errno = 0, entry = readdir(list)) != NULL;) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    if (length + strlen(entry->d_name) + 2 > sizeof f->merged) good = fail(e, ENAMETOOLONG, "fix up", f->merged);
+    else (void)snprintf(f->merged + length, sizeof f->merged - length, "%s%s", length == 0 ? "" : "/", entry->d_name);
+    good = good && merge_one(f, from, entry->d_name, to, e);
+    f->merged[length] = 0;
   }
+  if (good && errno != 0) good = fail_errno(e, "read directory", f->merged);
   closedir(list);
   return good;
+}
+
+static bool merge_tree(struct fix *f, int from, const char *path, int to, struct err *e) {
+  (void)snprintf(f->merged, sizeof f->merged, "%s", path);
+  return merge_inside(f, from, to, e);
 }
 
 static bool put_link(struct fix *f, const char *path, struct err *e) {
@@ -318,7 +328,7 @@ static bool fix_link(struct fix *f, struct view *all, const struct linked *l, st
 
 static bool fix_links(struct fix *f, const struct fix_options *o, struct err *e) {
   if (f->link_count == 0) return true;
-  struct view all = {0};
+  struct view all = {.budget = f->lowers.budget};
   AUTO_FREE char **paths = calloc(o->lower_count + 2, sizeof *paths);
   if (paths == NULL) return fail(e, ENOMEM, "fix up", "hard links");
   paths[0] = (char *)(uintptr_t)o->to;
@@ -432,7 +442,9 @@ static bool read_fix_options(int argc, char **argv, struct fix_options *o) {
 bool fix_layer(const struct fix_options *o, uint64_t *entries, struct err *e) {
   struct fix f = {.layer = -1, .to = -1};
   raise_descriptors();
-  bool good = view_open(&f.lowers, o->lowers, o->lower_count, e) && read_records(&f, o->records, e);
+  bool good = read_records(&f, o->records, e);
+  f.lowers.budget = 10000000 + 1000 * (f.parent_count + f.link_count);
+  good = good && view_open(&f.lowers, o->lowers, o->lower_count, e);
   if (good) {
     f.layer = open(o->layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f.layer < 0) good = fail_errno(e, "open layer", o->layer);

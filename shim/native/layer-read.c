@@ -53,7 +53,7 @@ int role_layer_read(int argc, char **argv) {
     (void)dprintf(STDERR_FILENO, "layer-read: usage: --limit N --path PATH --lower DIR...\n");
     return WRONG_USE;
   }
-  struct view v;
+  struct view v = {.budget = 5000000};
   struct err e = {0};
   raise_descriptors();
   const int status =

@@ -10,6 +10,13 @@
 
 #define LINKS_LIMIT 40
 
+bool within_cpu(uint64_t microseconds, struct err *e) {
+  struct timespec used;
+  if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) < 0) return fail_errno(e, "read clock", "layer");
+  const uint64_t now = (uint64_t)used.tv_sec * 1000000u + (uint64_t)used.tv_nsec / 1000u;
+  return now < microseconds || fail(e, ETIME, "give up, it needs too much processor time", "layer");
+}
+
 bool is_whiteout(const struct stat *info) { return S_ISCHR(info->st_mode) && info->st_rdev == 0; }
 
 bool is_opaque(int dir) {
@@ -49,7 +56,7 @@ static void enter_top(struct view *v) {
 }
 
 bool view_open(struct view *v, char *const *paths, size_t count, struct err *e) {
-  *v = (struct view){0};
+  *v = (struct view){.budget = v->budget};
   v->roots = calloc(count + 1, sizeof *v->roots);
   v->dirs = calloc(count + 1, sizeof *v->dirs);
   if (v->roots == NULL || v->dirs == NULL) return fail(e, ENOMEM, "open layers", "");
@@ -72,6 +79,11 @@ void view_close(struct view *v) {
 // One name down in every layer that shows; a whiteout, a file or an opaque directory hides what is below it.
 static bool enter(struct view *v, const char *name, struct err *e) {
   size_t kept = 0, i = 0;
+  v->steps += v->dir_count;
+  if (v->budget > 0 && v->steps >= 256) {
+    v->steps = 0;
+    if (!within_cpu(v->budget, e)) return false;
+  }
   for (bool more = true; more && i < v->dir_count; i++) {
     const int fd = openat(v->dirs[i], name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     const int number = errno;

@@ -12,6 +12,7 @@ struct view {
   int *dirs;
   size_t dir_count;
   bool at_root;  // dirs are roots
+  uint64_t steps, budget;  // processor time in microseconds, 0 for any: links can lead through very many directories
 };
 
 struct seen {
@@ -34,6 +35,7 @@ bool copy_file(int from_dir, const char *name, int to_dir, const char *to_name, 
 bool copy_special(int from_dir, const char *name, const struct stat *info, int to_dir, const char *to_name,
                   struct err *e);
 
+bool within_cpu(uint64_t microseconds, struct err *e);  // false when this process has used more
 bool is_whiteout(const struct stat *info);
 bool is_opaque(int dir);
 bool join_path(char out[TAR_PATH_LIMIT], const char *parent, const char *name);  // false: too long

@@ -227,7 +227,7 @@ static void test_noise(void) {
 
 static void test_view(void) {
   struct err e = {0};
-  struct view v;
+  struct view v = {0};
   struct seen seen;
   char lower[64], upper[64], path[TAR_PATH_LIMIT];
   (void)snprintf(lower, sizeof lower, "%s/lower", directory);
