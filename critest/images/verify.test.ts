@@ -18,11 +18,17 @@ const digest = made.manifest.digest;
 let directory: string;
 let ec: TestKey;
 let wrong: TestKey;
+let second: TestKey;
+let rsa: TestKey;
+let ed: TestKey;
 
 test.before('keys', async () => {
   directory = await mkdtemp('/tmp/bt-verify-');
   ec = makeKey(directory, 'ec');
   wrong = makeKey(directory, 'wrong');
+  second = makeKey(directory, 'second');
+  rsa = makeKey(directory, 'rsa', 'rsa');
+  ed = makeKey(directory, 'ed', 'ed25519');
 });
 
 test.after.always(() => rm(directory, { recursive: true, force: true }));
@@ -84,7 +90,7 @@ const refuses = async (t: ExecutionContext, at: Place, message: RegExp, name?: s
 
 for (const kind of ['ec', 'rsa', 'ed25519'] as const)
   test(`an image that a key of the policy has signed is pulled by tag and by digest: ${kind}`, async (t) => {
-    const key = makeKey(directory, `good-${kind}`, kind);
+    const key = { ec, rsa, ed25519: ed }[kind];
     await using at = await open(byKey(key));
     at.sign([signed(key, claim(`${at.registry.host}/app`, digest))]);
     t.is(await at.pull(), made.id);
@@ -273,7 +279,7 @@ test('a signature in sigstore’s bundle is good for the digest alone, which the
   await using strict = await open(byKey(ec));
   refer(strict, [bundle(ec, statement(digest))]);
   await refuses(t, strict, /it signs no name, and matchRepository wants one/);
-  for (const key of [ec, makeKey(directory, 'bundle-rsa', 'rsa'), makeKey(directory, 'bundle-ed', 'ed25519')]) {
+  for (const key of [ec, rsa, ed]) {
     await using at = await open(byKey(key, { signedIdentity: { type: 'matchDigest' } }));
     refer(at, [Buffer.from('no json'), bundle(wrong, statement(digest)), bundle(key, statement(digest))]);
     t.is(await at.pull(), made.id);
@@ -309,6 +315,15 @@ test('a bundle that says another thing of the image, or the same of another one,
   await refuses(t, at, /has no signature/);
   refer(at, [bundle(ec, good)], { 'dev.sigstore.bundle.predicateType': signType });
   t.is(await at.pull(), made.id);
+});
+
+test('an artifact is verified as an image is', async (t) => {
+  await using at = await open(byKey(ec));
+  const thing = artifact([{ data: 'x', title: 'x' }]);
+  at.registry.add('thing', thing);
+  await refuses(t, at, /has no signature/, 'app:thing');
+  at.sign([signed(ec, claim(`${at.registry.host}/app`, thing.id))], thing.id);
+  t.is(await at.pull('app:thing'), thing.id);
 });
 
 test('an index is good when it is signed, or the manifest in it that this machine takes', async (t) => {
@@ -349,7 +364,6 @@ test('an image that is here is verified again by each pull, and a refused one ge
 });
 
 test('the narrowest scope decides, and all of its requirements have to hold', async (t) => {
-  const second = makeKey(directory, 'second');
   const both = (key: TestKey) => ({ type: 'sigstoreSigned', keyPath: key.publicFile, ...repository });
   await using at = await open((host) => ({
     [host]: [{ type: 'reject' }],
