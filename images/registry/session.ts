@@ -40,9 +40,10 @@ export class Session {
   /** Gets another header after `used` got a 401 or 403; false when there is nothing else to show. */
   async renew(used: string | undefined, reply: Reply, signal: AbortSignal): Promise<boolean> {
     if (this.#grant?.header !== used) return true;
+    // Who is let in, and not here: others will not be either.
+    if (reply.status === 403 && (used === undefined || this.#isTaken)) return false;
     return this.#once(async () => {
       if (reply.status === 401) this.#challenges = parseChallenges(reply.headers['www-authenticate'] ?? '');
-      if (reply.status === 403 && (used === undefined || this.#isTaken)) return false;
       if (used !== undefined && !this.#isTaken && !this.#wallet.reject(this.#candidate)) return false;
       return this.#answer(signal);
     });

@@ -5,6 +5,7 @@ export class Wallet {
   readonly #keyring: Keyring;
   readonly #host: string;
   readonly #repository: string;
+  #lookUp: Promise<Candidates> | undefined;
   #found: Candidates | undefined;
   #at = 0;
 
@@ -16,7 +17,13 @@ export class Wallet {
 
   /** Undefined: there are none, nobody asks. */
   async current(signal: AbortSignal): Promise<Candidate | undefined> {
-    this.#found ??= await this.#keyring.credentialsFor(this.#host, this.#repository, signal);
+    this.#lookUp ??= this.#keyring.credentialsFor(this.#host, this.#repository, signal);
+    try {
+      this.#found = await this.#lookUp;
+    } catch (error) {
+      this.#lookUp = undefined;
+      throw error;
+    }
     return this.#found.list[this.#at];
   }
 
