@@ -1,3 +1,5 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'ava';
 import { TestDaemon } from './harness/daemon.ts';
 import { names, registryHost } from './harness/images.ts';
@@ -10,6 +12,7 @@ const bundle = '/etc/ssl/certs/ca-certificates.crt';
 const auth = { username: 'berth', password: 'secret' };
 
 let daemon: TestDaemon;
+const docker = (config: object): Promise<void> => writeFile(daemon.world.path('config.json'), JSON.stringify(config));
 const at = (host: string) => ({ image: { image: names.busybox.replace(registryHost, host) } });
 
 /** A CA and two certificates of it: one for 127.0.0.1, one for another name. */
@@ -26,7 +29,13 @@ const makeCertificates = (directory: string): string => `
   cat ${bundle} ca.pem >bundle.pem`;
 
 test.before('two registries with TLS', async () => {
-  daemon = await TestDaemon.start({ images: [], network: 'none' });
+  daemon = await TestDaemon.prepare({ network: 'none' });
+  await daemon.configure({
+    network: { embedded_subnet: 'none' },
+    registry: { config_path: [daemon.world.path('certs.d')], docker_config: daemon.world.path('config.json') },
+  });
+  await docker({});
+  await daemon.boot();
   const { world } = daemon;
   await world.sh(makeCertificates(world.path('tls')));
   const tls = (name: string) => ({ certificate: world.path(`tls/${name}.pem`), key: world.path(`tls/${name}.key`) });
@@ -41,6 +50,45 @@ test.after.always(async () => {
 test('a registry whose CA the system does not know is refused, and the error names it', async (t) => {
   const message = new RegExp(`${trusted}: its certificate is refused: .*add its CA to those of the system`);
   await fails(t, daemon.client.PullImage(at(trusted)), 'failed-precondition', message);
+});
+
+test('with a private CA in hosts.toml docker-registry gives an image by tag and by digest to who knows the password', async (t) => {
+  const directory = daemon.world.path(`certs.d/${trusted}`);
+  await mkdir(directory, { recursive: true });
+  const ca = JSON.stringify(daemon.world.path('tls/ca.pem'));
+  await writeFile(
+    join(directory, 'hosts.toml'),
+    `server = "https://${trusted}"\n[host."https://${trusted}"]\ncapabilities = ["pull", "resolve"]\nca = ${ca}\n`,
+  );
+  const { image_ref } = await daemon.client.PullImage({ ...at(trusted), auth });
+  const { image } = await daemon.client.ImageStatus({ image: { image: image_ref } });
+  const [digest = ''] = image?.repo_digests ?? [];
+  t.true(digest.startsWith(`${trusted}/berth/busybox@sha256:`), digest);
+  await daemon.client.RemoveImage({ image: { image: image_ref } });
+  t.is((await daemon.client.PullImage({ image: { image: digest }, auth })).image_ref, image_ref);
+  await daemon.client.RemoveImage({ image: { image: image_ref } });
+});
+
+test('docker-registry’s password from the node’s config.json is enough, and the request’s own comes before it', async (t) => {
+  const pair = Buffer.from('berth:secret').toString('base64');
+  await docker({ auths: { [`${trusted}/other`]: { auth: 'eDp5' }, [`https://${trusted}/v2/`]: { auth: pair } } });
+  const { image_ref } = await daemon.client.PullImage(at(trusted));
+  await daemon.client.RemoveImage({ image: { image: image_ref } });
+  const wrong = { username: 'berth', password: 'wrong' };
+  await fails(t, daemon.client.PullImage({ ...at(trusted), auth: wrong }), 'unauthenticated', /of the request$/);
+  await docker({});
+});
+
+test('docker-registry’s refusal of a password or a user is unauthenticated, with its reason and without the password', async (t) => {
+  const reason = /answers 401 \(UNAUTHORIZED: authentication required\): it refuses the credentials of the request$/;
+  for (const one of [
+    { username: 'berth', password: 'wr0ng' },
+    { username: 'nobody', password: 'secret' },
+  ])
+    await fails(t, daemon.client.PullImage({ ...at(trusted), auth: one }), 'unauthenticated', reason);
+  await fails(t, daemon.client.PullImage(at(trusted)), 'unauthenticated', /asks for credentials and none were given$/);
+  t.notRegex(await daemon.log(), /wr0ng/);
+  await rm(daemon.world.path('certs.d'), { recursive: true });
 });
 
 test('a CA that is added to the system counts at once, and a password goes over TLS', async (t) => {

@@ -117,7 +117,7 @@ test('a realm without GET is asked by the password grant', async (t) => {
     (await new Authorizer(sender, keyring(password('a b')), subject).send(url, { headers: {}, signal })).status,
     200,
   );
-  const form = new URLSearchParams(realm()[1]?.message.body);
+  const form = new URLSearchParams(String(realm()[1]?.message.body));
   t.deepEqual(Object.fromEntries(form), {
     grant_type: 'password',
     username: 'a b',
@@ -133,7 +133,7 @@ test('an identity token goes by the refresh grant and nowhere else', async (t) =
   const { sender, realm, requests } = tokenWorld(({ message }) => message.method === 'POST');
   const authorizer = new Authorizer(sender, keyring({ kind: 'identity', token: 'identity' }), subject);
   t.is((await authorizer.send(url, { headers: {}, signal })).status, 200);
-  t.is(new URLSearchParams(realm()[0]?.message.body).get('refresh_token'), 'identity');
+  t.is(new URLSearchParams(String(realm()[0]?.message.body)).get('refresh_token'), 'identity');
   t.is(
     requests.filter(({ url: { href }, authorization }) => `${href} ${authorization}`.includes('identity')).length,
     0,

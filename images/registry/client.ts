@@ -38,7 +38,7 @@ export class Registry implements Source {
     repository: string,
     { keyring, retries = retryPolicy, window, log }: RegistryOptions,
   ) {
-    this.#hosts = endpoints.map((endpoint) => new Repository(transport, endpoint, repository, keyring));
+    this.#hosts = withoutRepeats(endpoints).map((endpoint) => new Repository(transport, endpoint, repository, keyring));
     this.#policy = retries;
     this.#window = window;
     const onFailure: HostHealth['onFailure'] = (host, what, error) =>
@@ -94,6 +94,18 @@ export class Registry implements Source {
     else throw hosts.final(error);
   }
 }
+
+/**
+ * A file that gives the registry its CA under `[host]` names it again as `server`, without: asked once more it could only
+ * hide what it has answered.
+ */
+const withoutRepeats = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
+  endpoints.filter((one, at) => {
+    const covers = ({ base, capabilities }: Endpoint): boolean =>
+      base.href === one.base.href &&
+      (['pull', 'resolve'] as const).every((each) => capabilities.has(each) || !one.capabilities.has(each));
+    return !endpoints.slice(0, at).some(covers);
+  });
 
 /** Wrong bytes, or what cannot be unpacked: before the digest is known nobody can say whether they are the image's. */
 const isOfContent = (error: unknown): boolean => ['data-loss', 'invalid-argument'].includes(codeOf(error));
