@@ -17,11 +17,12 @@ const configuration = (
   address: string,
   passwords: string | undefined,
   tls: Certificate | undefined,
+  writable: boolean,
 ): string => `version: 0.1
 log: { level: warn }
 storage:
   filesystem: { rootdirectory: ${storage} }
-  maintenance: { readonly: { enabled: true } }
+  maintenance: { readonly: { enabled: ${!writable} } }
 http: { addr: ${address}${tls === undefined ? '' : `, tls: { certificate: ${tls.certificate}, key: ${tls.key} }`} }
 ${passwords === undefined ? '' : `auth: { htpasswd: { realm: test, path: ${passwords} } }\n`}`;
 
@@ -34,7 +35,7 @@ const listens = async (world: World, address: string): Promise<boolean> => {
 /**
  * Debian's docker-registry in the world, on its loopback, with the images of images.ts. `password`: only user `berth`
  * with the password `secret` may pull. `storage`: serves what `writeRegistry` made there instead. `tls`: paths of a
- * certificate chain and its key.
+ * certificate chain and its key. `writable`: empty, in the world, and images can be pushed to it.
  */
 export const startRegistry = async (
   world: World,
@@ -45,15 +46,17 @@ export const startRegistry = async (
     readonly tls?: Certificate;
     /** Where its requests are logged, a line each. */
     readonly log?: string;
+    readonly writable?: boolean;
   } = {},
 ): Promise<void> => {
-  const { address = registryHost, password = false } = options;
-  const storage = options.storage ?? join(await testImages(), 'registry');
+  const { address = registryHost, password = false, writable = false } = options;
   const name = address.replaceAll(/\W/g, '-');
+  const own = writable ? world.path(`registry-${name}`) : undefined;
+  const storage = options.storage ?? own ?? join(await testImages(), 'registry');
   const passwords = world.path(`registry-${name}.htpasswd`);
   const file = world.path(`registry-${name}.yml`);
   if (password) await writeFile(passwords, `${account}\n`);
-  await writeFile(file, configuration(storage, address, password ? passwords : undefined, options.tls));
+  await writeFile(file, configuration(storage, address, password ? passwords : undefined, options.tls, writable));
   const log = options.log === undefined ? undefined : await open(options.log, 'w');
   const child = world.spawn('docker-registry', ['serve', file], { stdio: ['ignore', log?.fd ?? 'ignore', 'ignore'] });
   await log?.close();

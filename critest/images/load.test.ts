@@ -114,6 +114,21 @@ test('what docker save writes is loaded with its tags, and layers that are links
   );
 });
 
+test('an image that is here keeps the manifest it came with when a docker archive brings it again', async (t) => {
+  await using world = await openWorld();
+  await load(world, tar(layout));
+  await load(world, tar(legacyArchive));
+  const two2 = world.images.resolve('example.org/two:2');
+  t.deepEqual([two2?.id, two2?.repoTags], [two.id, ['example.org/b:2', 'example.org/two:2']]);
+  t.deepEqual(
+    two2?.layers.map(({ digest }) => digest),
+    [base.digest, upper.digest],
+  );
+  const blobs = (await world.content()).filter((path) => path.startsWith('blobs/'));
+  const expected = new Set([...one.blobs.keys(), ...two.blobs.keys()].map((digest) => blobPath(digest)));
+  t.deepEqual(blobs, [...expected].toSorted());
+});
+
 test('an archive that is both is read by its index.json, with names that only manifest.json has', async (t) => {
   await using world = await openWorld();
   const unnamed = { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [one.manifest] };

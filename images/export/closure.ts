@@ -46,7 +46,8 @@ export const closureOf = async (
   const whole = target === image.manifest ? own : await walk(store, target, 0);
   const { documents, blobs } = whole ?? own;
   const root = documents.at(-1) ?? own.root;
-  return { root, documents, blobs: unique(blobs), manifest: own.manifest, isPart: whole === undefined };
+  const isPart = whole === undefined && (await isIndex(store, target));
+  return { root, documents, blobs: unique(blobs), manifest: own.manifest, isPart };
 };
 
 interface Part {
@@ -80,6 +81,11 @@ const walk = async (store: ImageStore, digest: Digest, depth: number): Promise<P
     documents: [...parts.flatMap(({ documents }) => documents), root],
     blobs: parts.flatMap(({ blobs }) => blobs),
   };
+};
+
+const isIndex = async (store: ImageStore, digest: Digest): Promise<boolean> => {
+  const document = await documentOf(store, digest);
+  return document !== undefined && tryParse(document)?.kind === 'index';
 };
 
 const tryParse = ({ bytes, digest }: KeptDocument): ReturnType<typeof parseManifest> | undefined => {

@@ -30,11 +30,15 @@ const requiredText = (item: JsonObject, key: string, what: string): string => {
   return text;
 };
 
-/** The images with OCI manifests made for them, since such an archive has none. The same archive gives the same digests. */
+/**
+ * The images with OCI manifests made for them, since such an archive has none. The same archive gives the same digests. An image
+ * that is here already keeps the manifest that it came with: what was pulled can still be pushed as it was.
+ */
 export const dockerEntries = async (spool: Spool, manifest: Buffer): Promise<readonly NamedEntry[]> => {
   const entries: NamedEntry[] = [];
   for (const item of readItems(manifest, `${spool.what}: manifest.json`)) {
-    const bytes = Buffer.from(JSON.stringify(manifestOf(spool, item)));
+    const made = Buffer.from(JSON.stringify(manifestOf(spool, item)));
+    const bytes = (await spool.manifestOf(spool.file(item.config).digest)) ?? made;
     const digest = await spool.put(bytes);
     const descriptor = { mediaType: `${oci}.manifest.v1+json`, digest, size: bytes.length, annotations: {} };
     entries.push({ descriptor, names: item.names });

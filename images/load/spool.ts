@@ -134,6 +134,16 @@ export class Spool implements LocalSource, Disposable {
     return [...this.#files.values()].map(({ digest }) => digest);
   }
 
+  /** The manifest of an image that is in the store with all of its layers as they were pulled. */
+  async manifestOf(id: Digest): Promise<Buffer | undefined> {
+    const { blobs, catalog, holds } = this.#store;
+    const image = catalog.image(id);
+    if (image?.layers.every(({ digest }) => blobs.has(digest)) !== true) return undefined;
+    for (const { digest } of image.layers) this.#hold(digest);
+    this.#holds.use(holds.take(holdKey('image', id)));
+    return blobs.read(image.manifest);
+  }
+
   /** Keeps a manifest that the archive does not have itself. */
   async put(bytes: Buffer): Promise<Digest> {
     const digest = sha256(bytes);
