@@ -1,6 +1,7 @@
 import test from 'ava';
 import { agentCrashAtStep, crashAtEachStep, type Scenario } from './harness/crash.ts';
 import { crashAtRandom } from './harness/crash-at-random.ts';
+import { bringImages, crashImages } from './harness/crash-images.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { startRegistry } from './harness/registry.ts';
 import {
@@ -53,4 +54,11 @@ agentCrashes(repair);
 test('a hundred crashes at random moments', async (t) => {
   t.timeout(900_000);
   await crashAtRandom(t, 100);
+});
+
+test('three hundred kills at random microseconds of imports, pulls, removals and prunes leave only right bytes', async (t) => {
+  t.timeout(1_800_000);
+  await using daemon = await TestDaemon.start({ images: [] });
+  await bringImages(daemon, true);
+  await crashImages(t, daemon, 300, { pulls: true });
 });

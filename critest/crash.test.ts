@@ -1,6 +1,7 @@
 import test from 'ava';
 import { agentCrashAtStep, crashAtEachStep, type Scenario } from './harness/crash.ts';
 import { crashAtRandom } from './harness/crash-at-random.ts';
+import { bringImages, churnImages, crashImages } from './harness/crash-images.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { startRegistry } from './harness/registry.ts';
 import {
@@ -67,4 +68,18 @@ test('UpdateContainerResources, UpdatePodSandboxResources: kill -9 at every step
 test('kill -9 of daemon and agent at random moments leaves what the processes say, and nothing after its removal', async (t) => {
   t.timeout(180_000);
   await crashAtRandom(t, 6);
+});
+
+test('kill -9 at random microseconds of imports, pulls, removals and prunes leaves only images with the right bytes', async (t) => {
+  t.timeout(180_000);
+  await using daemon = await TestDaemon.start({ images: [] });
+  await bringImages(daemon, true);
+  await crashImages(t, daemon, 6, { pulls: true });
+});
+
+test('imports, pulls, removals and prunes of the same layers at once do not get in the way of each other', async (t) => {
+  t.timeout(180_000);
+  await using daemon = await TestDaemon.start({ images: [] });
+  await bringImages(daemon, true);
+  await churnImages(t, daemon, 1500);
 });

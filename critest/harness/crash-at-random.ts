@@ -6,7 +6,7 @@ import { alive } from './scenarios.ts';
 import { removePods, reused, warmUp } from './suite.ts';
 
 /** A seeded generator of numbers in [0, 1): a failure names its seed. */
-const randomFrom = (seed: number): (() => number) => {
+export const randomFrom = (seed: number): (() => number) => {
   let state = seed >>> 0;
   return () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
