@@ -1,7 +1,9 @@
+import { writeFile } from 'node:fs/promises';
 import test from 'ava';
 import type { Input, NamespaceOption } from '../api/generated/types.ts';
 import { idle, runPod, type TestContainer, type TestPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
+import { until } from './harness/until.ts';
 
 // Namespace modes of containers, and the sysctls that live in the pod's namespaces.
 const daemon = suiteDaemon();
@@ -64,6 +66,32 @@ test('TARGET: a container of the pod that has ended cannot be joined, at create 
   await target.stop();
   await fails(t, debug.start(), 'failed-precondition', /namespace_options\.target_id names does not run any more/);
   await fails(t, pod.create('true', asking(options)), 'failed-precondition', /does not run in this pod/);
+});
+
+test('TARGET: a pid that another process has by the time of the join is not joined: the start fails', async (t) => {
+  const { world } = daemon();
+  await writeFile(world.path('log.fault'), '');
+  await daemon().killAndBoot({ BERTH_FAULT: world.path('log.fault') });
+  const pod = await runPod(daemon());
+  const target = await pod.run(idle);
+  const debug = await pod.create(idle, asking({ ...separate, pid: 'TARGET', target_id: target.id }));
+  const pid = await target.pid();
+  await writeFile(world.path('log.fault'), 'pause@StartContainer:1');
+  const start = debug.start();
+  const failed = t.throwsAsync(start, { message: /join namespace the target has ended: ESRCH/ });
+  await daemon().paused(AbortSignal.timeout(20_000));
+  await world.sh(`kill -KILL ${pid}`);
+  const again = `[ ! -e /proc/${pid} ] && echo ${pid - 1} >/proc/sys/kernel/ns_last_pid && { sleep 4444 >/dev/null 2>&1 & echo $!; }`;
+  await until('another process has the pid', async () => {
+    const given = Number((await world.run('sh', ['-c', again])).stdout);
+    if (given !== 0 && given !== pid) await world.sh(`kill -KILL ${given}`);
+    return given === pid;
+  });
+  await daemon().signal('CONT');
+  await failed;
+  t.is((await debug.status()).reason, 'StartError');
+  await world.sh(`kill -KILL ${pid}`);
+  await daemon().killAndBoot();
 });
 
 test('TARGET: in a pod that has the host’s pids, the namespace of the target is the host’s', async (t) => {

@@ -40,6 +40,8 @@ export interface BundleInput {
   readonly bpf?: Uint8Array;
   /** The process waits for `go` before anything is mounted: a scope or a hook wants its pid. */
   readonly wait?: boolean;
+  /** The inode of the pid namespace that is joined by the path of a process; another's is refused. */
+  readonly pidNamespace?: bigint;
   readonly features: KernelFeatures;
 }
 
@@ -77,6 +79,7 @@ const addSupervisor = (plan: Plan, input: BundleInput, user: User): void => {
   const pid = namespaceOf(spec, 'pid');
   // In a user namespace its owner makes it.
   if (pid !== undefined && (pid.path !== undefined || user !== undefined)) plan.add('SET_PID_NS', pid.path ?? '');
+  if (input.pidNamespace !== undefined) plan.add('PID_NS_INODE', input.pidNamespace);
   const flags = pid !== undefined && pid.path === undefined && user === undefined ? CloneFlag.pid : 0;
   plan.add('CLONE', flags, features.cloneIntoCgroup ? (cgroup.into ?? '') : '');
   if (wait) plan.add('WAIT');

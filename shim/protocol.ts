@@ -70,6 +70,7 @@ export const Op = {
   CLONE: 6,
   WAIT: 7,
   CGROUP_DEVICES: 8,
+  PID_NS_INODE: 9,
   CGROUP_JOIN: 32,
   JOIN_NS: 33,
   UNSHARE: 34,

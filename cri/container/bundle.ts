@@ -15,6 +15,7 @@ import type { Sandbox } from '../state/sandbox.ts';
 import { filterOf, withProfiles } from './filter.ts';
 import { relabelMounts } from './relabel.ts';
 import { specOf } from './spec-of.ts';
+import { targetInode } from './target.ts';
 import { findVolumes, makeVolumes, type Volumes } from './volumes.ts';
 
 export interface Bundle {
@@ -62,6 +63,7 @@ export const makeBundle = async (runtime: Runtime, input: BundleRequest, rollbac
     stdin: input.config.stdin,
     stdinOnce: input.config.stdin_once,
     cgroup,
+    ...(await targetInode(runtime, input.sandbox, input.config)),
     ...(bpf === undefined ? {} : { bpf }),
     features: runtime.agent.features,
   });

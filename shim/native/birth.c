@@ -21,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -69,9 +70,11 @@ static int receive_descriptor(int from, char byte) {
   return fd;
 }
 
-bool birth_join(const char *pid_ns, struct err *e) {
+bool birth_join(const char *pid_ns, uint64_t inode, struct err *e) {
+  struct stat st;
   AUTO_CLOSE int fd = openat(AT_FDCWD, pid_ns, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail_errno(e, "open namespace", pid_ns);
+  if (inode != 0 && (fstat(fd, &st) != 0 || st.st_ino != inode)) return fail(e, ESRCH, "join namespace", "the target has ended");
   return syscall(SYS_setns, fd, CLONE_NEWPID) == 0 ? true : fail_errno(e, "join namespace", pid_ns);
 }
 

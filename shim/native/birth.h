@@ -4,8 +4,8 @@
 
 struct sock_filter;
 
-// The children of the caller are born in this pid namespace from now on.
-bool birth_join(const char *pid_ns, struct err *e);
+// The children of the caller are born in this pid namespace from now on, if that has this inode; 0: any.
+bool birth_join(const char *pid_ns, uint64_t inode, struct err *e);
 // Closes all but the standard streams and these two; -1: none.
 bool birth_keep(int a, int b, struct err *e);
 // Closes what the second process must not have. Nothing to do, here and in birth(), for who is born once.

@@ -17,6 +17,7 @@ static const struct signature {
     {OP_CLONE, "ns", "clone"},
     {OP_WAIT, "", "wait"},
     {OP_CGROUP_DEVICES, "sb", "set device rules"},
+    {OP_PID_NS_INODE, "n", "join pid namespace"},
     {OP_CGROUP_JOIN, "s", "join cgroup"},
     {OP_JOIN_NS, "ns", "join namespace"},
     {OP_UNSHARE, "n", "unshare"},

@@ -235,7 +235,7 @@ _Noreturn static void child(const struct spawn *s, const struct ends *ends, pid_
   for (int i = 0; i < 3 && ok; i++) ok = dup2(ends->child[i], i) == i;
   if (!ok) fail_errno(&e, "duplicate", "standard streams");
   // Here already: who asks for the procfs is a copy of this one, and is seen.
-  else if (s->pid_ns == NULL || (birth_keep(r.status, r.template, &e) && birth_join(s->pid_ns, &e))) runner_run(&r, &e);
+  else if (s->pid_ns == NULL || (birth_keep(r.status, r.template, &e) && birth_join(s->pid_ns, s->pid_ns_inode, &e))) runner_run(&r, &e);
   tell_error(ends->status[1], &e);
   _exit(127);
 }

@@ -72,6 +72,7 @@ enum op {
   OP_CLONE = 6,         // n clone flags (CLONE_NEWPID, …), s cgroup v2 directory or ""
   OP_WAIT = 7,          // reports the pid (FRAME_OK on the report) and waits for FRAME_GO
   OP_CGROUP_DEVICES = 8, // s cgroup v2 directory, s program (struct bpf_insn each): decides on devices in it
+  OP_PID_NS_INODE = 9,  // n inode that the namespace of OP_SET_PID_NS must have: its path names a pid, which may be another's
   // container's process
   OP_CGROUP_JOIN = 32,  // s `tasks` file (v1): writes 0 to it
   OP_JOIN_NS = 33,      // n CLONE_NEW*, s path

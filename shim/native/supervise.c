@@ -84,7 +84,7 @@ static bool do_cgroup_devices(struct reader *in, struct err *e) {
 
 static bool do_clone(struct reader *in, struct plan *rest, struct err *e) {
   struct spawn s = {.flags = read_number(in), .cgroup = read_string(in, NULL), .stdio = shim.stdio, .plan = *rest,
-                    .container = -1, .template = shim.template, .twice = shim.shares_pid_ns || shim.own_pid_ns, .pid_ns = shim.pid_ns};
+                    .container = -1, .template = shim.template, .twice = shim.shares_pid_ns || shim.own_pid_ns, .pid_ns = shim.pid_ns, .pid_ns_inode = shim.pid_ns_inode};
   shim.waiting = plan_next_is(rest, OP_WAIT);
   shim.own_pid_ns |= (s.flags & CLONE_NEWPID) != 0;
   return process_spawn(&shim.container, &s, e);
@@ -115,6 +115,7 @@ static bool run_plan(struct plan *plan, struct err *e) {
         shim.shares_pid_ns = !shim.own_pid_ns;
         if (shim.shares_pid_ns) shim.pid_ns = path;
         break;
+      case OP_PID_NS_INODE: shim.pid_ns_inode = read_number(&op.in); break;
       case OP_CLONE: return do_clone(&op.in, plan, e);
       default: ok = fail(e, EINVAL, operation_name(op.code), "not an operation of the supervisor");
     }

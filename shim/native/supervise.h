@@ -43,6 +43,7 @@ struct supervisor {
   unsigned stdio;
   bool stdin_once, waiting, ending, stopped;
   const char *pid_ns;  // that the container joins; of use until its clone
+  uint64_t pid_ns_inode;  // that it must have, or 0
   bool shares_pid_ns;  // with others than the host
   bool own_pid_ns;  // the end of the main process ends all others
   bool killed;      // SIGKILL was asked for before it ended
@@ -71,6 +72,7 @@ struct spawn {
   int container, template;
   bool twice;          // born twice
   const char *pid_ns;  // to join for that, or NULL
+  uint64_t pid_ns_inode;
 };
 void process_init(struct process *p);
 bool process_spawn(struct process *p, const struct spawn *s, struct err *e);
