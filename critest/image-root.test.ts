@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
 import { image, layer, writeLayout } from './harness/image.ts';
-import { registryHost } from './harness/images.ts';
+import { registryHost, staticShell } from './harness/images.ts';
 import { runPod } from './harness/pods.ts';
 import { suiteDaemon } from './harness/suite.ts';
 
 const daemon = suiteDaemon();
-const busybox = async () => ({ name: 'bin/sh', mode: 0o755, data: await readFile('/bin/busybox') });
+const busybox = async () => ({ name: 'bin/sh', mode: 0o755, data: await readFile(await staticShell()) });
 const directories = ['bin', 'dev', 'proc', 'sys'].map((name) => ({ name: `${name}/`, type: 'directory' }) as const);
 
 test('the root directory of a container has the owner and the mode that the image gives it', async (t) => {

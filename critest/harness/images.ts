@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { access, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Image, type ImageSettings, image, type Layer, layer, writeLayout, writeRegistry } from './image.ts';
@@ -180,8 +180,9 @@ const exists = (path: string): Promise<boolean> =>
   );
 
 /**
- * The directory of the test images: `layout/` (OCI) and `registry/` (docker-registry's). Made once, outside the tree:
- * $XDG_CACHE_HOME or /var/cache. BERTH_TEST_IMAGES names one that is there already (the second machine has no compiler).
+ * The directory of the test images: `layout/` (OCI), `registry/` (docker-registry's) and their static `busybox`. Made once,
+ * outside the tree: $XDG_CACHE_HOME or /var/cache. BERTH_TEST_IMAGES names one that is there already (the second machine
+ * has no compiler, and a busybox that needs libraries).
  */
 export const testImages = async (): Promise<string> => {
   const { BERTH_TEST_IMAGES: ready, XDG_CACHE_HOME: home = '/var/cache' } = process.env;
@@ -194,6 +195,10 @@ export const testImages = async (): Promise<string> => {
   const images = await make();
   await writeLayout(join(making, 'layout'), images);
   await writeRegistry(join(making, 'registry'), images);
+  await copyFile('/bin/busybox', join(making, 'busybox'));
   await rename(making, target).catch(() => rm(making, { recursive: true })); // another test run was quicker
   return target;
 };
+
+/** A shell that runs anywhere: what /bin/busybox of the images is. */
+export const staticShell = async (): Promise<string> => join(await testImages(), 'busybox');

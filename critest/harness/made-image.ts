@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { TestDaemon } from './daemon.ts';
 import { type ImageSettings, image, type Layer, layer, writeLayout } from './image.ts';
-import { registryHost } from './images.ts';
+import { registryHost, staticShell } from './images.ts';
 import type { TarEntry } from './tar.ts';
 
 export const link = (name: string, target: string): TarEntry => ({ name, type: 'symlink', link: target });
@@ -24,7 +24,7 @@ export const importEntries = async (
   const reference = `${registryHost}/hostile/${name}:1`;
   shell ??= layer([
     { name: 'bin/', type: 'directory' },
-    { name: 'bin/sh', mode: 0o755, data: await readFile('/bin/busybox') },
+    { name: 'bin/sh', mode: 0o755, data: await readFile(await staticShell()) },
   ]);
   await writeLayout(path, new Map([[reference, image([shell, layer(entries)], settings)]]));
   const index = JSON.parse(await readFile(`${path}/index.json`, 'utf8'));

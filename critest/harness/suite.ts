@@ -48,7 +48,9 @@ class Shared {
     for (const { tidy } of this.#using) await tidy?.(daemon);
     const ignored = [reused, ...this.#files.flatMap(({ ignore }) => ignore ?? [])]; // what one file leaves, the next one sees
     this.#using.clear();
-    return daemon.leftSince(this.#before, new RegExp(ignored.map(({ source }) => source).join('|')));
+    const left = await daemon.leftSince(this.#before, new RegExp(ignored.map(({ source }) => source).join('|')));
+    if (left.length > 0) this.#before = await daemon.snapshot(); // told once, not after each test that follows
+    return left;
   }
 
   async end(): Promise<void> {

@@ -48,7 +48,7 @@ test('the container is in its cgroup, which its cgroup namespace shows as the ro
   t.is((await container.exec('cat /proc/1/cgroup /proc/self/cgroup')).stdout, '0::/\n0::/\n');
 });
 
-test('an exec is in the cgroup of its container', async (t) => {
+test('an exec joins the cgroup of its container', async (t) => {
   const container = await (await runPod(daemon())).run(idle);
   const running = container.exec('sleep 1; cat /proc/self/cgroup');
   const cgroup = cgroupOf(daemon(), container);

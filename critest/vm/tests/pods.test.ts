@@ -1,0 +1,22 @@
+// Pods and containers on cgroup v2: the files of critest/ themselves. critest/vm/left-out.tsv says what of critest/ is not here.
+import '../../security.test.ts';
+import '../../capabilities.test.ts';
+import '../../births.test.ts';
+import '../../sandbox.test.ts';
+import '../../namespaces.test.ts';
+import '../../users.test.ts';
+import '../../userns.test.ts';
+import '../../privileged.test.ts';
+import '../../hidden-paths.test.ts';
+import '../../seccomp-profiles.test.ts';
+import '../../container.test.ts';
+import '../../exec.test.ts';
+import '../../logs.test.ts';
+import '../../stop.test.ts';
+import '../../mounts.test.ts';
+import '../../image-root.test.ts';
+import '../../image-volumes.test.ts';
+import '../../image-own-volumes.test.ts';
+import '../../fields-pod.test.ts';
+import '../../fields-container.test.ts';
+import '../../recovery.test.ts';
