@@ -92,6 +92,11 @@ const wrong: readonly (readonly [string, unknown, RegExp])[] = [
     scoped(cosign({ signedIdentity: { type: 'exactRepository' } })),
     /dockerRepository: "" is empty/,
   ],
+  [
+    'an exact reference without a tag',
+    scoped(cosign({ signedIdentity: { type: 'exactReference', dockerReference: 'a.example:5000/b' } })),
+    /dockerReference: has no tag or digest/,
+  ],
   ['a program by name', scoped({ type: 'program', path: 'verify' }), /path: is not an absolute path/],
   ['a program without an end', scoped({ type: 'program', path: '/v', timeoutSeconds: 1e9 }), /from 1 to 300/],
   [

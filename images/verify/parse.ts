@@ -155,6 +155,8 @@ const identityOf = (item: JsonObject | undefined, outer: string): Identity => {
       return { kind };
     case 'exactReference':
       checkKeys(item, ['type', 'dockerReference'], what);
+      if (!/[:@][^/]*$/.test(field('dockerReference')))
+        throw invalid(`${what}.dockerReference: has no tag or digest; exactRepository needs none`);
       return { kind, name: field('dockerReference') };
     case 'exactRepository':
       checkKeys(item, ['type', 'dockerRepository'], what);
