@@ -194,6 +194,7 @@ const failures: readonly Failure[] = [
   { what: 'a redirect to nowhere', behave: () => answers(307, { location: 'http://127.0.0.1:1/' }) },
   { what: 'no answer', behave: () => () => undefined },
   { what: 'a closed connection', behave: () => (request) => void request.destroy() },
+  { what: 'a page instead of a manifest', behave: () => (_request, response) => void response.end('<html>Log in') },
   { what: '404 for blobs', behave: () => forBlobs(answers(404)) },
   { what: '500 for blobs', behave: () => forBlobs(answers(500)) },
   { what: '403 for blobs', behave: () => forBlobs(answers(403)) },
@@ -439,6 +440,38 @@ test('certificates: ca, client, skip_verify and Docker’s files; each change co
     await writeFile(join(bare, to), await readFile(join(tls, from)));
   t.is((await pull(`${closed.host}/tls:1`)).image_ref, made.id);
   await remove();
+});
+
+test('a client’s certificate is for its own host, and a CA for the hosts that it leads to as well', async (t) => {
+  await using closed = await startTestRegistry({ tls: { ...served(), ca: pem('ca.pem') } });
+  await using storage = await startTestRegistry({ tls: served() });
+  await using curious = await startTestRegistry({ tls: { ...served(), ca: pem('ca.pem') } });
+  const made = added('leads', [closed, storage, curious]);
+  const text = `server = "https://${closed.host}"\nca = "${tls}/ca.pem"\nclient = "${tls}/both.pem"`;
+  const name = `${await configure('leads.test', text)}/leads:1`;
+  let to = curious;
+  closed.behave((request, response, next) => {
+    if (isBlob(request)) response.writeHead(307, { location: `https://${to.host}${request.url}` }).end();
+    else next();
+  });
+  await fails(t, pull(name), 'failed-precondition', new RegExp(`${curious.host} refuses the TLS connection`));
+  to = storage;
+  t.is((await pull(name)).image_ref, made.id);
+});
+
+test('a kept connection that the registry has closed meanwhile is no failure of it', async (t) => {
+  const made = added('stale', [origin]);
+  await using other = await startTestRegistry();
+  const used = new WeakSet<object>();
+  other.behave(({ socket }, _response, next) => {
+    if (used.has(socket)) return void socket.resetAndDestroy();
+    used.add(socket);
+    next();
+  });
+  other.add('1', made, 'stale');
+  const host = await mirrored('stale.test', table(other));
+  t.is((await pull(`${host}/stale:1`)).image_ref, made.id);
+  t.deepEqual(asked(origin, 'stale'), []);
 });
 
 test('a redirect from https to http is refused', async (t) => {

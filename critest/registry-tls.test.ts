@@ -103,6 +103,20 @@ test('a certificate for another name is refused, and the error tells both', asyn
   await fails(t, daemon.client.PullImage(at(misnamed)), 'failed-precondition', message);
 });
 
+test('dial_timeout bounds what a mirror that does not answer costs', async (t) => {
+  const { world } = daemon;
+  // What is sent there is lost without a word.
+  await world.sh(`set -e
+    ip link add void type veth peer name end; ip link set void up; ip link set end up
+    ip addr add 198.51.100.2/24 dev void; ip neigh add 198.51.100.1 lladdr 02:00:00:00:00:01 dev void`);
+  await world.sh(`mkdir -p ${world.path('certs.d/void.test')}`);
+  const mirror = '[host."https://198.51.100.1"]\ndial_timeout = "150ms"\n';
+  const text = `server = "https://${trusted}"\nca = "${world.path('tls/ca.pem')}"\n${mirror}`;
+  await writeFile(world.path('certs.d/void.test/hosts.toml'), text);
+  await daemon.client.PullImage({ ...at('void.test'), auth: { ...auth, server_address: trusted } });
+  t.regex(await daemon.log(), /198\.51\.100\.1 cannot be reached: no connection in 150 ms/);
+});
+
 test('on a system without CAs no registry is trusted, and the error says what to install', async (t) => {
   await daemon.world.sh(`touch ${daemon.world.path('none')}; mount --bind ${daemon.world.path('none')} ${bundle}`);
   await fails(t, daemon.client.PullImage(at(misnamed)), 'failed-precondition', /install the package ca-certificates/);

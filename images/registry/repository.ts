@@ -1,7 +1,7 @@
 import { type Digest, isDigest } from '../../base/digest.ts';
 import { BerthError } from '../../base/errors.ts';
 import { checkBytes, digestOf } from '../blobs/verify.ts';
-import { documentLimit } from '../json.ts';
+import { documentLimit, parseObject } from '../json.ts';
 import { acceptedManifests } from '../media-types.ts';
 import type { Document } from '../source.ts';
 import { Authorizer } from './authorizer.ts';
@@ -99,7 +99,11 @@ export class Repository {
 const checkManifest = (bytes: Buffer, asked: string, reply: Reply, what: string): Digest => {
   const told = reply.headers['docker-content-digest'];
   if (typeof told === 'string' && isDigest(told)) checkBytes(bytes, told, what);
-  if (!isDigest(asked)) return digestOf(bytes);
+  if (!isDigest(asked)) {
+    // The page of a portal, say, with the status 200: another host may have a manifest.
+    parseObject(bytes, what);
+    return digestOf(bytes);
+  }
   checkBytes(bytes, asked, what);
   return asked;
 };

@@ -1,14 +1,13 @@
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { BerthError } from '../../base/errors.ts';
 import type { RegistrySettings } from '../types.ts';
 import { Agents } from './agents.ts';
-import { connectionError, crawling, notConnected, plainHint, stalled } from './connection-errors.ts';
+import { connectionError, crawling, plainHint, stalled } from './connection-errors.ts';
+import { Exchange } from './exchange.ts';
 import { type Connection, isPlainHost, standardConnection } from './hosts/endpoints.ts';
 import { Pace } from './pace.ts';
 import { type Environment, type HttpProxy, proxyFor } from './proxy.ts';
-import { type Body, sendBody } from './send-body.ts';
-import { proxyHeaders } from './tunnel.ts';
+import type { Body } from './send-body.ts';
 
 export interface Message {
   readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -71,28 +70,30 @@ export class Transport implements Disposable {
     };
   }
 
+  /** A connection that was kept may have been closed by the host meanwhile: that is no failure of the host. */
   async #exchange(
     url: URL,
     message: Message,
     connection: Connection,
     proxy: HttpProxy | undefined,
   ): Promise<IncomingMessage> {
-    const { isSecure, options } = await this.#agents.wayTo(url, connection, proxy);
-    const { method = 'GET', signal, body } = message;
-    const isForwarded = proxy !== undefined && url.protocol === 'http:';
-    const headers = { ...mutable(message.headers), ...(isForwarded && { host: url.host, ...proxyHeaders(proxy) }) };
-    const all = { ...options, method, headers, signal, ...(isForwarded && { path: url.href }) };
-    const request = isSecure ? httpsRequest(url, all) : httpRequest(url, all);
-    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const name = isForwarded ? `proxy ${proxy.name} for ${url.host}` : url.host;
-    const seconds = this.#settings.stallSeconds;
-    const timer = setTimeout(() => request.destroy(stalled(name, seconds)), seconds * 1000);
-    boundDial(request, connection.dialMs, name);
-    request.once('response', resolve);
-    // Stays on: a late error of the connection is the body's, and without a listener it would end the daemon.
-    request.on('error', (error) => reject(connectionError(name, error, signal, this.#agents.trust.isEmpty)));
-    sendBody(request, body, () => timer.refresh());
-    return await promise.finally(() => clearTimeout(timer));
+    const { trust } = this.#agents;
+    for (;;) {
+      const way = await this.#agents.wayTo(url, connection, proxy);
+      const one = new Exchange({
+        url,
+        message,
+        way,
+        proxy,
+        dialMs: connection.dialMs,
+        seconds: this.#settings.stallSeconds,
+      });
+      try {
+        return await one.answer(trust);
+      } catch (error) {
+        if (!one.wasStale(error) || message.signal.aborted) throw error;
+      }
+    }
   }
 
   [Symbol.dispose](): void {
@@ -100,21 +101,6 @@ export class Transport implements Disposable {
     this.#agents[Symbol.dispose]();
   }
 }
-
-const mutable = (headers: Message['headers']): Record<string, string | string[]> =>
-  Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [name, typeof value === 'string' ? value : [...value]]),
-  );
-
-/** A connection that was kept is there already; one through a proxy has its own bound. */
-const boundDial = (request: ReturnType<typeof httpRequest>, ms: number, name: string): void => {
-  request.once('socket', (socket) => {
-    if (!socket.connecting) return;
-    const timer = setTimeout(() => request.destroy(notConnected(name, ms)), ms);
-    socket.once('connect', () => clearTimeout(timer));
-    socket.once('close', () => clearTimeout(timer));
-  });
-};
 
 const discard = (response: IncomingMessage): void => {
   if (Number(response.headers['content-length'] ?? Number.NaN) <= 65536) {

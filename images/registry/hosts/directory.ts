@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BerthError, errnoOf, within } from '../../../base/errors.ts';
+import { BerthError, errnoOf, messageOf, within } from '../../../base/errors.ts';
 import { namesIn, readLimited } from '../../../base/files.ts';
 import { type HostsFile, parseHostsFile, plainTable } from './file.ts';
 
@@ -37,7 +37,9 @@ const isDirectory = async (path: string): Promise<boolean> => {
 
 const readDirectory = async (directory: string): Promise<HostsFile> => {
   const path = join(directory, 'hosts.toml');
-  const bytes = await readLimited(path, longest);
+  const bytes = await readLimited(path, longest).catch((error: unknown) => {
+    throw new BerthError('failed-precondition', messageOf(error), { cause: error });
+  });
   if (bytes === undefined || bytes.length === 0) return readCertificateFiles(directory);
   if (!isUtf8(bytes)) throw new BerthError('failed-precondition', `${path}: not UTF-8`);
   return parseHostsFile(bytes.toString('utf8'), path);
