@@ -40,7 +40,9 @@ export const connectionError = (host: string, error: unknown, signal: AbortSigna
       cause: error,
     });
   if (isUntrusted(code)) {
-    const message = `${host}: its certificate is refused: ${messageOf(error)}: ${noTrust ? noTrustHint : trustHint}`;
+    // Node adds what to do with its own options; they are not ours.
+    const reason = messageOf(error).replace(/; if the root CA .*$/, '');
+    const message = `${host}: its certificate is refused: ${reason}: ${noTrust ? noTrustHint : trustHint}`;
     return new BerthError('failed-precondition', message, { cause: error });
   }
   const failure = new BerthError('unavailable', `${host} cannot be reached: ${causeOf(error)}`, { cause: error });
