@@ -216,6 +216,7 @@ test('the default profile lets a container with the capability do what it is for
 test("C: Node's raised nofile limit is inherited by nobody: init and exec have the configured ones", async (t) => {
   const container = await (await runPod(daemon())).run(`ulimit -Sn; ulimit -Hn; ${idle}`);
   const inExec = (await container.exec('ulimit -Sn; ulimit -Hn')).stdout;
+  await until('it has written', async () => (await container.lines()).length === 2);
   t.is(await container.text(), '1000\n2000\n');
   t.is(inExec, '1000\n2000\n');
 });
