@@ -42,6 +42,8 @@ import { statusOfRuntime } from './service/status.ts';
 import { versionOf } from './service/version.ts';
 import { containerStats } from './stats/container-stats.ts';
 import { listContainerStats, streamContainerStats } from './stats/list-container-stats.ts';
+import { listMetricDescriptors } from './stats/list-metric-descriptors.ts';
+import { listPodSandboxMetrics, streamPodSandboxMetrics } from './stats/list-pod-sandbox-metrics.ts';
 import { listPodSandboxStats, streamPodSandboxStats } from './stats/list-pod-sandbox-stats.ts';
 import { podSandboxStats } from './stats/pod-sandbox-stats.ts';
 
@@ -73,6 +75,9 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   StreamContainerStats: (request) => streamContainerStats(runtime, request),
   StreamPodSandboxStats: (request) => streamPodSandboxStats(runtime, request),
   StreamImages: (request) => streamImages(runtime, request),
+  ListMetricDescriptors: async () => listMetricDescriptors(),
+  ListPodSandboxMetrics: () => listPodSandboxMetrics(runtime),
+  StreamPodSandboxMetrics: () => streamPodSandboxMetrics(runtime),
   GetContainerEvents: (request, call) => getContainerEvents(runtime, request, call),
   ContainerStats: async (request) => containerStats(runtime, request),
   ListContainerStats: (request) => listContainerStats(runtime, request),

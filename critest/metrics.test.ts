@@ -1,0 +1,3 @@
+import { metricsTests } from './harness/metrics-tests.ts';
+
+metricsTests(1);
