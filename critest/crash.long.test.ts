@@ -7,6 +7,7 @@ import { startRegistry } from './harness/registry.ts';
 import {
   create,
   importLayout,
+  load,
   prune,
   pull,
   remove,
@@ -41,6 +42,12 @@ agentCrashes(stopPod);
 agentCrashes(remove);
 agentCrashes(removePod);
 agentCrashes(pull);
+
+test('Load: kill -9 at every step leaves images with the right bytes or none', async (t) => {
+  t.timeout(900_000);
+  await using daemon = await TestDaemon.start({ images: scenarioImages });
+  await crashAtEachStep(t, daemon, load);
+});
 
 test('Import, Prune: kill -9 at every step leaves images with the right bytes or none', async (t) => {
   t.timeout(900_000);

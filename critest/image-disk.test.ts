@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import test from 'ava';
+import { sha256 } from '../base/digest.ts';
 import { TestDaemon } from './harness/daemon.ts';
-import { image, layer, writeRegistry } from './harness/image.ts';
+import { architecture, image, layer, writeRegistry } from './harness/image.ts';
 import { registryHost } from './harness/images.ts';
 import { startRegistry } from './harness/registry.ts';
 import { fails } from './harness/suite.ts';
+import { type TarEntry, tar } from './harness/tar.ts';
 
 const large = `${registryHost}/berth/large:1`;
 const small = `${registryHost}/berth/small:1`;
@@ -53,3 +55,31 @@ for (const [what, name] of [
     await daemon.client.RemoveImage({ image: { image: small } });
     t.is(await content(), before);
   });
+
+/** What `docker save` writes, with the manifest at the end. */
+const archiveOf = (mib: number): Buffer => {
+  const blob = tar([{ name: 'noise', data: randomBytes(mib << 20) }]);
+  const rootfs = { type: 'layers', diff_ids: [sha256(blob)] };
+  const config = JSON.stringify({ architecture, os: 'linux', rootfs });
+  const manifest = JSON.stringify([{ Config: 'config.json', RepoTags: ['noise:1'], Layers: ['layer.tar'] }]);
+  const files = { 'layer.tar': blob, 'config.json': config, 'manifest.json': manifest };
+  return tar(Object.entries(files).map(([name, data]): TarEntry => ({ name, data })));
+};
+
+const load = async (archive: Buffer): Promise<void> => {
+  const requests = async function* () {
+    for (let at = 0; at < archive.length; at += 1 << 20) yield { data: archive.subarray(at, at + (1 << 20)) };
+  };
+  for await (const _ of daemon.client.Load(requests()));
+};
+
+test('a disk that is full fails a load while it is sent or unpacked, leaves nothing, and a smaller one still fits', async (t) => {
+  const before = await content();
+  for (const mib of [30, 15]) {
+    await fails(t, load(archiveOf(mib)), 'resource-exhausted', /[Nn]o space left|ENOSPC/);
+    t.is(await content(), before);
+  }
+  await load(archiveOf(2));
+  await daemon.client.RemoveImage({ image: { image: 'noise:1' } });
+  t.is(await content(), before);
+});

@@ -296,6 +296,29 @@ export const importLayout: Scenario<undefined> = {
   call: async (daemon) => daemon.client.Import({ path: `${await testImages()}/layout`, name: names.layered }),
 };
 
+/** An archive of the image, which is then gone again. */
+const archived = async (daemon: TestDaemon): Promise<Uint8Array> => {
+  await daemon.import([names.layered]);
+  const parts: Uint8Array[] = [];
+  for await (const { data } of daemon.client.Save({ images: [names.layered] })) parts.push(data);
+  await removePulled(daemon);
+  return Buffer.concat(parts);
+};
+
+export const load: Scenario<Uint8Array> = {
+  ...pull,
+  rpc: 'Load',
+  steps: 27,
+  prepare: archived,
+  call: async (daemon, archive) => {
+    const whole = async function* () {
+      yield { data: archive };
+    };
+    for await (const _ of daemon.client.Load(whole()));
+  },
+  check: (t, daemon) => checkImages(t, daemon),
+};
+
 export const removeImage: Scenario<undefined> = {
   ...pull,
   rpc: 'RemoveImage',
