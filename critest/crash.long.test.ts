@@ -1,8 +1,10 @@
 import test from 'ava';
+import { artifact } from './harness/artifact.ts';
 import { agentCrashAtStep, crashAtEachStep, type Scenario } from './harness/crash.ts';
 import { crashAtRandom } from './harness/crash-at-random.ts';
 import { bringImages, crashImages } from './harness/crash-images.ts';
 import { TestDaemon } from './harness/daemon.ts';
+import { writeLayout } from './harness/image.ts';
 import { startRegistry } from './harness/registry.ts';
 import {
   create,
@@ -21,6 +23,7 @@ import {
   startMapped,
   stop,
   stopPod,
+  wrongImages,
 } from './harness/scenarios.ts';
 
 const agentCrashes = <P>(scenario: Scenario<P>, where = ''): void => {
@@ -57,6 +60,52 @@ test('Import, Prune: kill -9 at every step leaves images with the right bytes or
 
 agentCrashes(removeImage);
 agentCrashes(repair);
+
+test('Import of an artifact, Tag, Untag: kill -9 at every step leaves whole files and whole names or none', async (t) => {
+  t.timeout(900_000);
+  const thing = artifact([
+    { data: 'one', title: 'one' },
+    { data: 'two', title: 'dir/two' },
+  ]);
+  const name = 'registry.example/app:1';
+  await using daemon = await TestDaemon.start({ images: scenarioImages });
+  const path = daemon.world.path('layout');
+  await writeLayout(daemon.world.seen(path), new Map([[name, thing]]));
+  const known = async (): Promise<boolean> => {
+    t.deepEqual(await wrongImages(daemon), []);
+    const { image } = await daemon.client.ImageStatus({ image: { image: thing.id } });
+    const tree = daemon.world.path('root/images/layers', thing.id.slice(7), 'fs');
+    if (image !== undefined) t.is(await daemon.world.sh(`cd ${tree}; cat one dir/two; stat -c %a dir`), 'onetwo755\n');
+    return image !== undefined;
+  };
+  const bring = async (): Promise<undefined> => void (await daemon.client.Import({ path }));
+  const pulling: Scenario<undefined> = {
+    rpc: 'Import',
+    steps: 20,
+    prepare: async () => undefined,
+    call: bring,
+    check: async () => void (await known()),
+    clean: () => daemon.client.RemoveImage({ image: { image: thing.id } }),
+  };
+  await crashAtEachStep(t, daemon, pulling);
+  const tagging: Scenario<undefined> = {
+    ...pulling,
+    rpc: 'Tag',
+    steps: 1,
+    prepare: bring,
+    call: () => daemon.client.Tag({ source: name, target: 'mine' }),
+    check: async () => void t.true(await known(), 'it has its first name'),
+  };
+  await crashAtEachStep(t, daemon, tagging);
+  const untagging: Scenario<undefined> = {
+    ...pulling,
+    rpc: 'Untag',
+    steps: 6,
+    prepare: bring,
+    call: () => daemon.client.Untag({ image: name }),
+  };
+  await crashAtEachStep(t, daemon, untagging);
+});
 
 test('a hundred crashes at random moments', async (t) => {
   t.timeout(900_000);
