@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import test from 'ava';
 import { dir } from 'tmp-promise';
 import type { Digest } from '../base/digest.ts';
@@ -55,7 +57,10 @@ test.before('berthd, a registry and its mirror', async () => {
     network: 'none',
     hostNetwork: true,
     images: [],
-    config: { registry: { config_path: [certs], plain_http: ['localhost'], stall_seconds: 1 } },
+    config: {
+      registry: { config_path: [certs], plain_http: ['localhost'], stall_seconds: 1 },
+      images: { max_layer_size: 1_048_576 },
+    },
   });
   beginSlow();
 });
@@ -91,7 +96,8 @@ const asked = (registry: TestRegistry, repository: string): string[] =>
 let serial = 0;
 const uniqueLayer = (): Layer => {
   serial += 1;
-  return layer([{ name: `unique-${serial}`, data: 'some text to fill a page. '.repeat(400) }]);
+  // Bytes that do not compress, so that its blob is as long as a bomb needs to be.
+  return layer([{ name: `unique-${serial}`, data: randomBytes(4000) }]);
 };
 const uniqueImage = (): Image => image([uniqueLayer()], { Cmd: [`${serial}`] });
 /** Gives the image to both registries, or to one. */
@@ -175,6 +181,11 @@ test('mirrors are asked in the order of the file, with the registry’s name, an
   t.deepEqual(asked(origin, 'order'), []);
 });
 
+/** More than `max_layer_size` in two thousand bytes. */
+const bomb = gzipSync(Buffer.alloc(1_500_000), { level: 9 });
+const padded = (bytes: Buffer, length: number): Buffer =>
+  Buffer.concat([bytes, Buffer.alloc(length)]).subarray(0, length);
+
 interface Failure {
   readonly what: string;
   behave(made: Image): Behaviour;
@@ -225,6 +236,7 @@ const failures: readonly Failure[] = [
     what: 'another layer',
     behave: (made) => instead(made, (blob) => Buffer.concat([uniqueLayer().blob, blob]).subarray(0, blob.length)),
   },
+  { what: 'a decompression bomb', behave: (made) => instead(made, (blob) => padded(bomb, blob.length)) },
   { what: 'a layer that is no archive', behave: (made) => instead(made, (blob) => Buffer.alloc(blob.length, 'x')) },
 ];
 

@@ -11,7 +11,7 @@ import { type RangeWindow, transferred } from './ranges.ts';
 import { redacted } from './redact.ts';
 import { Repository } from './repository.ts';
 import type { Open } from './resume.ts';
-import { type RetryPolicy, retrying, retryPolicy } from './temporary.ts';
+import { canRetry, isOutage, type RetryPolicy, retrying, retryPolicy } from './temporary.ts';
 import type { Transport } from './transport.ts';
 
 export interface RegistryOptions {
@@ -41,8 +41,12 @@ export class Registry implements Source {
     this.#hosts = withoutRepeats(endpoints).map((endpoint) => new Repository(transport, endpoint, repository, keyring));
     this.#policy = retries;
     this.#window = window;
+    // A mirror that has not everything is as it should be.
     const onFailure: HostHealth['onFailure'] = (host, what, error) =>
-      log?.warn({ host, repository, error: redacted(messageOf(error)) }, `${what}: not from this host`);
+      log?.[codeOf(error) === 'not-found' ? 'debug' : 'warn'](
+        { host, repository, error: redacted(messageOf(error)) },
+        `${what}: not from this host`,
+      );
     this.#health = { slow: new Set(), onFailure };
   }
 
@@ -107,8 +111,11 @@ const withoutRepeats = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
     return !endpoints.slice(0, at).some(covers);
   });
 
-/** Wrong bytes, or what cannot be unpacked: before the digest is known nobody can say whether they are the image's. */
-const isOfContent = (error: unknown): boolean => ['data-loss', 'invalid-argument'].includes(codeOf(error));
+/** Wrong bytes, what cannot be unpacked, or unpacks to too much: before the digest is known nobody can say whether they are the image's. */
+const isOfContent = (error: unknown): boolean =>
+  ['data-loss', 'invalid-argument', 'resource-exhausted'].includes(codeOf(error)) &&
+  !isOutage(error) &&
+  !canRetry(error);
 
 const noHost = (what: string, capability: string): BerthError =>
   new BerthError('failed-precondition', `${what}: no host in hosts.toml has the capability ${capability}`);
