@@ -146,7 +146,6 @@ export const diskOf = async (tools: Tools, signal: AbortSignal): Promise<ImagesD
     else if (count > 1) shared = plus(shared, size);
     else unique = plus(unique, size);
   }
-  for (const { bytes } of store.parts.entries()) partial = plus(partial, { bytes: onDisk(bytes), inodes: 1 });
   const waiting = store.remover.pending().paths;
   const unfinished = (await readdir(store.paths.temporary)).map((name) => join(store.paths.temporary, name));
   const measure = async (paths: readonly string[], from: DiskShare): Promise<DiskShare> => {

@@ -128,6 +128,12 @@ test('a layer that was wrong to its end leaves no part', async (t) => {
   setup.registry.put(`app/blobs/${big.digest}`, 'x', Buffer.alloc(big.blob.length));
   await t.throwsAsync(setup.pull());
   t.deepEqual(await setup.parts(), []);
+  setup.registry.behave((request, response, next) => {
+    if (request.url?.endsWith(big.digest)) response.writeHead(200).end(big.blob.subarray(0, half));
+    else next();
+  });
+  await t.throwsAsync(setup.pull(), { message: /ends after/ });
+  t.deepEqual(await setup.parts(), []);
 });
 
 test('a few bytes are no part, and without kept blobs there is none', async (t) => {

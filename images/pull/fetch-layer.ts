@@ -14,35 +14,20 @@ export type Unpack = (
 
 /**
  * Fetches and unpacks a layer. What came of one whose transfer ends early is kept, and the next fetch goes on behind it;
- * without kept blobs there is nothing to keep it in.
+ * without kept blobs there is nothing to keep it in. Of a part from a source that was not honest nobody knows before the end;
+ * it is gone then, and `again` of the source has the layer fetched whole.
  */
 export const fetchLayer = async (tools: LayerTools, job: LayerJob, unpack: Unpack): Promise<void> => {
   const { source, descriptor, signal } = job;
   if (!tools.keepBlobs) return unpack(tools, job, source.blob(descriptor, signal), undefined);
   const part = source.blobFrom === undefined ? undefined : await tools.parts.take(descriptor.digest, descriptor.size);
-  if (part === undefined) return fetchInto(tools, job, unpack, undefined);
-  try {
-    await fetchInto(tools, job, unpack, part);
-  } catch (error) {
-    // The part may come from a source that was not honest: once more, without it.
-    if (!['data-loss', 'invalid-argument', 'resource-exhausted'].includes(codeOf(error)) || signal.aborted) throw error;
-    await fetchInto(tools, job, unpack, undefined);
-  }
-};
-
-const fetchInto = async (
-  tools: LayerTools,
-  job: LayerJob,
-  unpack: Unpack,
-  part: TakenPart | undefined,
-): Promise<void> => {
-  const { digest, size } = job.descriptor;
-  const transfer = new Watched(part === undefined ? job.source.blob(job.descriptor, job.signal) : rest(job, part));
+  const { digest, size } = descriptor;
+  const transfer = new Watched(part === undefined ? source.blob(descriptor, signal) : rest(job, part));
   await using writer = await tools.blobs.writer(part);
   try {
     await unpack(tools, job, transfer, writer);
   } catch (error) {
-    if (job.source.blobFrom !== undefined && (job.signal.aborted || transfer.isCut)) await keep(tools, job, writer);
+    if (source.blobFrom !== undefined && (signal.aborted || transfer.isCut)) await keep(tools, job, writer);
     throw error;
   }
   await tools.blobs.add(digest, size, writer);
