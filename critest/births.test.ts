@@ -12,6 +12,7 @@ test('two execs at the pids limit: each runs or says why not, and the container 
   const pod = await runPod(daemon());
   // The main process, five that sleep: two are left of eight, and a shell with a child needs both.
   const container = await pod.run('for i in 1 2 3 4 5; do sleep 86400 & done; trap "exit 0" TERM; wait');
+  await until('all five sleep', async () => (await daemon().pidsOf('sleep')).length === 5); // it ends when it cannot fork
   for (let round = 0; round < 5; round += 1) {
     const execs = Array.from({ length: 4 }, () => container.exec(['sleep', '0.05']));
     for (const exec of await Promise.allSettled(execs))

@@ -62,6 +62,15 @@ test('each file whose tests start pods runs in the second machine, too, or crite
   );
 });
 
+test('all.test.ts has each file of the second machine’s own', async (t) => {
+  const all = await source('critest/vm/all.test.ts');
+  const files = (await readdir(join(sourceTree, 'critest/vm/tests'))).filter((name) => name.endsWith('.test.ts'));
+  t.deepEqual(
+    files.filter((name) => !all.includes(`import './tests/${name}';`)),
+    [],
+  );
+});
+
 test('what is left out in the second machine is a test of a file that runs there, and has a reason', async (t) => {
   const [run, out] = await Promise.all([shared(), source('critest/vm/left-out.tsv').then(leftOut)]);
   t.true(out.length > 0);
