@@ -7,5 +7,8 @@ import './tests/parents.test.ts';
 import './tests/resources.test.ts';
 import './tests/userns.test.ts';
 import './tests/volumes.test.ts';
+import './tests/stats.test.ts';
+import './tests/metrics.test.ts';
+import './tests/events.test.ts';
 import './tests/apparmor.test.ts';
 import './tests/pods.test.ts';
