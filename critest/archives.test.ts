@@ -11,6 +11,7 @@ import type { Output } from './harness/world.ts';
 
 // What other tools make of our archives and pushes, and we of theirs: skopeo, umoci, buildah, all from Debian.
 const pushHost = '127.0.0.1:5001';
+const lockedHost = '127.0.0.1:5002';
 const work = (...parts: readonly string[]): string => daemon().world.path('work', ...parts);
 const storage = (): string => `--root ${work('storage')} --runroot ${work('run')} --storage-driver vfs`;
 const buildah = (words: string): Promise<string> =>
@@ -22,6 +23,7 @@ const daemon = suiteDaemon({
   setUp: async ({ world, client }) => {
     await startRegistry(world);
     await startRegistry(world, { address: pushHost, writable: true });
+    await startRegistry(world, { address: lockedHost, writable: true, password: true });
     await world.sh(`mkdir -p ${world.path('work')}`);
     await writeFile(world.path('work/policy.json'), '{"default":[{"type":"insecureAcceptAnything"}]}');
     await writeFile(world.path('work/registries.conf'), 'unqualified-search-registries = []\n');
@@ -110,6 +112,19 @@ test('skopeo and buildah read what berth push has sent to docker-registry, diges
   t.is(again.match(/sent/g)?.length, 1, 'what is there is not sent again, but the name is given');
   t.is((await daemon().client.PullImage({ image: { image: `${pushHost}/pushed/layered:2` } })).image_ref, image.id);
   await berth('rmi', `${pushHost}/pushed/layered:2`);
+});
+
+test('berth push logs in to a registry with a password, and says when it is refused', async (t) => {
+  const image = await known(daemon(), names.layered);
+  const place = `${lockedHost}/pushed/layered:1`;
+  const command = `${join(sourceTree, 'bin/berth')} --address ${daemon().address} push --user berth --password-stdin`;
+  t.is((await sh(`echo secret | ${command} ${names.layered} ${place}`)).trim().split('\n').at(-1), image.digest);
+  await skopeoCopy(`docker://${place}`, `dir:${at('out')}`, '--src-tls-verify=false --src-creds berth:secret');
+  t.deepEqual(await digestsIn(at('out')), pick(image));
+  const refused = await berth('push', names.layered, place);
+  t.is(refused.status, 1);
+  t.regex(refused.stderr, /push image to 127\.0\.0\.1:5002\/pushed\/layered:1: .*401/);
+  t.regex(await sh(`echo wrong | ${command} ${names.layered} ${place} 2>&1 || true`), /401/);
 });
 
 test('berth load reads what skopeo writes: layouts, OCI archives, docker archives', async (t) => {

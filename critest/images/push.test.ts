@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { digestParts, sha256 } from '../../base/digest.ts';
@@ -244,6 +244,38 @@ test('of an index that is here in part the manifest of this machine is pushed, o
   t.true(has(at.to, 'a', 'multi', one));
   t.deepEqual(await at.push('single', 'a:single'), { digest: sha256(single), isPart: false });
   t.deepEqual(at.to.manifests.get('a single'), { type: mediaTypes.index, body: single });
+});
+
+test('the first host of hosts.toml that takes pushes gets it, and none is an error', async (t) => {
+  const to = await startPushRegistry();
+  const directory = await mkdtemp('/tmp/bt-hosts-');
+  const write = async (text: string): Promise<void> => {
+    await mkdir(join(directory, 'example.org'), { recursive: true });
+    await writeFile(join(directory, 'example.org/hosts.toml'), text);
+  };
+  const mirror = (capabilities: string): string => `[host."http://${to.host}"]\ncapabilities = ${capabilities}\n`;
+  const source = await startTestRegistry();
+  const registry = { configPath: [directory], plainHttp: ['127.0.0.1'], stallSeconds: 10 };
+  const world = await openWorld({ registry });
+  try {
+    source.add('1', one);
+    await world.images.pull(`${source.host}/app:1`, undefined, { signal: never });
+    const push = () =>
+      world.images.push(one.id, 'example.org/a:1', undefined, { signal: never, report: () => undefined });
+    await write(
+      `server = "http://127.0.0.1:1"\n[host."http://127.0.0.1:1"]\ncapabilities = ["pull"]\n${mirror('["push"]')}`,
+    );
+    await push();
+    t.true(has(to, 'a', '1', one));
+    await write(`server = "http://${to.host}"\ncapabilities = ["pull", "resolve"]\n${mirror('["pull", "resolve"]')}`);
+    t.regex(
+      await failure(push()),
+      /^failed-precondition: .*example\.org\/a: no host in hosts\.toml has the capability push/,
+    );
+  } finally {
+    await Promise.all([to, source, world].map((each) => each[Symbol.asyncDispose]()));
+    await rm(directory, { recursive: true });
+  }
 });
 
 test('what is not here, was not kept, or has another digest than the destination names is refused', async (t) => {
