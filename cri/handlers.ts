@@ -79,7 +79,7 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   ListPodSandboxMetrics: () => listPodSandboxMetrics(runtime),
   StreamPodSandboxMetrics: () => streamPodSandboxMetrics(runtime),
   GetContainerEvents: (request, call) => getContainerEvents(runtime, request, call),
-  ContainerStats: async (request) => containerStats(runtime, request),
+  ContainerStats: (request) => containerStats(runtime, request),
   ListContainerStats: (request) => listContainerStats(runtime, request),
   PodSandboxStats: (request) => podSandboxStats(runtime, request),
   ListPodSandboxStats: (request) => listPodSandboxStats(runtime, request),

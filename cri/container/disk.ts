@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../../base/errors.ts';
 import { namesIn } from '../../base/files.ts';
 import { type Agent, SELF } from '../../shim/agent.ts';
@@ -20,6 +21,8 @@ const pauseForNew = 1000;
 /** A walk that took a second is followed by at least so many seconds without one. */
 const pauseFactor = 50;
 const longestWalkMs = 300_000;
+/** So long a call waits for the first figure of a container. */
+const shortWalkMs = 100;
 
 /**
  * What containers have written. Who asks gets the last figures, at once, and causes the next walk, which is one process for
@@ -36,7 +39,7 @@ export class ContainersDisk {
   readonly #stopping: AbortSignal;
   #known = new Map<string, MeasuredDisk>();
   #measuredAt = now();
-  #isWalking = false;
+  #walk: Promise<void> | undefined;
   #endedAt = Number.NEGATIVE_INFINITY;
   #pause = 0;
 
@@ -72,16 +75,22 @@ export class ContainersDisk {
     return known;
   }
 
+  /** Lets a walk that has just begun end, when one of them has no figure yet; a long one is not waited for. */
+  async settle(ids: readonly string[]): Promise<void> {
+    if (ids.some((id) => this.of(id) === undefined))
+      await Promise.race([this.#walk, delay(shortWalkMs, undefined, { ref: false })]);
+  }
+
   #ask(pause: number): void {
-    if (!this.#isWalking && performance.now() - this.#endedAt >= pause && !this.#stopping.aborted) void this.#measure();
+    if (this.#walk === undefined && performance.now() - this.#endedAt >= pause && !this.#stopping.aborted)
+      this.#walk = this.#measure();
   }
 
   async #measure(): Promise<void> {
-    this.#isWalking = true;
     const began = performance.now();
     try {
       const ids = await namesIn(this.directory);
-      const lines = await this.#walk(ids.map((id) => join(this.directory, id)));
+      const lines = await this.#lines(ids.map((id) => join(this.directory, id)));
       this.#measuredAt = now();
       this.#known = new Map(ids.flatMap((id, i) => this.#entry(id, lines[i])));
     } catch (error) {
@@ -89,12 +98,12 @@ export class ContainersDisk {
     } finally {
       this.#endedAt = performance.now();
       this.#pause = Math.max(shortestPause, (this.#endedAt - began) * pauseFactor);
-      this.#isWalking = false;
+      this.#walk = undefined;
     }
   }
 
   /** A line for each. */
-  async #walk(paths: readonly string[]): Promise<readonly string[]> {
+  async #lines(paths: readonly string[]): Promise<readonly string[]> {
     if (paths.length === 0) return [];
     const argv = [SELF, 'tree-usage', '--idle', '--each', ...paths];
     const request = { argv, name: 'measure tree', timeoutMs: longestWalkMs, signal: this.#stopping };

@@ -10,8 +10,12 @@ import { type Reading, readContainer } from './reading.ts';
 import { wireCpu, wireDisk, wireIo, wireMemory, wireSwap } from './wire.ts';
 
 /** What the kernel counts now. One that does not run has only what it takes on disk. */
-export const containerStats = (runtime: Runtime, request: ContainerStatsRequest): Input<ContainerStatsResponse> => {
+export const containerStats = async (
+  runtime: Runtime,
+  request: ContainerStatsRequest,
+): Promise<Input<ContainerStatsResponse>> => {
   const container = runtime.containers.get(request.container_id);
+  await runtime.containersDisk.settle([container.id]);
   return { stats: statsOf(runtime, container, readContainer(runtime, container)) };
 };
 

@@ -18,11 +18,12 @@ export const listContainerStats = async (runtime: Runtime, request: ListContaine
 export const streamContainerStats = (runtime: Runtime, request: StreamContainerStatsRequest): AsyncIterable<Encoded> =>
   pagesOf(itemsFor(runtime, request.filter));
 
-const itemsFor = (runtime: Runtime, filter: ContainerStatsFilter | undefined): AsyncIterable<Uint8Array> => {
+async function* itemsFor(runtime: Runtime, filter: ContainerStatsFilter | undefined): AsyncGenerator<Uint8Array> {
   const found = runtime.containers
     .values()
     .filter((container) => matches(container, filter && { ...filter, state: undefined }));
-  return inSlices(found, (container) =>
+  await runtime.containersDisk.settle(found.map(({ id }) => id));
+  yield* inSlices(found, (container) =>
     encodeItem('ListContainerStatsResponse', 'stats', statsOf(runtime, container, readContainer(runtime, container))),
   );
-};
+}

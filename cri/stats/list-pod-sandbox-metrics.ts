@@ -37,6 +37,7 @@ export const streamPodSandboxMetrics = (runtime: Runtime): AsyncIterable<Encoded
 async function* items(runtime: Runtime): AsyncGenerator<Uint8Array> {
   const pods = runtime.sandboxes.values().filter(({ record }) => record.state === 'ready');
   const networks = await networksOf(runtime, pods);
+  await runtime.containersDisk.settle(runtime.containers.values().map(({ id }) => id));
   const machine = { disk: await fileSystemOf(runtime), pageSizes: readMachine().pageSizes };
   for (const sandbox of pods)
     yield encodeItem(

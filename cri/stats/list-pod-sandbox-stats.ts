@@ -4,7 +4,7 @@ import type {
   PodSandboxStatsFilter,
   StreamPodSandboxStatsRequest,
 } from '../../api/generated/types.ts';
-import type { Runtime } from '../runtime.ts';
+import { containersOf, type Runtime } from '../runtime.ts';
 import { matches } from '../sandbox/list.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { gathered, inSlices } from './in-slices.ts';
@@ -23,6 +23,7 @@ export const streamPodSandboxStats = (
 async function* itemsFor(runtime: Runtime, filter: PodSandboxStatsFilter | undefined): AsyncGenerator<Uint8Array> {
   const found = readyPods(runtime, filter);
   const networks = await networksOf(runtime, found);
+  await runtime.containersDisk.settle(found.flatMap(({ id }) => containersOf(runtime, id)).map(({ id }) => id));
   yield* inSlices(found, (sandbox) =>
     encodeItem('ListPodSandboxStatsResponse', 'stats', podStatsOf(runtime, sandbox, networks.get(sandbox))),
   );

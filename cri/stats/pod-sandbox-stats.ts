@@ -22,6 +22,7 @@ export const podSandboxStats = async (
   if (sandbox.record.state !== 'ready')
     throw new BerthError('failed-precondition', `stats of pod sandbox ${sandbox.id}: it is not ready`);
   const networks = await networksOf(runtime, [sandbox]);
+  await runtime.containersDisk.settle(containersOf(runtime, sandbox.id).map(({ id }) => id));
   return { stats: podStatsOf(runtime, sandbox, networks.get(sandbox)) };
 };
 
