@@ -633,3 +633,32 @@ test.serial('after all of this the daemon has never held more than a few documen
   const peak = Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 'nothing');
   t.true(peak < 300 << 10, `${peak} kB`);
 });
+
+test.serial(
+  'what came of a layer before a cut outlives kill -9 of the daemon, and the next pull goes on behind it',
+  async (t) => {
+    const before = await tree();
+    const made = newImage(3 << 20);
+    registry.add('1', made, 'kept');
+    const { digest } = layerOf(made);
+    behaviours.set(
+      'kept',
+      forLayer(made, (request, response, body) => {
+        if (request.headers.range !== undefined) return void response.destroy();
+        response.writeHead(200, { 'content-length': body.length }).write(body.subarray(0, 2 << 20));
+        setTimeout(() => response.destroy(), 100);
+      }),
+    );
+    await t.throwsAsync(pull('kept'), { message: /answers 404/ });
+    const left = (await tree()).split('\n').filter((line) => !before.includes(line));
+    t.is(left.length, 1, left.join('\n'));
+    const [, size] = new RegExp(`partial/sha256-${digest.slice(7)}\\.(\\d+)\\.`).exec(left[0] ?? '') ?? [];
+    await daemon.killAndBoot();
+    behaviours.delete('kept');
+    t.is((await pull('kept')).image_ref, made.id);
+    const asked = registry.requests.filter(({ path }) => path.endsWith(digest));
+    t.is(asked.at(-1)?.range, `bytes=${size}-`);
+    await daemon.client.RemoveImage({ image: { image: made.id } });
+    t.is(await tree(), before);
+  },
+);

@@ -58,7 +58,6 @@ export async function* pruneImages(
     yield { image, freed: freed() };
   }
   if (!garbageOnly) await store.parts.clear();
-  if (!garbageOnly) await store.parts.clear();
   await collectGarbage(store, log);
   const done = store.remover.flush(signal).then(() => true);
   while (!(await Promise.race([done, sleep(tickMs, false, { ref: false })]))) yield { freed: freed() };
