@@ -34,6 +34,8 @@ export class BerthError extends Error {
 export const codeOf = (error: unknown): ErrorCode => {
   if (error instanceof BerthError) return error.code;
   if (error instanceof Error && error.name === 'AbortError') return 'cancelled';
+  // A full disk or quota: whoever asked can make room and ask again.
+  if (['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')) return 'resource-exhausted';
   return 'internal';
 };
 

@@ -1,85 +1,151 @@
 import { randomBytes } from 'node:crypto';
 import test from 'ava';
-import { sha256 } from '../base/digest.ts';
 import { TestDaemon } from './harness/daemon.ts';
-import { architecture, image, layer, writeRegistry } from './harness/image.ts';
-import { registryHost } from './harness/images.ts';
+import { image, layer, writeLayout, writeRegistry } from './harness/image.ts';
+import { names, registryHost } from './harness/images.ts';
+import { idle, runPod } from './harness/pods.ts';
 import { startRegistry } from './harness/registry.ts';
-import { fails } from './harness/suite.ts';
-import { type TarEntry, tar } from './harness/tar.ts';
+import { wrongImages } from './harness/scenarios.ts';
+import { fails, removePods } from './harness/suite.ts';
 
 const large = `${registryHost}/berth/large:1`;
+const middle = `${registryHost}/berth/middle:1`;
+const other = `${registryHost}/berth/other:1`;
 const small = `${registryHost}/berth/small:1`;
 const manyFiles = `${registryHost}/berth/many-files:1`;
-const noise = (mib: number) => layer([{ name: 'noise', data: randomBytes(mib << 20) }]);
+const noise = (kib: number) => layer([{ name: 'noise', data: randomBytes(kib << 10) }]);
 const files = layer(Array.from({ length: 3000 }, (_, at) => ({ name: `file${at}` })));
+const images = new Map([
+  [large, image([noise(1 << 10), noise(9 << 10), noise(20 << 10)], {})],
+  [middle, image([noise(8 << 10)], {})],
+  [other, image([noise(8 << 10)], {})],
+  [small, image([noise(100), noise(100)], {})],
+  [manyFiles, image([files], {})],
+]);
 
-let daemon: TestDaemon;
-const pull = (name: string) => daemon.client.PullImage({ image: { image: name } });
-const content = async () => {
-  await daemon.deleteGarbage();
-  return daemon.world.sh(`find ${daemon.world.path('root/images')} -type f | sort`);
+const isFull = /[Nn]o space left|ENOSPC/;
+const block = 4096;
+
+/** Each with 24 MiB and about 2000 inodes. */
+const fileSystems = {
+  tmpfs: (root: string) => `mount -t tmpfs -o size=24m,nr_inodes=2000,mode=700 tmpfs ${root}`,
+  ext4: (root: string, disk: string) =>
+    `truncate -s 32M ${disk} && mkfs.ext4 -q -N 2000 -m 0 ${disk} && mount -o loop ${disk} ${root} && chmod 700 ${root}`,
 };
 
-test.before('a root directory of 24 MiB and 2000 inodes', async () => {
-  daemon = await TestDaemon.prepare({ network: 'none' });
-  const { world } = daemon;
-  const images = new Map([
-    [large, image([noise(1), noise(9), noise(20)], {})],
-    [small, image([noise(1)], {})],
-    [manyFiles, image([files], {})],
-  ]);
-  await writeRegistry(world.path('storage'), images);
-  await world.sh(`mkdir -m 700 ${world.path('root')}`);
-  await world.sh(`mount -t tmpfs -o size=24m,nr_inodes=2000,mode=700 tmpfs ${world.path('root')}`);
-  await daemon.boot();
-  await startRegistry(world, { storage: world.path('storage') });
-});
+for (const [kind, mount] of Object.entries(fileSystems)) {
+  let daemon: TestDaemon;
+  const pull = (name: string) => daemon.client.PullImage({ image: { image: name } });
+  const remove = (name: string) => daemon.client.RemoveImage({ image: { image: name } });
+  const root = (...parts: string[]): string => daemon.world.path('root', ...parts);
+  const content = async () => {
+    await daemon.deleteGarbage();
+    return daemon.world.sh(`find ${root('images')} -type f | sort`);
+  };
+  const free = async (): Promise<number> =>
+    Number(await daemon.world.sh(`stat -f -c '%a * %S' ${root()} | xargs expr`));
+  /** Leaves so many bytes. */
+  const fill = async (left: number): Promise<void> => {
+    const blocks = Math.floor(((await free()) - left) / block);
+    await daemon.world.sh(`dd if=/dev/zero of=${root('filler')} bs=${block} count=${blocks} 2>/dev/null || true`);
+  };
+  const empty = () => daemon.world.sh(`rm -f ${root('filler')}; sync -f ${root()}`);
 
-test.after.always(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-});
-
-for (const [what, name] of [
-  ['disk', large],
-  ['inode table', manyFiles],
-] as const)
-  test(`a ${what} that is full fails the pull, leaves nothing, and a smaller image still fits`, async (t) => {
-    const before = await content();
-    for (let round = 0; round < 3; round += 1) {
-      await fails(t, pull(name), 'resource-exhausted', /[Nn]o space left|ENOSPC/);
-      t.is(await content(), before);
-    }
-    const { image_ref } = await pull(small);
-    t.regex(image_ref, /^sha256:/);
-    await daemon.client.RemoveImage({ image: { image: small } });
-    t.is(await content(), before);
+  test.before(`${kind}: a root directory of its own`, async () => {
+    daemon = await TestDaemon.prepare();
+    const { world } = daemon;
+    await writeRegistry(world.path('storage'), images);
+    await writeLayout(world.path('layout'), images);
+    await world.sh(`mkdir -m 700 ${root()} && ${mount(root(), world.path('disk'))}`);
+    await daemon.boot();
+    await startRegistry(world, { storage: world.path('storage') });
+  });
+  test.afterEach.always(() => empty());
+  test.after.always(async () => {
+    await daemon?.[Symbol.asyncDispose]();
   });
 
-/** What `docker save` writes, with the manifest at the end. */
-const archiveOf = (mib: number): Buffer => {
-  const blob = tar([{ name: 'noise', data: randomBytes(mib << 20) }]);
-  const rootfs = { type: 'layers', diff_ids: [sha256(blob)] };
-  const config = JSON.stringify({ architecture, os: 'linux', rootfs });
-  const manifest = JSON.stringify([{ Config: 'config.json', RepoTags: ['noise:1'], Layers: ['layer.tar'] }]);
-  const files = { 'layer.tar': blob, 'config.json': config, 'manifest.json': manifest };
-  return tar(Object.entries(files).map(([name, data]): TarEntry => ({ name, data })));
-};
+  for (const [what, name] of [
+    ['disk', large],
+    ['inode table', manyFiles],
+  ] as const)
+    test.serial(
+      `${kind}: a ${what} that is full fails the pull, leaves nothing, and a smaller image still fits`,
+      async (t) => {
+        const before = await content();
+        for (let round = 0; round < 2; round += 1) {
+          await fails(t, pull(name), 'resource-exhausted', isFull);
+          t.is(await content(), before);
+        }
+        const { image_ref } = await pull(small);
+        t.regex(image_ref, /^sha256:/);
+        await remove(small);
+        t.is(await content(), before);
+      },
+    );
 
-const load = async (archive: Buffer): Promise<void> => {
-  const requests = async function* () {
-    for (let at = 0; at < archive.length; at += 1 << 20) yield { data: archive.subarray(at, at + (1 << 20)) };
-  };
-  for await (const _ of daemon.client.Load(requests()));
-};
+  test.serial(
+    `${kind}: a disk that gets full at any block of a pull or an import leaves the store whole, and the next one works`,
+    async (t) => {
+      await daemon.deleteGarbage();
+      const before = await free();
+      await pull(small);
+      const needed = before - (await free());
+      await remove(small);
+      const clean = await content();
+      // The last blocks are those of records; before them come blobs and layers.
+      const amounts = [0, 1, 3, 6, 12].map((blocks) => needed - blocks * block).concat(needed / 2);
+      let failed = 0;
+      for (const [at, amount] of amounts.entries()) {
+        await fill(Math.max(0, amount));
+        const get =
+          at % 2 === 0 ? pull(small) : daemon.client.Import({ path: daemon.world.path('layout'), name: small });
+        const error = await get.then(
+          () => undefined,
+          (reason: unknown) => reason,
+        );
+        if (error !== undefined) {
+          failed += 1;
+          await fails(t, Promise.reject(error), 'resource-exhausted', isFull);
+        }
+        await empty();
+        t.deepEqual(await wrongImages(daemon), [], `${amount} of ${needed} bytes`);
+        await pull(small);
+        await remove(small);
+        t.is(await content(), clean);
+      }
+      t.true(failed >= 3, `${failed} of ${amounts.length} failed`);
+    },
+  );
 
-test('a disk that is full fails a load while it is sent or unpacked, leaves nothing, and a smaller one still fits', async (t) => {
-  const before = await content();
-  for (const mib of [30, 15]) {
-    await fails(t, load(archiveOf(mib)), 'resource-exhausted', /[Nn]o space left|ENOSPC/);
-    t.is(await content(), before);
-  }
-  await load(archiveOf(2));
-  await daemon.client.RemoveImage({ image: { image: 'noise:1' } });
-  t.is(await content(), before);
-});
+  test.serial(
+    `${kind}: on a full disk an image is removed, and what it took is free when the call returns`,
+    async (t) => {
+      await pull(middle);
+      await fill(0);
+      await remove(middle);
+      t.true((await free()) >= 16 << 20);
+      t.deepEqual(await wrongImages(daemon), []);
+    },
+  );
+
+  test.serial(`${kind}: what waits to be deleted does not make the disk full for the next pull`, async (t) => {
+    for (const name of [middle, other, middle, other]) {
+      await pull(name);
+      await remove(name);
+    }
+    t.pass();
+  });
+
+  test.serial(`${kind}: a container is not made on a full disk, and is when there is room again`, async (t) => {
+    await daemon.import([names.busybox]);
+    const pod = await runPod(daemon);
+    await fill(0);
+    await fails(t, pod.create(idle), 'resource-exhausted', isFull);
+    await empty();
+    await pod.run(idle);
+    await removePods(daemon);
+    await remove(names.busybox);
+    t.deepEqual(await wrongImages(daemon), []);
+  });
+}

@@ -203,12 +203,14 @@ export class Images implements AsyncDisposable {
   }
 
   async #attempt<T>(action: string, signal: AbortSignal, run: () => Promise<T>, canRepeat = true): Promise<T> {
-    const { remover } = this.#tools.store;
-    const hasGarbage = canRepeat && remover.pending().paths.length > 0;
+    const { remover, parts } = this.#tools.store;
+    const hasGarbage = canRepeat && remover.pending().paths.length + parts.entries().length > 0;
     using _quiet = remover.pause();
     try {
       return await run().catch((error: unknown) => this.#withRoom(error, hasGarbage, run));
     } catch (error) {
+      // The next pull may be of something smaller.
+      if (isDiskFull(error)) await parts.clear();
       // Layers that were finished have no image now.
       await this.#reclaim();
       throw within(action, signal.aborted ? cancelled(signal) : withDiskFull(error));
@@ -218,6 +220,7 @@ export class Images implements AsyncDisposable {
   /** A disk that is full of what is to be deleted is not full. */
   async #withRoom<T>(error: unknown, hasGarbage: boolean, run: () => Promise<T>): Promise<T> {
     if (!hasGarbage || !isDiskFull(error)) throw error;
+    await this.#tools.store.parts.clear();
     await this.collect();
     await this.#tools.store.remover.flush(AbortSignal.timeout(roomMs));
     return run();

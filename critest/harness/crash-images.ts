@@ -75,6 +75,8 @@ export interface ChurnOptions {
   readonly pulls: boolean;
   /** What was not written to the disk is read from there again: for a machine of one's own. */
   readonly dropsCaches?: boolean;
+  /** So long the daemon lives at most each time. */
+  readonly ms?: number;
 }
 
 /**
@@ -86,7 +88,7 @@ export const crashImages = async (
   t: ExecutionContext,
   daemon: TestDaemon,
   rounds: number,
-  { pulls, dropsCaches = false }: ChurnOptions,
+  { pulls, dropsCaches = false, ms = 600 }: ChurnOptions,
 ): Promise<void> => {
   const seed = Date.now() % 100_000;
   t.log(`seed ${seed}`);
@@ -98,7 +100,7 @@ export const crashImages = async (
     const at = `round ${round} of seed ${seed}`;
     const end = new AbortController();
     const lives = churn(daemon, random, ways, end.signal);
-    await sleep(50 + random() * 600);
+    await sleep(50 + random() * ms);
     const until = performance.now() + random();
     while (performance.now() < until);
     end.abort();
