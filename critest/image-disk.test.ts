@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import test from 'ava';
+import { sha256 } from '../base/digest.ts';
 import { TestDaemon } from './harness/daemon.ts';
-import { image, layer, writeLayout, writeRegistry } from './harness/image.ts';
+import { architecture, image, layer, writeLayout, writeRegistry } from './harness/image.ts';
 import { names, registryHost } from './harness/images.ts';
 import { idle, runPod } from './harness/pods.ts';
 import { startRegistry } from './harness/registry.ts';
 import { wrongImages } from './harness/scenarios.ts';
 import { fails, removePods } from './harness/suite.ts';
+import { type TarEntry, tar } from './harness/tar.ts';
 
 const large = `${registryHost}/berth/large:1`;
 const middle = `${registryHost}/berth/middle:1`;
@@ -22,6 +24,23 @@ const images = new Map([
   [small, image([noise(100), noise(100)], {})],
   [manyFiles, image([files], {})],
 ]);
+
+/** What `docker save` writes, with the manifest at the end. */
+const archiveOf = (mib: number): Buffer => {
+  const blob = tar([{ name: 'noise', data: randomBytes(mib << 20) }]);
+  const rootfs = { type: 'layers', diff_ids: [sha256(blob)] };
+  const config = JSON.stringify({ architecture, os: 'linux', rootfs });
+  const manifest = JSON.stringify([{ Config: 'config.json', RepoTags: ['noise:1'], Layers: ['layer.tar'] }]);
+  const archived = { 'layer.tar': blob, 'config.json': config, 'manifest.json': manifest };
+  return tar(Object.entries(archived).map(([name, data]): TarEntry => ({ name, data })));
+};
+
+const load = async (daemon: TestDaemon, archive: Buffer): Promise<void> => {
+  const requests = async function* () {
+    for (let at = 0; at < archive.length; at += 1 << 20) yield { data: archive.subarray(at, at + (1 << 20)) };
+  };
+  for await (const _ of daemon.client.Load(requests()));
+};
 
 const isFull = /[Nn]o space left|ENOSPC/;
 const block = 4096;
@@ -115,6 +134,20 @@ for (const [kind, mount] of Object.entries(fileSystems)) {
         t.is(await content(), clean);
       }
       t.true(failed >= 3, `${failed} of ${amounts.length} failed`);
+    },
+  );
+
+  test.serial(
+    `${kind}: a disk that is full fails a load while it is sent or unpacked, leaves nothing, and a smaller one still fits`,
+    async (t) => {
+      const before = await content();
+      for (const mib of [30, 15]) {
+        await fails(t, load(daemon, archiveOf(mib)), 'resource-exhausted', isFull);
+        t.is(await content(), before);
+      }
+      await load(daemon, archiveOf(2));
+      await remove('noise:1');
+      t.is(await content(), before);
     },
   );
 

@@ -20,7 +20,7 @@ interface Garbage {
   size: TreeSize | undefined;
 }
 
-/** After the last pull: who removes an image and pulls another one comes in between. */
+/** After the start and after the last pull: who removes an image and pulls another one comes in between. */
 const quietMs = 1000;
 /** Below this share of free bytes or inodes nothing is more urgent than to delete. */
 const pressed = 0.2;
@@ -39,7 +39,7 @@ export class Remover implements AsyncDisposable {
   /** What could not be deleted: tried again with the next garbage. */
   #failed: Garbage[] = [];
   #pulls = 0;
-  #quietUntil = 0;
+  #quietUntil = performance.now() + quietMs;
   #urgent = 0;
   #run: Promise<void> | undefined;
   #attempt = new AbortController();
