@@ -199,6 +199,12 @@ test('a registry that does not answer for the signature is not taken for one tha
     request.url?.endsWith('.sig') === true ? void response.writeHead(403).end() : next(),
   );
   await refuses(t, at, /no signature of .* is good: manifest sha256-.*\.sig/);
+  const good = signed(ec, claim(`${at.registry.host}/app`, digest));
+  at.sign([good]);
+  at.registry.behave((request, response, next) =>
+    request.url?.endsWith(sha256(good.payload)) === true ? void response.writeHead(503).end() : next(),
+  );
+  t.is(codeOf(await t.throwsAsync(at.pull())), 'unavailable', 'its payload');
   t.deepEqual(await at.world.content(), []);
 });
 
