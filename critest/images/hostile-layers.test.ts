@@ -19,7 +19,7 @@ import { directory, file, hardlink, paxRecord, symlink, type TarEntry, tar } fro
 import { openWorld } from './world.ts';
 
 // A hundred pulls are a hundred syncs; what they would write to disk is not the question here.
-process.env['TMPDIR'] = '/dev/shm';
+process.env.TMPDIR = '/dev/shm';
 
 /** What a layer must not touch: each file with its inode, its times and its bytes; a change of anything moves ctime. */
 const surrounding = (path: string): readonly string[] => {

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { Layers } from './layers.ts';
+import { Layers, program, run } from './layers.ts';
 import { file, type PaxRecords, type TarEntry, tar } from './tar.ts';
 
 /** A file of `size` bytes with `text` at each place. */
@@ -222,6 +222,27 @@ const refused = async (t: ExecutionContext, entry: TarEntry, message: RegExp): P
 
 for (const [what, entry, message] of lies)
   test(`a sparse file that lies is refused: ${what}`, (t) => refused(t, entry, message));
+
+test('a copy of a layer keeps holes: a file larger than the disk is copied', async (t) => {
+  await using layers = await Layers.make('/dev/shm');
+  const layer = await layers.unpack([version1(`1\n${2 ** 39}\n2\n`, 'ab', String(2 ** 40))]);
+  const [links, to] = [join(layers.path, 'links'), join(layers.path, 'to')];
+  execFileSync('mkdir', [links, to]);
+  const { stderr } = await run(program, [
+    'layer-copy',
+    '--links',
+    links,
+    '--path',
+    '/',
+    '--to',
+    to,
+    '--lower',
+    layer.path,
+  ]);
+  t.is(stderr, '');
+  t.is(statSync(join(to, 'x')).size, 2 ** 40);
+  t.true(statSync(join(to, 'x')).blocks < 100);
+});
 
 test('a million segments are refused before they are memory', async (t) => {
   const lines = Buffer.alloc(2_300_000 * 4, '0\n0\n');

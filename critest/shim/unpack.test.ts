@@ -84,6 +84,67 @@ test('pax and GNU carry what ustar cannot: long names, ns mtimes, big ids, xattr
   t.false(xattrs(join(path, 'empty')).includes('security.selinux'));
 });
 
+test('names of every age of tar: V7 without prefix, ustar and star with it, NUL or none at the end', async (t) => {
+  await using layers = await Layers.make();
+  const prefixed = (magic: string, prefix: string) => (header: Buffer) => {
+    header.fill(0, 257, 512);
+    header.write(magic, 257, 'latin1');
+    header.write(prefix, 345, 'latin1');
+  };
+  const { path } = await layers.unpack([
+    directory('p'.repeat(155)),
+    file('n'.repeat(100), 'ustar', { header: prefixed('ustar\x0000', 'p'.repeat(155)) }),
+    file('v7', 'v7', { header: prefixed('', 'not/a/prefix') }),
+    file('gnu', 'gnu', { header: prefixed('ustar  \0', 'not/a/prefix') }),
+    { name: 'v7-directory/', type: '\0', header: prefixed('', '') },
+    { name: 'v7-file', type: '\0', data: 'old' },
+    { name: 'contiguous', type: '7', data: 'c' },
+    file('.//a/./b//c', 'dots'),
+    { ...directory('slashes///'), mode: 0o700 },
+  ]);
+  t.is(readFileSync(join(path, 'p'.repeat(155), 'n'.repeat(100)), 'utf8'), 'ustar');
+  for (const [name, content] of [
+    ['v7', 'v7'],
+    ['gnu', 'gnu'],
+    ['v7-file', 'old'],
+    ['contiguous', 'c'],
+    ['a/b/c', 'dots'],
+  ] as const)
+    t.is(readFileSync(join(path, name), 'utf8'), content);
+  t.true(lstatSync(join(path, 'v7-directory')).isDirectory());
+  t.is(mode(join(path, 'slashes')), 0o700);
+  t.deepEqual(
+    readdirSync(path).filter((name) => name === 'not'),
+    [],
+  );
+});
+
+test('what a pax header says: a charset changes nothing, the last of two counts, an empty one is not there', async (t) => {
+  await using layers = await Layers.make();
+  const { path } = await layers.unpack([
+    { name: 'g', type: 'g', data: Buffer.from('16 uid=12345678\n') },
+    file('plain', 'x', { pax: [] }),
+    { ...file('x'), pax: { hdrcharset: 'BINARY', path: Buffer.from([0x62, 0xff]) } },
+    file('twice', 'x', {
+      pax: [
+        ['uid', '1'],
+        ['uid', '2'],
+        ['mtime', '-1.25'],
+      ],
+    }),
+    file('empty', 'x', { uid: 7, pax: { uid: '', path: '' } }),
+    file('largest', 'x', { pax: { uid: '4294967294', gid: '4294967294' } }),
+    directory('attributes', { pax: { 'SCHILY.xattr.user.d': 'of a directory' } }),
+  ]);
+  t.is(lstatSync(join(path, 'plain')).uid, 0, 'of the global header nothing counts');
+  t.true(readdirSync(path, 'buffer').some((name) => name.equals(Buffer.from([0x62, 0xff]))));
+  t.is(lstatSync(join(path, 'twice')).uid, 2);
+  t.is(nanoseconds(join(path, 'twice')), -1_250_000_000n);
+  t.is(lstatSync(join(path, 'empty')).uid, 7);
+  t.is(lstatSync(join(path, 'largest')).gid, 4_294_967_294);
+  t.true(hasXattr(join(path, 'attributes'), 'user.d', 'of a directory'));
+});
+
 test('whiteouts hide lower files, and entries of the same layer win whatever the order', async (t) => {
   await using layers = await Layers.make();
   const lower = [
@@ -276,6 +337,8 @@ const bad: readonly (readonly [string, readonly TarEntry[], RegExp])[] = [
     /File name too long|Filename too long/,
   ],
   ['a wrong checksum', [file('a', '', { checksum: 1 })], /read tar: checksum of a header: offset 512/],
+  ['an owner beyond 32 bits', [file('a', '', { base256: true, uid: 2 ** 33 })], /read tar: uid/],
+  ['an empty pax path and an empty name', [file('', '', { pax: { path: '' } })], /empty name/],
   ['an unknown type', [{ name: 'a', type: 'V' }], /read tar: entry type/],
   ['a negative size', [file('a', '', { pax: { size: '-1' } })], /read tar: size/],
   ['a size with something behind it', [file('a', '', { pax: { size: '1x' } })], /read tar: size/],

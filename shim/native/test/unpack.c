@@ -3,10 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../layer.h"
@@ -256,6 +260,46 @@ static void test_view(void) {
   empty_directory();
 }
 
+// --- the jail ---
+
+static int try_socket(void) { return socket(AF_INET, SOCK_STREAM, 0); }
+static int try_fork(void) { return fork() == 0 ? _exit(0), 0 : 0; }
+static int try_exec(void) { return execl("/proc/self/exe", "x", NULL); }
+static int try_mount(void) { return (int)syscall(SYS_mount, "none", "/", "tmpfs", 0, NULL); }
+static int try_kill(void) { return kill(getppid(), 0); }
+static int try_outside(void) { return open("/etc/passwd", O_RDONLY) < 0 && errno == ENOENT ? 0 : 1; }
+static int try_up(void) { return open("../../../../etc/passwd", O_RDONLY) < 0 && errno == ENOENT ? 0 : 1; }
+static int try_inside(void) { return close(open("inside", O_WRONLY | O_CREAT, 0600)); }
+static int try_many(void) {
+  int fd;
+  while ((fd = open("/", O_RDONLY)) >= 0 && fd < 5000) continue;
+  return fd < 0 && errno == EMFILE ? 0 : 1;
+}
+
+static int ended(int (*try)(void)) {
+  int status = -1;
+  const pid_t pid = fork();
+  if (pid == 0) {
+    struct err e = {0};
+    const int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0 || !unpack_confine(dir, &e)) _exit(99);
+    syscall(SYS_exit_group, try() == 0 ? 0 : 1);  // the sanitizer's own _exit makes other calls
+  }
+  waitpid(pid, &status, 0);
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void test_jail(void) {
+  int (*const killed[])(void) = {try_socket, try_fork, try_exec, try_mount, try_kill};
+  bool dies = true;
+  for (size_t i = 0; i < sizeof killed / sizeof *killed; i++) dies = dies && ended(killed[i]) == -SIGSYS;
+  claim(dies, "a confined process that makes a socket, a process or a mount, executes or signals is killed");
+  claim(ended(try_outside) == 0 && ended(try_up) == 0, "it finds nothing of the host by any name");
+  claim(ended(try_inside) == 0, "it writes in its layer");
+  claim(ended(try_many) == 0, "it has no more than 4,096 descriptors");
+  empty_directory();
+}
+
 int main(void) {
   if (mkdtemp(directory) == NULL) return 1;
   umask(0);
@@ -266,6 +310,7 @@ int main(void) {
   test_mutations();
   test_noise();
   test_view();
+  test_jail();
   claim(rmdir(directory) == 0, "nothing is left");
   return tap_done();
 }
