@@ -644,7 +644,7 @@ test.serial(
     behaviours.set(
       'kept',
       forLayer(made, (request, response, body) => {
-        if (request.headers.range !== undefined) return void response.destroy();
+        if (request.headers.range !== undefined) return void response.writeHead(404).end();
         response.writeHead(200, { 'content-length': body.length }).write(body.subarray(0, 2 << 20));
         setTimeout(() => response.destroy(), 100);
       }),
