@@ -2,7 +2,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { sha256 } from '../../../base/digest.ts';
 import { BerthError, messageOf } from '../../../base/errors.ts';
 import { readLimited } from '../../../base/files.ts';
-import type { HostTable, Named } from './file.ts';
+import type { HostTable, Named } from './table.ts';
 import type { PairPaths } from './values.ts';
 
 /** What a host's TLS connections are made with, beside the CAs of the system. */

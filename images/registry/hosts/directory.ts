@@ -3,7 +3,8 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BerthError, errnoOf, messageOf, within } from '../../../base/errors.ts';
 import { namesIn, readLimited } from '../../../base/files.ts';
-import { type HostsFile, parseHostsFile, plainTable } from './file.ts';
+import { type HostsFile, parseHostsFile } from './file.ts';
+import { plainTable } from './table.ts';
 
 const longest = 1 << 20;
 

@@ -2,7 +2,7 @@ import { isIPv4 } from 'node:net';
 import type { Log } from '../../types.ts';
 import { readTlsMaterial, type TlsMaterial } from './certificates.ts';
 import { readHostDirectory } from './directory.ts';
-import { type HostTable, plainTable } from './file.ts';
+import { type HostTable, plainTable } from './table.ts';
 import { baseOf, type Capability } from './values.ts';
 
 export type { Capability } from './values.ts';

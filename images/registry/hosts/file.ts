@@ -1,39 +1,9 @@
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { BerthError, messageOf } from '../../../base/errors.ts';
 import { redacted } from '../redact.ts';
-import { type Entry, type Header, type Problem, type Raw, readToml } from './toml.ts';
-import {
-  allCapabilities,
-  baseOf,
-  booleanOf,
-  type Capability,
-  capabilitiesOf,
-  durationOf,
-  headerOf,
-  type PairPaths,
-  pairsOf,
-  pathsOf,
-  textOf,
-} from './values.ts';
-
-/** Where a file is named: `…/hosts.toml:7: ca`, for errors that are only seen when it is read. */
-export interface Named<T> {
-  readonly where: string;
-  readonly value: T;
-}
-
-/** One host as its table says, or the registry itself as the keys above all tables say. */
-export interface HostTable {
-  /** The API's root; undefined: that of the registry that the image's name has. */
-  readonly base: URL | undefined;
-  readonly capabilities: ReadonlySet<Capability>;
-  /** Absolute paths. */
-  readonly ca: readonly Named<string>[];
-  readonly client: readonly Named<PairPaths>[];
-  readonly skipVerify: boolean;
-  readonly headers: Readonly<Record<string, readonly string[]>>;
-  readonly dialMs: number | undefined;
-}
+import { type Draft, type HostTable, plainTable, readers } from './table.ts';
+import { type Entry, type Header, type Problem, readToml } from './toml.ts';
+import { baseOf, headerOf, textOf } from './values.ts';
 
 export interface HostsFile {
   /** In the order in which they are asked; the registry itself is the last. */
@@ -41,44 +11,6 @@ export interface HostsFile {
   /** Keys that mean nothing to us: containerd takes no offence at them either. */
   readonly warnings: readonly string[];
 }
-
-type Draft = { -readonly [K in keyof HostTable]: HostTable[K] };
-type Reader = (draft: Draft, value: Raw, where: string, directory: string) => void;
-
-const named = <T>(where: string, value: T): Named<T> => ({ where, value });
-
-const readers: Readonly<Record<string, Reader>> = {
-  capabilities: (draft, value) => {
-    draft.capabilities = capabilitiesOf(value);
-  },
-  ca: (draft, value, where, directory) => {
-    draft.ca = pathsOf(value).map((path) => named(where, resolve(directory, path)));
-  },
-  client: (draft, value, where, directory) => {
-    draft.client = pairsOf(value).map(({ certificate, key }) =>
-      named(where, { certificate: resolve(directory, certificate), key: resolve(directory, key) }),
-    );
-  },
-  skip_verify: (draft, value) => {
-    draft.skipVerify = booleanOf(value);
-  },
-  dial_timeout: (draft, value) => {
-    draft.dialMs = durationOf(value);
-  },
-  // Read before the others: it decides what the URL means.
-  override_path: (_draft, value) => void booleanOf(value),
-};
-
-/** What is said of a host that nothing is said of. */
-export const plainTable: HostTable = {
-  base: undefined,
-  capabilities: allCapabilities,
-  ca: [],
-  client: [],
-  skipVerify: false,
-  headers: {},
-  dialMs: undefined,
-};
 
 /**
  * Reads hosts.toml as containerd's users write it (containerd, docs/hosts.md). Throws failed-precondition that names file,
