@@ -75,36 +75,40 @@ const cached = async (): Promise<string> => {
 };
 
 /** The layer with one more entry in front, in a gzip member or zstd frame of its own: other digests, the same work. */
-const variant = async (name: string, compression: Compression, round: number): Promise<Layer> => {
-  const from = await cached();
+const variant = async (from: string, name: string, compression: Compression, round: number): Promise<Layer> => {
   const [packed, plain] = await Promise.all([
     readFile(join(from, `${name}.${compression}`)),
     readFile(join(from, `${name}.gzip`)).then((bytes) => gunzipSync(bytes)),
   ]);
-  const front = tar([{ name: `round-${round}` }]).subarray(0, 512);
+  const front = tar([{ name: `round-${round}-${compression}` }]).subarray(0, 512);
   const blob = Buffer.concat([compressors[compression](front), packed]);
   const mediaType = compression === 'gzip' ? mediaTypes.layer : mediaTypes.zstdLayer;
   return { diffId: sha256(Buffer.concat([front, plain])), digest: sha256(blob), blob, mediaType };
 };
 
-const layersOf = (names: readonly string[], compression: Compression, round: number): Promise<Layer[]> =>
-  Promise.all(names.map((name) => variant(name, compression, round)));
+type Variants = (names: readonly string[], compression: Compression) => Promise<Layer[]>;
 
 /** Storage of a docker-registry with the images above for so many rounds. */
 export const writeBigImages = async (directory: string, rounds: number): Promise<void> => {
+  const from = await cached();
+  for (let round = 0; round < rounds; round += 1) {
+    const variants: Variants = async (names, compression) => {
+      const layers: Layer[] = [];
+      for (const name of names) layers.push(await variant(from, name, compression, round));
+      return layers;
+    };
+    await writeRound(directory, round, variants);
+  }
+};
+
+const writeRound = async (directory: string, round: number, variants: Variants): Promise<void> => {
   const put = (name: string, layers: readonly Layer[]): Promise<void> =>
     writeRegistry(directory, new Map([[name, image(layers, { Cmd: ['none'] })]]));
-  for (let round = 0; round < rounds; round += 1) {
-    for (const compression of ['gzip', 'zstd'] as const) {
-      const names = bigLayers.map((_, i) => `big-${i}`);
-      await put(bigName(compression, round), await layersOf(names, compression, round));
-    }
-    const shared = await layersOf(
-      sharedLayers.map((_, i) => `shared-${i}`),
-      'gzip',
-      round,
-    );
-    for (const [i, name] of crowdNames(round).entries())
-      await put(name, [...shared, await variant(`own-${i}`, 'gzip', round)]);
-  }
+  const big = bigLayers.map((_, i) => `big-${i}`);
+  for (const compression of ['gzip', 'zstd'] as const)
+    await put(bigName(compression, round), await variants(big, compression));
+  const shared = sharedLayers.map((_, i) => `shared-${i}`);
+  const below = await variants(shared, 'gzip');
+  for (const [i, name] of crowdNames(round).entries())
+    await put(name, [...below, ...(await variants([`own-${i}`], 'gzip'))]);
 };

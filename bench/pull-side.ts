@@ -7,15 +7,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestDaemon } from '../critest/harness/daemon.ts';
 import { startRegistry } from '../critest/harness/registry.ts';
 import { systemEnvironment } from '../critest/harness/world.ts';
-import { bigRegistry, writeBigImages } from './big-image.ts';
+import { bigRegistry } from './big-image.ts';
 import { cpuOf } from './cpu.ts';
 
 /** A daemon, and a registry with the images of big-image.ts beside it. */
 export interface PullSide {
   /** Absolute, on the file system that the images go to. */
   readonly directory: string;
-  /** Starts the registry, with images for so many rounds. */
-  serve(rounds: number): Promise<void>;
+  /** Starts the registry, with what `writeBigImages` made. */
+  serve(storage: string): Promise<void>;
   /** CPU seconds until now of its own processes and all that they have waited for. */
   cpu(): Promise<number>;
   /** The daemon's peak of memory (VmHWM) in bytes, since `forgetPeak`. */
@@ -48,11 +48,7 @@ export const ownPulls = (daemon: TestDaemon): PullSide => {
   return {
     ...memory(world.seen(`/proc/${daemon.pid}`)),
     directory: world.directory,
-    serve: async (rounds) => {
-      const storage = world.path('big-registry');
-      await writeBigImages(storage, rounds);
-      await startRegistry(world, { address: bigRegistry, storage, log });
-    },
+    serve: (storage) => startRegistry(world, { address: bigRegistry, storage, log }),
     cpu: () => cpuOf(world.seen('/proc'), /^berth/, undefined, true),
     fetched: () => layersIn(log),
     sh: async (script, args) => {
@@ -79,19 +75,26 @@ export const peerPulls = async (pid: string, names: RegExp, stack: AsyncDisposab
   return {
     ...memory(`/proc/${pid}`),
     directory,
-    serve: async (rounds) => {
-      await writeBigImages(join(directory, 'registry'), rounds);
-      await startBeside(pid, directory, log, stack);
-    },
+    serve: (storage) => startBeside(pid, { directory, storage, log }, stack),
     cpu: () => cpuOf('/proc', names, pid, true),
     fetched: () => layersIn(log),
     sh: () => Promise.reject(new Error('the floor is measured beside our own')),
   };
 };
 
-const startBeside = async (pid: string, directory: string, log: string, stack: AsyncDisposableStack): Promise<void> => {
+interface Place {
+  readonly directory: string;
+  readonly storage: string;
+  readonly log: string;
+}
+
+const startBeside = async (
+  pid: string,
+  { directory, storage, log }: Place,
+  stack: AsyncDisposableStack,
+): Promise<void> => {
   const file = join(directory, 'registry.yml');
-  await writeFile(file, configuration(join(directory, 'registry')));
+  await writeFile(file, configuration(storage));
   const output = await open(log, 'w');
   const enter = ['--target', pid, '--net', '--', 'docker-registry', 'serve', file];
   const child = spawn('nsenter', enter, { stdio: ['ignore', output.fd, 'ignore'], env: systemEnvironment });

@@ -1,5 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bigName, type Compression, crowdNames } from './big-image.ts';
+import { bigName, type Compression, crowdNames, writeBigImages } from './big-image.ts';
 import { floor } from './floor.ts';
 import { median } from './samples.ts';
 import { ms, ratio, table } from './table.ts';
@@ -97,7 +100,17 @@ const measure = async (
 
 /** The big image from a registry on this machine, gzip and zstd, then ten images that share layers. */
 export const pulls = async (targets: readonly Target[], rounds: number): Promise<void> => {
-  for (const { side } of able(targets)) await side.serve(rounds);
+  const storage = await mkdtemp(join(tmpdir(), 'bench-registry-'));
+  try {
+    await writeBigImages(storage, rounds);
+    for (const { side } of able(targets)) await side.serve(storage);
+    await measureAll(targets, rounds);
+  } finally {
+    await rm(storage, { recursive: true });
+  }
+};
+
+const measureAll = async (targets: readonly Target[], rounds: number): Promise<void> => {
   for (const compression of ['gzip', 'zstd'] as const) {
     const rows = await measure(targets, (round) => [bigName(compression, round)], rounds);
     const title = `Pull of five layers, 30,000 files, ${compression}, ${rounds} rounds in turns: medians`;

@@ -7,12 +7,23 @@ const mostPending = 4 << 20;
 /** What is written is sent to the disk every so often, so that the sync at the end is short. */
 const flushEvery = 32 << 20;
 
+/** Linux's IOV_MAX. */
+const mostVectors = 1024;
+
+const dropFront = (chunks: Buffer[], bytes: number): void => {
+  let left = bytes;
+  while (chunks[0] !== undefined && left >= chunks[0].length) left -= chunks.shift()?.length ?? 0;
+  if (chunks[0] !== undefined) chunks[0] = chunks[0].subarray(left);
+};
+
 /** The one streamed writer: bytes go to a temporary file that gets its name whole, synced, or not at all. */
 export class BlobWriter implements AsyncDisposable {
   readonly #temporary: string;
   readonly #file: FileHandle;
   #tail: Promise<unknown> = Promise.resolve();
   #failure: unknown;
+  /** What has come since the last write began: it is written by one call. */
+  #waiting: Buffer[] = [];
   #pending = 0;
   #unflushed = 0;
   #isClosed = false;
@@ -42,10 +53,8 @@ export class BlobWriter implements AsyncDisposable {
     this.#surplus -= given.length - chunk.length;
     if (chunk.length === 0) return;
     this.#pending += chunk.length;
-    this.#queue(async () => {
-      await this.#writeAll(chunk);
-      this.#pending -= chunk.length;
-    });
+    this.#waiting.push(chunk);
+    if (this.#waiting.length === 1) this.#queue(() => this.#writeWaiting());
     this.#unflushed += chunk.length;
     if (this.#unflushed >= flushEvery) {
       this.#unflushed = 0;
@@ -62,10 +71,13 @@ export class BlobWriter implements AsyncDisposable {
       });
   }
 
-  async #writeAll(chunk: Buffer): Promise<void> {
-    for (let done = 0; done < chunk.length; ) {
-      const { bytesWritten } = await this.#file.write(chunk, done);
-      done += bytesWritten;
+  async #writeWaiting(): Promise<void> {
+    const chunks = this.#waiting;
+    this.#waiting = [];
+    while (chunks.length > 0) {
+      const { bytesWritten } = await this.#file.writev(chunks.slice(0, mostVectors));
+      this.#pending -= bytesWritten;
+      dropFront(chunks, bytesWritten);
     }
   }
 
