@@ -125,14 +125,14 @@ async function* duplex(grpc: GrpcClient, method: Method, requests: unknown, sett
   signal?.throwIfAborted();
   const call = grpc.makeBidiStreamRequest(method.path, serialize, deserialize, new Metadata(), optionsOf(settings));
   let failed: { readonly cause: unknown } | undefined;
-  const sent = sendAll(call, requests as AsyncIterable<unknown>).catch((cause: unknown) => {
+  // Not waited for: its next request may never come.
+  sendAll(call, requests as AsyncIterable<unknown>).catch((cause: unknown) => {
     failed = { cause };
     call.cancel();
   });
   try {
     yield* answersOf(call, method, signal);
   } catch (error) {
-    await sent;
     throw failed === undefined ? error : failed.cause;
   }
 }

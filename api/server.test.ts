@@ -401,6 +401,23 @@ test('a handler that fails in the middle of a stream of requests ends the client
     },
   ));
 
+test('a client whose source says nothing more learns that the handler has failed', (t) =>
+  withServer(
+    {
+      async *Load(requests) {
+        for await (const _ of requests) throw new BerthError('data-loss', 'wrong byte');
+        yield {};
+      },
+    },
+    async ({ client }) => {
+      async function* silent() {
+        yield {};
+        await new Promise<never>(() => {});
+      }
+      t.is(await failure(readAll(client.Load(silent()))), 'data-loss: wrong byte');
+    },
+  ));
+
 test('an error of what a client sends is its own error, and the handler learns that it has gone', async (t) => {
   const ended = Promise.withResolvers<unknown>();
   const handlers: Handlers = {

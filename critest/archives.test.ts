@@ -196,6 +196,13 @@ test('an archive goes through pipes from one command to the other, and a termina
   t.regex(onTerminal, /nothing for a terminal.*\s2\s.*wants an archive.*\s2\s/s);
 });
 
+test('berth load fails at once when it is no archive, also while its writer goes on', async (t) => {
+  const command = `${join(sourceTree, 'bin/berth')} --address ${daemon().address} load`;
+  const writer = '{ yes | head -c 4000; exec sleep 30; } >fifo';
+  const said = await sh(`mkfifo fifo; ${writer} & timeout 20 ${command} <fifo 2>&1 || echo $?; kill $!`);
+  t.regex(said, /not a tar archive.*\n1\n$/);
+});
+
 test('berth save leaves nothing of a file that it could not write whole, and what was there before', async (t) => {
   await sh('echo before >there.tar');
   const failed = await berth('save', '-o', at('there.tar'), names.busybox, 'not-here:1');

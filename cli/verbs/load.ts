@@ -33,8 +33,14 @@ export const load: Verb = {
     if (more !== undefined || (positionals.length > 0 && values.input !== ''))
       throw new UsageError('wants one archive or directory');
     const head = { name: values.name, platform: values.platform };
-    for (const image of await loaded(context, await requestsFor(place, head, context)))
-      for (const name of image.names) context.out.write(`${plain(name)}  ${image.image_id}\n`);
+    const { stdin } = context.terminal;
+    try {
+      for (const image of await loaded(context, await requestsFor(place, head, context)))
+        for (const name of image.names) context.out.write(`${plain(name)}  ${image.image_id}\n`);
+    } finally {
+      // Who writes there may take its time to end, and nobody waits for more.
+      if (place === '' || place === '-') stdin.destroy();
+    }
     return 0;
   },
 };

@@ -18,6 +18,7 @@ export async function* adminLoad(
   const { path, name, platform: wished } = first.value;
   if (path !== '' && !path.startsWith('/')) throw invalid(`Load: path ${JSON.stringify(path)} is not absolute`);
   const platform = platformOf(wished, 'Load');
+  if (path !== '' && first.value.data.length > 0) throw invalid('Load: a path and bytes at once');
   const from = path === '' ? bytesOf(first.value, iterator) : path;
   const loaded = yield* relay<Message, Awaited<ReturnType<Runtime['images']['load']>>>((tell) =>
     runtime.images.load(from, name === '' ? undefined : name, {
@@ -36,5 +37,7 @@ async function* bytesOf(first: LoadRequest, rest: AsyncIterator<LoadRequest>): A
     const next = await rest.next();
     if (next.done === true) return;
     request = next.value;
+    if (request.path !== '' || request.name !== '' || request.platform !== '')
+      throw invalid('Load: only the first message may have more than bytes');
   }
 }
