@@ -18,3 +18,18 @@ test('a layer whose names lead through a hundred thousand directories each is gi
   t.regex(stderr, /^give up, it needs too much processor time: /);
   t.true(cpuSeconds < 10);
 });
+
+test('memory for a hundred thousand directories is a few megabytes, and none for as many files', async (t) => {
+  t.timeout(300_000);
+  await using layers = await Layers.make('/dev/shm');
+  const many = (make: (name: string) => ReturnType<typeof file>): Buffer =>
+    tar(Array.from({ length: 100_000 }, (_, i) => make(`${i % 300}/${i}`)));
+  const directories = await layers.unpackStream(many((name) => directory(name)));
+  const files = await layers.unpackStream(many((name) => file(name)));
+  t.is(directories.stderr + files.stderr, '');
+  t.log(
+    `${directories.peakMegabytes} and ${files.peakMegabytes} MB, ${directories.cpuSeconds} and ${files.cpuSeconds} s`,
+  );
+  t.true(directories.peakMegabytes < 24);
+  t.true(files.peakMegabytes < 4);
+});
