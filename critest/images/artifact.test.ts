@@ -26,13 +26,16 @@ const treeOf = (world: ImageWorld, id: string): string => world.images.layersOf(
 
 const emptyConfig = sha256('{}');
 const big = Buffer.alloc(300_000, 'model');
-const model = artifact([
-  { data: 'config', title: 'config.json' },
-  { data: big, title: 'weights/part/1.bin' },
-  { data: big, title: './weights//2.bin' },
-  { data: 'nameless' },
-  { data: 'by another name', annotations: { 'org.cncf.model.filepath': 'weights/3.bin' } },
-]);
+const model = artifact(
+  [
+    { data: 'config', title: 'config.json' },
+    { data: big, title: 'weights/part/1.bin' },
+    { data: big, title: './weights//2.bin' },
+    { data: 'nameless' },
+    { data: 'by another name', annotations: { 'org.cncf.model.filepath': 'weights/3.bin' } },
+  ],
+  { annotations: { maker: 'berth' } },
+);
 
 test('an artifact is a volume of its named files, which are stored once', async (t) => {
   await using at = await open();
@@ -78,6 +81,7 @@ test('an artifact is there after a restart, and a lost tree or a spoilt blob is 
   await pull(first.world, first.registry);
   await using world = await first.world.reopen();
   t.like(world.images.resolve(model.id), {
+    annotations: { maker: 'berth' },
     artifactType: 'application/vnd.example.thing',
     size: first.world.images.resolve(model.id)?.size,
   });
