@@ -18,7 +18,7 @@ interface Ended {
   readonly stdout: Buffer;
 }
 
-type Berth = (argv: readonly string[], input?: Buffer) => Promise<Ended>;
+type Berth = (argv: readonly string[], input?: Buffer, tty?: boolean) => Promise<Ended>;
 
 const withDaemon = async (
   handlers: Handlers,
@@ -28,7 +28,7 @@ const withDaemon = async (
   const address = `unix://${path}/s/b.sock`;
   await mkdir(join(path, 's'), { mode: 0o700 });
   const server = await serve(handlers, { address, log: quiet, ready: () => true });
-  const berth: Berth = async (argv, input = Buffer.alloc(0)) => {
+  const berth: Berth = async (argv, input = Buffer.alloc(0), tty = false) => {
     const said = { out: '', error: '' };
     const stdout = new PassThrough();
     const chunks: Buffer[] = [];
@@ -38,7 +38,7 @@ const withDaemon = async (
       address,
       logRoot: join(path, 'logs'),
       out: {
-        tty: false,
+        tty,
         columns: 80,
         write: (data) => {
           said.out += String(data);
@@ -82,6 +82,8 @@ test('load sends a file or standard input, with the name and platform first, and
     t.like(await berth(['load', '-i', file, '--name', 'n:1', '--platform', 'linux/arm64']), { code: 0, out: shown });
     t.like(await berth(['load'], archive), { code: 0, out: shown });
     t.like(await berth(['load', directory]), { code: 0, out: shown });
+    const onTerminal = await berth(['load', file], undefined, true);
+    t.regex(onTerminal.out, /archive {2}sent +\[=+\] {2}2\.9 MiB\n/);
     t.deepEqual(asked, [
       ['', 'n:1', 'linux/arm64'],
       archive.length,
@@ -89,6 +91,8 @@ test('load sends a file or standard input, with the name and platform first, and
       archive.length,
       [directory, '', ''],
       0,
+      ['', '', ''],
+      archive.length,
     ]);
   });
 });

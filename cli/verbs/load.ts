@@ -34,8 +34,15 @@ export const load: Verb = {
       throw new UsageError('wants one archive or directory');
     const head = { name: values.name, platform: values.platform };
     const { stdin } = context.terminal;
+    const progress = new Progress(context.out);
+    // Elsewhere than on a terminal it would be a line without news.
+    const sent = (offset: number, total: number): void => {
+      const bytes = { offset: BigInt(offset), total: BigInt(total) };
+      const phase = offset === total ? 'PUSH_DONE' : 'PUSH_UPLOADING';
+      if (context.out.tty) progress.show({ digest: 'archive', ...bytes, phase });
+    };
     try {
-      for (const image of await loaded(context, await requestsFor(place, head, context)))
+      for (const image of await loaded(context, await requestsFor(place, head, context, sent), progress))
         for (const name of image.names) context.out.write(`${plain(name)}  ${image.image_id}\n`);
     } finally {
       // Who writes there may take its time to end, and nobody waits for more.
@@ -45,7 +52,9 @@ export const load: Verb = {
   },
 };
 
-const requestsFor = async (place: string, head: Head, { terminal }: Context): Promise<Requests> => {
+type Sent = (offset: number, total: number) => void;
+
+const requestsFor = async (place: string, head: Head, { terminal }: Context, sent: Sent): Promise<Requests> => {
   const { stdin } = terminal;
   if (place === '' && 'isTTY' in stdin && stdin.isTTY === true)
     throw new UsageError('wants an archive: give -i FILE or standard input');
@@ -55,24 +64,38 @@ const requestsFor = async (place: string, head: Head, { terminal }: Context): Pr
   });
   // The daemon reads it itself: it may be large, and is the daemon's own machine.
   if (info.isDirectory()) return once({ ...head, path: resolve(place) });
-  return sending(head, createReadStream(place, { highWaterMark: portion }), place);
+  const tell = (offset: number): void => sent(offset, info.size);
+  return sending(head, createReadStream(place, { highWaterMark: portion }), place, tell);
 };
 
 async function* once(head: Head): Requests {
   yield head;
 }
 
-async function* sending(head: Head, bytes: AsyncIterable<unknown>, what: string): Requests {
+async function* sending(
+  head: Head,
+  bytes: AsyncIterable<unknown>,
+  what: string,
+  tell?: (offset: number) => void,
+): Requests {
   yield head;
+  let offset = 0;
   try {
-    for await (const data of bytes as AsyncIterable<Buffer>) yield { data };
+    for await (const data of bytes as AsyncIterable<Buffer>) {
+      yield { data };
+      offset += data.length;
+      tell?.(offset);
+    }
   } catch (error) {
     throw within(`read ${what}`, error);
   }
 }
 
-const loaded = async ({ client, out, signal }: Context, requests: Requests): Promise<readonly LoadedImage[]> => {
-  const progress = new Progress(out);
+const loaded = async (
+  { client, signal }: Context,
+  requests: Requests,
+  progress: Progress,
+): Promise<readonly LoadedImage[]> => {
   const images: LoadedImage[] = [];
   try {
     for await (const event of client.Load(requests, { signal })) {
