@@ -25,5 +25,15 @@ export const tooLarge = (what: string, compressed: number, limit: LayerLimit): B
       );
 };
 
-const exhausted = (message: string, key: string): BerthError =>
-  new BerthError('resource-exhausted', `${message}; if the image is to be trusted, raise ${key} in [images]`);
+const expansions = new WeakSet<object>();
+
+/** Whether it is an error of `tooLarge`: the layer's doing, where a full disk is the machine's. */
+export const isExpansion = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && expansions.has(error);
+
+const exhausted = (message: string, key: string): BerthError => {
+  const text = `${message}; if the image is to be trusted, raise ${key} in [images]`;
+  const error = new BerthError('resource-exhausted', text);
+  expansions.add(error);
+  return error;
+};

@@ -1,5 +1,6 @@
 import { type Digest, isDigest } from '../../base/digest.ts';
 import { BerthError, codeOf, messageOf } from '../../base/errors.ts';
+import { isExpansion } from '../layers/bound.ts';
 import type { Descriptor } from '../manifest.ts';
 import type { Document, Source } from '../source.ts';
 import type { Log } from '../types.ts';
@@ -113,9 +114,8 @@ const withoutRepeats = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
 
 /** Wrong bytes, what cannot be unpacked, or unpacks to too much: before the digest is known nobody can say whether they are the image's. */
 const isOfContent = (error: unknown): boolean =>
-  ['data-loss', 'invalid-argument', 'resource-exhausted'].includes(codeOf(error)) &&
-  !isOutage(error) &&
-  !canRetry(error);
+  isExpansion(error) ||
+  (['data-loss', 'invalid-argument'].includes(codeOf(error)) && !isOutage(error) && !canRetry(error));
 
 const noHost = (what: string, capability: string): BerthError =>
   new BerthError('failed-precondition', `${what}: no host in hosts.toml has the capability ${capability}`);
