@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { statfs } from 'node:fs/promises';
 import test from 'ava';
 import { sha256 } from '../base/digest.ts';
 import { TestDaemon } from './harness/daemon.ts';
@@ -61,8 +62,11 @@ for (const [kind, mount] of Object.entries(fileSystems)) {
     await daemon.deleteGarbage();
     return daemon.world.sh(`find ${root('images')} -type f | sort`);
   };
-  const free = async (): Promise<number> =>
-    Number(await daemon.world.sh(`stat -f -c '%a * %S' ${root()} | xargs expr`));
+  // Without a process in between: what is free at once.
+  const free = async (): Promise<number> => {
+    const { bavail, bsize } = await statfs(daemon.world.seen(root()));
+    return bavail * bsize;
+  };
   /** Leaves so many bytes. */
   const fill = async (left: number): Promise<void> => {
     const blocks = Math.floor(((await free()) - left) / block);

@@ -380,7 +380,7 @@ export class Images implements AsyncDisposable {
 /** In Node's words or in the helper's. */
 const isDiskFull = (error: unknown): boolean =>
   ['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '') ||
-  /No space left on device$|[Qq]uota exceeded$/.test(messageOf(error));
+  /\b(?:ENOSPC|EDQUOT)\b|No space left on device$|[Qq]uota exceeded$/.test(messageOf(error));
 
 /** Node's own errors of the disk have no code of ours. */
 const withDiskFull = (error: unknown): unknown =>
