@@ -48,7 +48,7 @@ export const equalTrees = async (
 
 /** A layer of these directories, and one that takes some of it away and adds to it. */
 export const partOfThisMachine = (directories: readonly string[]): readonly Buffer[] => {
-  const names = ['--no-recursion', 'usr', 'usr/share', '--recursion', ...directories];
+  const names = ['--no-recursion', 'usr', 'usr/lib', 'usr/share', '--recursion', ...directories];
   const options = ['--xattrs', '--xattrs-include=*', '--format=pax', '--exclude=*.sock'];
   const stream = execFileSync('tar', ['-c', ...options, '-C', '/', ...names], {
     maxBuffer: 2 ** 31 - 1,
