@@ -434,3 +434,60 @@ test('without a daemon the error says where nobody answers', async (t) => {
   t.is(await runCommand(['--address', 'tcp://x', 'ps'], around), 1);
   t.regex(error, /not of the form unix/);
 });
+
+test('system check prints a table of what is wrong and ends with 1 while something is', (t) => {
+  const owners = ['app:1'];
+  const handlers: Handlers = {
+    async *Check({ repair }) {
+      yield { offset: 0, total: 2048, subject: 'sha256:x' };
+      const finding = {
+        kind: 'LAYER',
+        subject: 'sha256:x',
+        problem: 'other content',
+        owners,
+        repaired: repair,
+      } as const;
+      yield { offset: 2048, total: 2048, finding };
+      yield { done: true };
+    },
+  };
+  return withDaemon(handlers, async (berth) => {
+    const { code, out } = await berth('system', 'check');
+    t.is(code, 1);
+    t.regex(out, /^layer +sha256:x +app:1 +- +other content\n2\.0 KiB checked: 1 wrong$/m);
+    const repaired = await berth('system', 'check', '--repair');
+    t.is(repaired.code, 0);
+    t.regex(
+      repaired.out,
+      /dropped +other content\n2\.0 KiB checked: nothing is wrong, 1 dropped: pull those images again$/m,
+    );
+    t.like(await berth('system', 'mend'), { code: 2 });
+  });
+});
+
+test('system prune without a terminal wants --yes, tells what goes and what is free; a dry run asks for nothing to go', (t) => {
+  const asked: unknown[] = [];
+  const handlers: Handlers = {
+    async *Prune({ dry_run, older_than_seconds }) {
+      asked.push([dry_run, older_than_seconds]);
+      yield { image: { id: 'sha256:1', names: ['app:1'], unique_bytes: 4096 }, total_bytes: 4096 };
+      yield { freed_bytes: dry_run ? 0 : 4096, total_bytes: 4096, done: true };
+    },
+  };
+  return withDaemon(handlers, async (berth) => {
+    t.like(await berth('system', 'prune'), { code: 2 });
+    t.like(await berth('system', 'prune', '--dry-run', '--older-than', '2h'), { code: 0 });
+    t.deepEqual(asked.splice(0), [
+      [true, 0n],
+      [true, 7200n],
+    ]);
+    t.regex(
+      (await berth('system', 'prune', '-y')).out,
+      /^app:1 .*\n1 images that .*4\.0 KiB would be free\nremoved app:1\nfreed 4\.0 KiB\n$/m,
+    );
+    t.deepEqual(asked, [
+      [true, 0n],
+      [false, 0n],
+    ]);
+  });
+});
