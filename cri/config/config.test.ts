@@ -42,7 +42,7 @@ const expected: Config = {
     plain_http: [],
     stall_seconds: 60,
     range_connections: 4,
-    range_window: 33_554_432,
+    range_window: 16_777_216,
     docker_config: '',
     credential_provider_config: '',
     credential_bin_dirs: ['/usr/libexec/kubernetes/kubelet-plugins/credential-provider', '/usr/local/bin', '/usr/bin'],

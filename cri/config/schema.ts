@@ -171,12 +171,15 @@ export const keys: readonly Key[] = [
     default: 4,
     least: 1,
     most: 32,
-    comment: ['For one layer of 32 MiB or more, where the registry gives ranges: pieces of 8 MiB side by side.'],
+    comment: [
+      'Over all pulls: while fewer layers are fetched, one of 32 MiB or more comes over several connections, in pieces of 8 MiB',
+      'side by side, where the registry gives ranges.',
+    ],
   },
   {
     name: 'registry.range_window',
     type: 'size',
-    default: 33_554_432,
+    default: 16_777_216,
     least: 8_388_608,
     most: 1_073_741_824,
     comment: [

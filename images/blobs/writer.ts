@@ -3,7 +3,7 @@ import { moveInto, removeTree } from '../../base/files.ts';
 import { step } from '../../base/step.ts';
 
 /** So much may wait for the disk before the network is made to wait. */
-const mostPending = 4 << 20;
+const mostPending = 1 << 20;
 /** What is written is sent to the disk every so often, so that the sync at the end is short. */
 const flushEvery = 32 << 20;
 

@@ -156,6 +156,22 @@ test('what is left of the window goes to the first that takes it, and nobody wai
   t.deepEqual(spans(asks), tens);
 });
 
+test('blobs that are read at once have a connection each, and nothing is read ahead of them', async (t) => {
+  const { read, window } = server((ask) => part(ask), 100_000);
+  const others = Array.from({ length: settings.connections - 1 }, () => read());
+  for (const other of others) await other.next();
+  const before = window.free;
+  const one = read();
+  await one.next();
+  t.is(window.free, before);
+  for (const reader of [...others, one]) await reader.return(undefined);
+  t.is(window.free, 100_000);
+  const alone = read();
+  await alone.next();
+  t.is(window.free, 100_000 - (settings.connections - 1) * settings.pieceBytes);
+  await alone.return(undefined);
+});
+
 test('a reader that goes ends what is read ahead and gives the window back', async (t) => {
   const { read, window } = server((ask) => part(ask));
   for await (const chunk of read()) {

@@ -8,13 +8,15 @@ export const defaultRanges: RangeSettings = {
   connections: 4,
   leastBytes: 32 << 20,
   pieceBytes: 8 << 20,
-  windowBytes: 32 << 20,
+  windowBytes: 16 << 20,
 };
 
 /** How much may be read ahead at once, over all blobs: what is in memory of them. */
 export class RangeWindow {
   readonly settings: RangeSettings;
   #free: number;
+  /** Blobs that are being read, and pieces ahead of them: a connection each. */
+  #connections = 0;
 
   constructor(settings: RangeSettings) {
     this.settings = settings;
@@ -23,13 +25,28 @@ export class RangeWindow {
 
   /** Never waits: who gets nothing goes on with what it has. */
   tryTake(bytes: number): boolean {
-    if (bytes > this.#free) return false;
+    if (bytes > this.#free || this.#connections >= this.settings.connections) return false;
     this.#free -= bytes;
+    this.#connections += 1;
     return true;
   }
 
   give(bytes: number): void {
     this.#free += bytes;
+    this.#connections -= 1;
+  }
+
+  /**
+   * Counts a blob while it is read: where several are, each has its connection, and what would be read ahead of them only
+   * fills memory.
+   */
+  async *counted(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    this.#connections += 1;
+    try {
+      yield* chunks;
+    } finally {
+      this.#connections -= 1;
+    }
   }
 
   get free(): number {
@@ -45,9 +62,10 @@ export const transferred = (
   window: RangeWindow | undefined,
 ): AsyncGenerator<Buffer> => {
   const { size } = transfer;
-  if (window === undefined || window.settings.connections < 2 || size - begin < window.settings.leastBytes)
-    return resumed(open, { begin, end: size }, transfer);
-  return new Ranges(open, transfer, window).read(begin);
+  const single = (): AsyncGenerator<Buffer> => resumed(open, { begin, end: size }, transfer);
+  if (window === undefined) return single();
+  const isSmall = window.settings.connections < 2 || size - begin < window.settings.leastBytes;
+  return window.counted(isSmall ? single() : new Ranges(open, transfer, window).read(begin));
 };
 
 interface Taken {
