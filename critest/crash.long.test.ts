@@ -52,10 +52,10 @@ test('Load: kill -9 at every step leaves images with the right bytes or none', a
   await crashAtEachStep(t, daemon, load);
 });
 
-test('Import, Prune: kill -9 at every step leaves images with the right bytes or none', async (t) => {
+test('Import, Prune, Check with a repair: kill -9 at every step leaves images with the right bytes or none', async (t) => {
   t.timeout(900_000);
   await using daemon = await TestDaemon.start({ images: scenarioImages });
-  for (const scenario of [importLayout, prune]) await crashAtEachStep(t, daemon, scenario);
+  for (const scenario of [importLayout, prune, repair]) await crashAtEachStep(t, daemon, scenario);
 });
 
 agentCrashes(removeImage);
