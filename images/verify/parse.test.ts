@@ -127,7 +127,9 @@ test('scopes go from the image to the registry, its domains and all', (t) => {
     'r.a.example:5000/x',
     'r.a.example:5000',
     '*.a.example:5000',
+    '*.a.example',
     '*.example:5000',
+    '*.example',
     '',
   ];
   const reference = parseReference('r.a.example:5000/x/y/z:1');
@@ -138,7 +140,7 @@ test('scopes go from the image to the registry, its domains and all', (t) => {
   }
   t.is(requirementsFor({ otherwise: [], scopes: new Map() }, reference).scope, 'default');
   const near = new Map(
-    ['r.a.example', 'r.a.example:5000/x/yy', 'r.a.example:5000/x/y/z:2', '*.r.a.example:5000'].map(
+    ['r.a.example', 'r.a.example:5000/x/yy', 'r.a.example:5000/x/y/z:2', '*.r.a.example', '*.a.example:500'].map(
       (scope) => [scope, []] as const,
     ),
   );

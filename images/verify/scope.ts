@@ -20,8 +20,13 @@ const scopesOf = (reference: Reference): readonly string[] => {
   const parts = repository.split('/');
   for (let count = parts.length; count > 0; count -= 1) scopes.push([host, ...parts.slice(0, count)].join('/'));
   scopes.push(host);
-  const labels = host.split('.');
-  for (let at = 1; at < labels.length; at += 1) scopes.push(`*.${labels.slice(at).join('.')}`);
+  // A domain is of all ports (containers-policy.json(5)), and with a port of that one alone.
+  const [, name = host, port = ''] = /^([^:[]+)(:\d+)$/.exec(host) ?? [];
+  const labels = name.split('.');
+  for (let at = 1; at < labels.length; at += 1) {
+    const domain = `*.${labels.slice(at).join('.')}`;
+    scopes.push(...new Set([`${domain}${port}`, domain]));
+  }
   return [...scopes, ''];
 };
 
