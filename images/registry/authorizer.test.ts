@@ -240,3 +240,52 @@ test('a look-up that fails is an error of that request, and made again for the n
   await t.throwsAsync(authorizer.send(url, { headers: {}, signal }), { message: 'cancelled' });
   t.is((await authorizer.send(url, { headers: {}, signal })).status, 200);
 });
+
+test('a refusal whose answer fails leaves no reply that holds its connection', async (t) => {
+  let open = 0;
+  const { sender } = tokenWorld(() => false);
+  const counting: Sender = {
+    send: async (to, message) => {
+      const reply = await sender.send(to, message);
+      if (to.pathname === '/token') return reply;
+      open += 1;
+      const end = (): void => {
+        open -= 1;
+      };
+      return { ...reply, discard: end, destroy: end };
+    },
+  };
+  const authorizer = new Authorizer(counting, keyring(password('a')), subject);
+  await t.throwsAsync(authorizer.send(url, { headers: {}, signal }), { message: /token of auth\.example/ });
+  t.is(open, 0);
+});
+
+test('a renewal whose beginner goes away is made again for the others that wait for it', async (t) => {
+  const beginner = new AbortController();
+  const asked = Promise.withResolvers<void>();
+  const { sender } = tokenWorld(() => true);
+  let tokens = 0;
+  const slow: Sender = {
+    send: async (to, message) => {
+      if (to.pathname === '/token') tokens += 1;
+      if (to.pathname === '/token' && message.signal === beginner.signal)
+        await new Promise((_, reject) => {
+          beginner.signal.addEventListener('abort', () => reject(beginner.signal.reason), { once: true });
+          asked.resolve();
+        });
+      return sender.send(to, message);
+    },
+  };
+  const authorizer = new Authorizer(slow, keyring(password('a')), subject);
+  const first = authorizer.send(url, { headers: {}, signal: beginner.signal });
+  await asked.promise;
+  const others = [1, 2].map(() => authorizer.send(url, { headers: {}, signal }));
+  await new Promise((done) => setImmediate(done));
+  beginner.abort();
+  await t.throwsAsync(first);
+  t.deepEqual(
+    (await Promise.all(others)).map(({ status }) => status),
+    [200, 200],
+  );
+  t.is(tokens, 2);
+});

@@ -49,7 +49,7 @@ export class Authorizer {
         session.taken(used);
         return reply;
       }
-      const isOver = answers === mostAnswers || !(await session.renew(used, reply, message.signal));
+      const isOver = answers === mostAnswers || !(await renewed(session, used, reply, message.signal));
       if (isOver && reply.status === 403) return reply;
       if (isOver) throw await this.#refusal(reply);
       reply.discard();
@@ -73,3 +73,18 @@ export class Authorizer {
     return new BerthError('unauthenticated', `${message}: ${this.#wallet.lack}`);
   }
 }
+
+/** When it fails nobody reads the reply any more, and its connection would be held for ever. */
+const renewed = async (
+  session: Session,
+  used: string | undefined,
+  reply: Reply,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  try {
+    return await session.renew(used, reply, signal);
+  } catch (error) {
+    reply.discard();
+    throw error;
+  }
+};

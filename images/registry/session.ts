@@ -17,7 +17,7 @@ export class Session {
   #candidate: Candidate | undefined;
   /** Whether a request with the grant was let through: then a 401 means that it has ended, and no more than that. */
   #isTaken = false;
-  #renewal: Promise<boolean> | undefined;
+  #renewal: { readonly done: Promise<boolean>; readonly signal: AbortSignal } | undefined;
 
   constructor(sender: Sender, wallet: Wallet, host: string, scopes: readonly string[]) {
     this.#sender = sender;
@@ -29,7 +29,7 @@ export class Session {
   /** The Authorization header to send, renewed when its time is up; undefined before the first challenge. */
   async header(signal: AbortSignal): Promise<string | undefined> {
     const { until = Number.POSITIVE_INFINITY } = this.#grant ?? {};
-    if (this.#isTaken && until < performance.now()) await this.#once(() => this.#answer(signal));
+    if (this.#isTaken && until < performance.now()) await this.#once(signal, () => this.#answer(signal));
     return this.#grant?.header;
   }
 
@@ -42,19 +42,30 @@ export class Session {
     if (this.#grant?.header !== used) return true;
     // Who is let in, and not here: others will not be either.
     if (reply.status === 403 && (used === undefined || this.#isTaken)) return false;
-    return this.#once(async () => {
+    return this.#once(signal, async () => {
+      if (this.#grant?.header !== used) return true;
       if (reply.status === 401) this.#challenges = parseChallenges(reply.headers['www-authenticate'] ?? '');
       if (used !== undefined && !this.#isTaken && !this.#wallet.reject(this.#candidate)) return false;
       return this.#answer(signal);
     });
   }
 
-  /** Layers that are refused at the same time share one renewal. */
-  #once(action: () => Promise<boolean>): Promise<boolean> {
-    this.#renewal ??= action().finally(() => {
+  /** Layers that are refused at the same time share one renewal; that its beginner has gone ends it for nobody else. */
+  async #once(signal: AbortSignal, action: () => Promise<boolean>): Promise<boolean> {
+    for (;;) {
+      const running = this.#renewal;
+      if (running === undefined) break;
+      try {
+        return await running.done;
+      } catch (error) {
+        if (signal.aborted || !running.signal.aborted) throw error;
+      }
+    }
+    const done = action().finally(() => {
       this.#renewal = undefined;
     });
-    return this.#renewal;
+    this.#renewal = { done, signal };
+    return done;
   }
 
   /** With the credentials in use, or the next that the realm takes. */
