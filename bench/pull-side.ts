@@ -21,19 +21,16 @@ export interface PullSide {
   /** The daemon's peak of memory (VmHWM) in bytes, since `forgetPeak`. */
   peak(): Promise<number>;
   forgetPeak(): Promise<void>;
-  /** Layers that the registry has given until now. */
+  /** Bytes of layers that the registry has given until now: a layer that came twice counts twice. */
   fetched(): Promise<number>;
   /** The output of a bash script where the registry can be reached. */
   sh(script: string, args: readonly string[]): Promise<string>;
 }
 
-/** Configurations are shorter. */
-const leastLayer = 50_000;
-
-/** Counts lines of an access log such as `"GET /v2/a/blobs/sha256:… HTTP/1.1" 200 123456 …`. */
+/** Reads lines of an access log such as `"GET /v2/a/blobs/sha256:… HTTP/1.1" 200 123456 …`. */
 const layersIn = async (log: string): Promise<number> => {
   const lines = (await readFile(log, 'utf8')).matchAll(/"GET \S+\/blobs\/\S+ HTTP\/1\.1" 20[06] (\d+) /g);
-  return [...lines].filter(([, length]) => Number(length) >= leastLayer).length;
+  return [...lines].reduce((sum, [, length]) => sum + Number(length), 0);
 };
 
 /** `proc`: the daemon's directory in /proc. */
