@@ -1,4 +1,5 @@
 // Confinement of the unpacker. It runs before the first byte of a layer is read.
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -76,14 +77,18 @@ static bool set_limits(struct err *e) {
 static const unsigned allowed[] = {
     SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_close, SYS_openat, SYS_openat2, SYS_fstat, SYS_newfstatat,
     SYS_mkdirat, SYS_mknodat, SYS_linkat, SYS_symlinkat, SYS_unlinkat, SYS_readlinkat, SYS_fchown, SYS_fchownat,
-    SYS_fchmod, SYS_ftruncate, SYS_utimensat, SYS_fsetxattr, SYS_fgetxattr, SYS_getdents64, SYS_fcntl, SYS_lseek, SYS_mmap,
+    SYS_fchmod, SYS_ftruncate, SYS_utimensat, SYS_fsetxattr, SYS_fgetxattr, SYS_getdents64, SYS_lseek, SYS_mmap,
     SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_clock_gettime, SYS_rt_sigreturn, SYS_rt_sigprocmask,
     SYS_exit, SYS_exit_group, SYS_restart_syscall,
 };
 #define ALLOWED (sizeof allowed / sizeof *allowed)
 
+// fcntl(2) could also have the kernel signal any process when a pipe can be read (F_SETOWN, F_SETSIG): root's uid is enough.
+static const unsigned commands[] = {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
 static bool filter_calls(struct err *e) {
-  struct sock_filter code[ALLOWED + 6];
+  struct sock_filter code[ALLOWED + COMMANDS + 8];
   size_t n = 0;
   code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
   code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
@@ -91,7 +96,12 @@ static bool filter_calls(struct err *e) {
   code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
   // x32 numbers have a bit of their own, so none of them equals one of these.
   for (size_t i = 0; i < ALLOWED; i++)
-    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], (uint8_t)(ALLOWED - i), 0);
+    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], (uint8_t)(ALLOWED - i + COMMANDS + 2), 0);
+  code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, COMMANDS + 1);
+  // Of the second argument the kernel takes these 32 bits.
+  code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1]));
+  for (size_t i = 0; i < COMMANDS; i++)
+    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, commands[i], (uint8_t)(COMMANDS - i), 0);
   code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
   code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
   const struct sock_fprog program = {.len = (unsigned short)n, .filter = code};

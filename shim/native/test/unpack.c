@@ -267,6 +267,10 @@ static int try_fork(void) { return fork() == 0 ? _exit(0), 0 : 0; }
 static int try_exec(void) { return execl("/proc/self/exe", "x", NULL); }
 static int try_mount(void) { return (int)syscall(SYS_mount, "none", "/", "tmpfs", 0, NULL); }
 static int try_kill(void) { return kill(getppid(), 0); }
+static int try_owner(void) { return fcntl(STDOUT_FILENO, F_SETOWN, getppid()); }
+static int try_signal(void) { return fcntl(STDOUT_FILENO, F_SETSIG, SIGKILL); }
+static int try_async(void) { return fcntl(STDOUT_FILENO, F_SETFL, O_ASYNC); }
+static int try_copy(void) { return close(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)); }
 static int try_outside(void) { return open("/etc/passwd", O_RDONLY) < 0 && errno == ENOENT ? 0 : 1; }
 static int try_up(void) { return open("../../../../etc/passwd", O_RDONLY) < 0 && errno == ENOENT ? 0 : 1; }
 static int try_inside(void) { return close(open("inside", O_WRONLY | O_CREAT, 0600)); }
@@ -290,10 +294,12 @@ static int ended(int (*try)(void)) {
 }
 
 static void test_jail(void) {
-  int (*const killed[])(void) = {try_socket, try_fork, try_exec, try_mount, try_kill};
+  int (*const killed[])(void) = {try_socket, try_fork, try_exec, try_mount, try_kill,
+                                   try_owner,  try_signal, try_async};
   bool dies = true;
   for (size_t i = 0; i < sizeof killed / sizeof *killed; i++) dies = dies && ended(killed[i]) == -SIGSYS;
-  claim(dies, "a confined process that makes a socket, a process or a mount, executes or signals is killed");
+  claim(dies, "a confined process that makes a socket, a process or a mount, executes or signals, also through a pipe, is killed");
+  claim(ended(try_copy) == 0, "it copies a descriptor");
   claim(ended(try_outside) == 0 && ended(try_up) == 0, "it finds nothing of the host by any name");
   claim(ended(try_inside) == 0, "it writes in its layer");
   claim(ended(try_many) == 0, "it has no more than 4,096 descriptors");
