@@ -7,7 +7,7 @@ import { containersOf, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { containerCgroup, podCgroup } from './cpu-sampler.ts';
-import { gathered } from './in-slices.ts';
+import { gathered, type Pause, pauses } from './in-slices.ts';
 import { families } from './metrics/families.ts';
 import { readMore } from './metrics/more-figures.ts';
 import { openFilesLimit, readProcesses } from './metrics/processes.ts';
@@ -38,7 +38,7 @@ async function* items(runtime: Runtime): AsyncGenerator<Uint8Array> {
   const pods = runtime.sandboxes.values().filter(({ record }) => record.state === 'ready');
   const networks = await networksOf(runtime, pods);
   await runtime.containersDisk.settle(runtime.containers.values().map(({ id }) => id));
-  const machine = { disk: await fileSystemOf(runtime), pageSizes: readMachine().pageSizes };
+  const machine = { disk: await fileSystemOf(runtime), pageSizes: readMachine().pageSizes, pause: pauses() };
   for (const sandbox of pods)
     yield encodeItem(
       'ListPodSandboxMetricsResponse',
@@ -50,6 +50,7 @@ async function* items(runtime: Runtime): AsyncGenerator<Uint8Array> {
 interface Machine {
   readonly disk: FileSystem;
   readonly pageSizes: readonly string[];
+  readonly pause: Pause;
 }
 
 const fileSystemOf = async ({ containersDisk }: Runtime): Promise<FileSystem> => {
@@ -65,6 +66,7 @@ const metricsOf = async (
 ): Promise<Input<PodSandboxMetrics>> => {
   const containers: Input<ContainerMetrics>[] = [];
   for (const container of containersOf(runtime, sandbox.id)) {
+    await machine.pause();
     const samples = await samplesOf(runtime, container, machine);
     const labels = labelsOf(sandbox, containerCgroup(runtime.cgroups, container) ?? '', container);
     containers.push({ container_id: container.id, metrics: wireMetrics(samples, labels) });
@@ -80,7 +82,7 @@ const metricsOf = async (
 const samplesOf = async (
   runtime: Runtime,
   container: Container,
-  { disk, pageSizes }: Machine,
+  { disk, pageSizes, pause }: Machine,
 ): Promise<readonly Sample[]> => {
   const { state } = container.record;
   const path = containerCgroup(runtime.cgroups, container);
@@ -88,7 +90,7 @@ const samplesOf = async (
   if (reading === undefined || path === undefined || state.kind !== 'running') return [];
   const { figures } = reading;
   const more = readMore(runtime.cgroups, path, pageSizes);
-  const processes = await readProcesses(runtime.cgroups, path);
+  const processes = await readProcesses(runtime.cgroups, path, pause);
   return [
     ['container_last_seen', figures.at / 1_000_000_000n],
     ...cpuSamples(figures, more),

@@ -1,8 +1,8 @@
-import { readdirSync, readlinkSync } from 'node:fs';
+import { opendirSync, readlinkSync } from 'node:fs';
 import { errnoOf } from '../../../base/errors.ts';
 import type { CgroupMode } from '../../cgroup/mode.ts';
 import { cgroupDirectories } from '../../container/cgroup.ts';
-import { inSlices } from '../in-slices.ts';
+import type { Pause } from '../in-slices.ts';
 import { readKernelFile } from '../kernel-file.ts';
 
 export interface ProcessFigures {
@@ -12,18 +12,44 @@ export interface ProcessFigures {
 }
 
 /** Of all processes of a cgroup, each looked at in /proc. One that has just ended counts no more. */
-export const readProcesses = async (mode: CgroupMode, path: string): Promise<ProcessFigures> => {
+export const readProcesses = async (mode: CgroupMode, path: string, pause: Pause): Promise<ProcessFigures> => {
   const [directory = ''] = cgroupDirectories(mode, path);
   const pids = (readKernelFile(`${directory}/cgroup.procs`) ?? '').split('\n').filter((pid) => pid !== '');
-  let [descriptors, sockets] = [0, 0];
-  for await (const open of inSlices(pids, openFiles)) {
-    descriptors += open.length;
-    sockets += open.filter((target) => target.startsWith('socket:')).length;
+  let [descriptors, sockets, inTurn] = [0, 0, 0];
+  for (const target of openFiles(pids)) {
+    descriptors += 1;
+    if (target.startsWith('socket:')) sockets += 1;
+    // One process may have a million.
+    inTurn = (inTurn + 1) % mostInTurn;
+    if (inTurn === 0) await pause();
   }
   return { processes: BigInt(pids.length), descriptors: BigInt(descriptors), sockets: BigInt(sockets) };
 };
 
-const gone = ['ENOENT', 'ESRCH'];
+const mostInTurn = 64;
+
+function* openFiles(pids: readonly string[]): Generator<string> {
+  for (const pid of pids) yield* openFilesOf(`/proc/${pid}/fd`);
+}
+
+function* openFilesOf(directory: string): Generator<string> {
+  const entries = unlessGone(() => opendirSync(directory), undefined);
+  if (entries === undefined) return;
+  try {
+    for (;;) {
+      const name = unlessGone(() => entries.readSync(), null)?.name;
+      if (name === undefined) return;
+      yield targetOf(`${directory}/${name}`);
+    }
+  } finally {
+    entries.closeSync();
+  }
+}
+
+/** ENAMETOOLONG: of a file far down, as every container can make one. */
+const targetOf = (path: string): string => unlessGone(() => readlinkSync(path), '');
+
+const gone = ['ENOENT', 'ESRCH', 'ENAMETOOLONG'];
 
 const unlessGone = <T>(read: () => T, otherwise: T): T => {
   try {
@@ -32,13 +58,6 @@ const unlessGone = <T>(read: () => T, otherwise: T): T => {
     if (gone.includes(errnoOf(error) ?? '')) return otherwise;
     throw error;
   }
-};
-
-const openFiles = (pid: string): readonly string[] => {
-  const directory = `/proc/${pid}/fd`;
-  return unlessGone(() => readdirSync(directory), []).map((name) =>
-    unlessGone(() => readlinkSync(`${directory}/${name}`), ''),
-  );
 };
 
 /** The soft limit of open files of a process; undefined when it has ended. */
