@@ -196,6 +196,12 @@ test('a registry that does not answer for the signature is not taken for one tha
   const error = await t.throwsAsync(at.pull());
   t.is(codeOf(error), 'unavailable');
   at.registry.behave((request, response, next) =>
+    request.url?.endsWith('.sig') === true ? void response.writeHead(429, { 'retry-after': '3600' }).end() : next(),
+  );
+  const limited = await t.throwsAsync(at.pull());
+  t.is(codeOf(limited), 'resource-exhausted');
+  t.regex(String(asKubeletWants(limited)), /RegistryUnavailable: pull image /);
+  at.registry.behave((request, response, next) =>
     request.url?.endsWith('.sig') === true ? void response.writeHead(403).end() : next(),
   );
   await refuses(t, at, /no signature of .* is good: manifest sha256-.*\.sig/);

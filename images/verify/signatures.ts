@@ -3,6 +3,7 @@ import { BerthError, codeOf, messageOf } from '../../base/errors.ts';
 import { verified } from '../blobs/verify.ts';
 import { objectsField, parseObject, textField, textMapField } from '../json.ts';
 import { type Descriptor, readDescriptor } from '../manifest.ts';
+import { isOutage } from '../registry/temporary.ts';
 import type { Document, Source } from '../source.ts';
 import { isBundleType, signaturesInBundle } from './bundle.ts';
 import { type Claim, parseSimpleClaim, signaturePredicate } from './claim.ts';
@@ -77,9 +78,9 @@ const signaturesAmong = ({ bytes }: Document, what: string): readonly Digest[] =
   return wanted.map((entry, i) => readDescriptor(entry, `${what}: manifests[${i}]`).digest);
 };
 
-/** Another try may do better. */
+/** Another try may do better: it says nothing of the image. */
 export const isPassing = (error: unknown): boolean =>
-  ['unavailable', 'cancelled', 'deadline-exceeded'].includes(codeOf(error));
+  isOutage(error) || ['unavailable', 'cancelled', 'deadline-exceeded'].includes(codeOf(error));
 
 /** Registries without that list answer all kinds of things. */
 const unlessPassing = (error: unknown): undefined => {
