@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
@@ -60,6 +61,22 @@ test('an artifact is a volume of its named files, which are stored once', async 
   t.deepEqual([String(config), manifest], ['{}', model.blobs.get(model.id)], 'both documents stay');
   const paths = at.registry.requests.map(({ path }) => path);
   t.is(new Set(paths).size, paths.length, 'nothing was fetched twice');
+});
+
+test('an artifact that is asked for by SHA-512 has an id that is found again, also after a restart', async (t) => {
+  await using first = await open();
+  const { registry } = first;
+  registry.add('1', model);
+  const body = model.blobs.get(model.id) ?? Buffer.alloc(0);
+  const digest = `sha512:${createHash('sha512').update(body).digest('hex')}`;
+  registry.put(`app/manifests/${digest}`, model.manifest.mediaType, body);
+  const name = `${registry.host}/app@${digest}`;
+  const id = await first.world.images.pull(name, undefined, { signal: never });
+  t.is(first.world.images.resolve(id)?.id, model.id);
+  await using world = await first.world.reopen();
+  t.is(world.images.resolve(name)?.id, model.id);
+  t.is(await readFile(join(treeOf(world, model.id), 'config.json'), 'utf8'), 'config');
+  t.deepEqual((await world.images.inspect(model.id)).manifest, body);
 });
 
 test('artifacts that share a file share it on disk, and each keeps it until it goes', async (t) => {

@@ -1,4 +1,4 @@
-import type { Digest } from '../../base/digest.ts';
+import { type Digest, sha256 } from '../../base/digest.ts';
 import { BerthError, invalid, notFound } from '../../base/errors.ts';
 import type { SharedFlights } from '../flights.ts';
 import { holdKey } from '../holds.ts';
@@ -72,9 +72,12 @@ export const pullImage = async (tools: PullTools, job: PullJob): Promise<Digest>
   return image.id;
 };
 
-/** An artifact's config is mostly the empty one, which says nothing: its manifest says which one it is. */
+/**
+ * An artifact's config is mostly the empty one, which says nothing: its manifest says which one it is. By SHA-256 as every id,
+ * also where the registry knows it by another digest.
+ */
 const idOf = ({ manifest, documents }: Choice, { root }: PullJob): Digest =>
-  manifest.artifactType === undefined ? manifest.config.digest : (documents.at(-1) ?? root).digest;
+  manifest.artifactType === undefined ? manifest.config.digest : sha256((documents.at(-1) ?? root).bytes);
 
 const keysOfManifest = ({ manifest, documents }: Choice): readonly string[] =>
   [manifest.config, ...manifest.layers, ...documents].map(({ digest }) => holdKey('blob', digest));
@@ -90,10 +93,11 @@ const assembleArtifact = async (
 ): Promise<StoredImage> => {
   const files = await obtainArtifact(tools, job, id, manifest);
   const layers = files.map(({ descriptor: { digest, size, mediaType } }) => ({ diffId: id, digest, size, mediaType }));
-  const sizes = [(documents.at(-1) ?? job.root).bytes.length, manifest.config.size, ...layers.map(({ size }) => size)];
+  const last = documents.at(-1) ?? job.root;
+  const sizes = [last.bytes.length, manifest.config.size, ...layers.map(({ size }) => size)];
   return {
     id,
-    manifest: id,
+    manifest: last.digest,
     size: sizes.reduce((sum, size) => sum + size, 0),
     config: noConfig,
     layers,
