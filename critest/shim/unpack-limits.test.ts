@@ -216,6 +216,27 @@ test('the usage of a tree is its blocks and inodes, hard links once, links not f
   t.is(none.stdout.toString(), 'bytes 0\ninodes 0\n');
 });
 
+/** A line of directories with some beside each other at its end, each with a file. */
+const makeDeep = `
+  mkdir $ARGV[0]; chdir $ARGV[0];
+  for (1..10000) { mkdir "d"; chdir "d" }
+  for (1..300) { mkdir "e$_" or die; open(my $f, ">", "e$_/f") or die; print $f "x" }`;
+
+test('a tree as deep as only a container makes it is counted with a small stack and few descriptors', async (t) => {
+  await using layers = await Layers.make('/dev/shm');
+  const { path } = await layers.unpack([directory('d')]);
+  const deep = join(path, 'deep');
+  await run('perl', ['-e', makeDeep, deep]);
+  try {
+    const limited = 'ulimit -s 2048; ulimit -n 2200; exec "$0" "$@"';
+    const { stdout, stderr } = await run('sh', ['-c', limited, program, 'tree-usage', '--each', deep, `${path}/d`]);
+    t.is(stderr, '');
+    t.regex(stdout.toString(), /^\d+ 10601\n\d+ 1\n$/);
+  } finally {
+    await run('rm', ['-rf', deep]);
+  }
+});
+
 test('the usage of each of several trees is a line, and one that is not there does not stop the others', async (t) => {
   await using layers = await Layers.make();
   const { path } = await layers.unpack([directory('d'), file('d/a', 'x'.repeat(10_000))]);

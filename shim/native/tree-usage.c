@@ -115,7 +115,82 @@ static bool count_one(struct usage *u, const char *name, uint64_t path, const st
   return true;
 }
 
-static bool count_tree(struct usage *u, int fd, const char *name, uint64_t path, struct err *e) {
+// So deep a directory is counted without a descriptor and a stack frame a level: a container makes what it likes. No layer
+// has it, since its paths have at most 4,096 bytes.
+#define DEEP 2100
+
+struct level {
+  off_t next;  // where to go on reading
+  ino_t ino;
+};
+
+// What has come to another place while it was below it is an error.
+static int open_parent(int fd, const struct level *parent, struct err *e) {
+  struct stat info;
+  AUTO_CLOSE int up = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (up < 0 || fstat(up, &info) < 0) return fail_errno(e, "open directory", ".."), -1;
+  if (info.st_ino != parent->ino) return fail(e, ESTALE, "walk", "directory that was moved"), -1;
+  if (lseek(up, parent->next, SEEK_SET) < 0) return fail_errno(e, "read directory", ".."), -1;
+  return keep_fd(&up);
+}
+
+static bool count_entry(struct usage *u, int fd, const char *name, int *inner, struct err *e) {
+  struct stat info;
+  *inner = -1;
+  if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return true;
+  if (fstatat(fd, name, &info, AT_SYMLINK_NOFOLLOW) < 0) return errno == ENOENT || fail_errno(e, "stat", name);
+  if (info.st_dev != u->device) return true;
+  if (!count_one(u, name, 0, &info, e)) return false;
+  if (!S_ISDIR(info.st_mode)) return true;
+  *inner = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  return *inner >= 0 || errno == ENOENT || errno == ENOTDIR || fail_errno(e, "open directory", name);
+}
+
+// Goes on behind `at` until there is a directory to enter, which `inner` is then, or to the end.
+static bool count_entries(struct usage *u, int fd, struct level *at, int *inner, struct err *e) {
+  char buffer[4096];
+  *inner = -1;
+  for (long length; (length = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) != 0;) {
+    if (length < 0) return fail_errno(e, "read directory", "");
+    for (long from = 0; from < length;) {
+      uint16_t record;
+      memcpy(&at->next, buffer + from + 8, sizeof at->next);
+      memcpy(&record, buffer + from + 16, sizeof record);
+      if (!count_entry(u, fd, buffer + from + 19, inner, e)) return false;
+      if (*inner >= 0) return true;
+      from += record;
+    }
+  }
+  return true;
+}
+
+static bool count_deep(struct usage *u, int from, struct err *e) {
+  AUTO_FREE struct level *levels = NULL;
+  AUTO_CLOSE int fd = fcntl(from, F_DUPFD_CLOEXEC, 0);
+  struct stat info;
+  size_t depth = 0, room = 0;
+  if (fd < 0) return fail_errno(e, "dup", "directory");
+  for (;;) {
+    if (depth == room) {
+      struct level *more = realloc(levels, (room + 4096) * sizeof *levels);
+      if (more == NULL) return fail(e, ENOMEM, "count", "levels");
+      levels = more;
+      room += 4096;
+    }
+    if (fstat(fd, &info) < 0) return fail_errno(e, "stat", "directory");
+    levels[depth].ino = info.st_ino;
+    int inner;
+    if (!count_entries(u, fd, &levels[depth], &inner, e)) return false;
+    if (inner >= 0) depth++;
+    else if (depth == 0) return true;
+    else if ((inner = open_parent(fd, &levels[--depth], e)) < 0) return false;
+    close(fd);
+    fd = inner;
+  }
+}
+
+static bool count_tree(struct usage *u, int fd, const char *name, uint64_t path, unsigned depth, struct err *e) {
+  if (depth == DEEP) return u->sum ? fail(e, ENAMETOOLONG, "sum", "deep directory") : count_deep(u, fd, e);
   AUTO_FREE char *buffer = malloc(32768);
   if (buffer == NULL) return fail(e, ENOMEM, "read directory", name);
   if (u->sum && fchdir(fd) < 0) return fail_errno(e, "enter directory", name);
@@ -140,7 +215,7 @@ static bool count_tree(struct usage *u, int fd, const char *name, uint64_t path,
       AUTO_CLOSE int inner = openat(fd, child, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
       if (inner < 0 && (errno == ENOENT || errno == ENOTDIR)) continue;
       if (inner < 0) return fail_errno(e, "open directory", child);
-      if (!count_tree(u, inner, child, at_path, e)) return false;
+      if (!count_tree(u, inner, child, at_path, depth + 1, e)) return false;
       if (u->sum && fchdir(fd) < 0) return fail_errno(e, "enter directory", name);
     }
   }
@@ -156,7 +231,7 @@ static bool count_root(struct usage *u, const char *path, struct err *e) {
   if (info.st_dev != u->device) u->used = 0, free(u->linked), u->linked = NULL, u->size = 0;
   u->device = info.st_dev;
   return (!u->sum || fchdir(fd) == 0 || fail_errno(e, "enter directory", path)) && count_one(u, ".", 0, &info, e) &&
-         count_tree(u, fd, path, 0, e);
+         count_tree(u, fd, path, 0, 0, e);
 }
 
 // What is looked at in the background must not stop at what has just gone.
