@@ -2,8 +2,10 @@ import { gunzipSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import test from 'ava';
 import { digestParts, sha256 } from '../../base/digest.ts';
 import type { BerthError } from '../../base/errors.ts';
+import { artifact } from '../harness/artifact.ts';
 import { type Image, image, layer, mediaTypes } from '../harness/image.ts';
 import { type TarEntry, tar } from '../harness/tar.ts';
+import { until } from '../harness/until.ts';
 import { type ImageWorld, openWorld, testSettings } from './world.ts';
 
 const base = layer([{ name: 'base', data: 'base' }]);
@@ -187,6 +189,31 @@ test('with keep_blobs = false no compressed layer stays', async (t) => {
   for (const { digest } of [base, upper]) t.false(content.includes(blobPath(digest)));
   t.true(content.includes(`layers/${digestParts(upper.diffId).hex}`));
   t.true(content.includes(blobPath(two.manifest.digest)));
+});
+
+test('with keep_blobs = false the files of an artifact stay blobs, and so does what somebody else reads', async (t) => {
+  await using world = await openWorld({ images: { ...testSettings, keepBlobs: false } });
+  const shared = Buffer.from(one.blobs.get(base.digest) ?? '');
+  const thing = artifact([
+    { data: 'file', title: 'file' },
+    { data: shared, title: 'layer' },
+  ]);
+  await load(world, tar([...blobsOf(thing), indexFile({ 'example.org/thing:1': thing }), layoutFile]));
+  const archive = tar(layout);
+  const { promise: isLoaded, resolve } = Promise.withResolvers<void>();
+  async function* slowly(): AsyncGenerator<Buffer> {
+    yield* inPieces(archive.subarray(0, -512));
+    await isLoaded;
+    yield* inPieces(archive.subarray(-512));
+  }
+  const slow = world.images.load(slowly(), undefined, { signal: never });
+  await until('the layer is there', async () => (await world.content()).includes(blobPath(upper.digest)));
+  await load(world, archive);
+  resolve();
+  await slow;
+  const content = await world.content();
+  for (const digest of thing.blobs.keys()) t.true(content.includes(blobPath(digest)), digest);
+  t.false(content.includes(blobPath(upper.digest)));
 });
 
 const corrupted = (entries: readonly TarEntry[]): TarEntry[] =>

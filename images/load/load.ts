@@ -1,5 +1,6 @@
 import type { Digest } from '../../base/digest.ts';
 import { readTar } from '../archive/tar-reader.ts';
+import { holdKey } from '../holds.ts';
 import { decompressed } from '../layers/decompress.ts';
 import { Layout } from '../layout.ts';
 import { type Choice, chooseEntry, chooseImage } from '../pull/choose.ts';
@@ -81,8 +82,16 @@ const checkWhole = async (source: Contents['source'], { manifest }: Choice): Pro
   for (const descriptor of [manifest.config, ...manifest.layers]) await source.check(descriptor);
 };
 
-/** With `keep_blobs = false` only the unpacked layers stay. */
+/** With `keep_blobs = false` only the unpacked layers stay, and the blobs that are an artifact's files. */
 const dropLayers = async ({ store }: PullTools, spool: Spool): Promise<void> => {
-  const layers = new Set(store.catalog.images().flatMap((image) => image.layers.map(({ digest }) => digest)));
-  await Promise.all(spool.digests.filter((digest) => layers.has(digest)).map((digest) => store.blobs.remove(digest)));
+  const { blobs, catalog, holds } = store;
+  const [artifacts, images] = [true, false].map((isArtifact) => {
+    const some = catalog.images().filter(({ artifact }) => (artifact !== undefined) === isArtifact);
+    return new Set(some.flatMap(({ layers }) => layers.map(({ digest }) => digest)));
+  });
+  const drop = spool.digests.filter((digest) => images?.has(digest) === true && artifacts?.has(digest) !== true);
+  spool[Symbol.dispose]();
+  // Somebody else may be reading one.
+  const free = drop.filter((digest) => !holds.has(holdKey('blob', digest)));
+  await Promise.all(free.map((digest) => blobs.remove(digest)));
 };
