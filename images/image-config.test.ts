@@ -35,6 +35,13 @@ test('a config keeps what the image says', (t) => {
   t.like(parsed, config);
 });
 
+test('a user that would fill the list of images is refused', (t) => {
+  t.is(parse({ ...base, config: { User: 'u'.repeat(1024) } }).config.User?.length, 1024);
+  t.throws(() => parse({ ...base, config: { User: 'u'.repeat(1025) } }), {
+    message: 'config x: config: User is longer than 1024 characters',
+  });
+});
+
 test('a label named __proto__ is a label', (t) => {
   const text = JSON.stringify({ ...base, config: {} }).replace('"config":{}', '"config":{"Labels":{"__proto__":"x"}}');
   const { Labels } = parseConfig(Buffer.from(text), 'config x').config;

@@ -13,15 +13,21 @@ export interface ConfigDocument {
   readonly diffIds: readonly Digest[];
 }
 
+/** It is told in every list; a user and a group of Linux have 32 characters each. */
+const longestUser = 1024;
+
 export const parseConfig = (bytes: Uint8Array, what: string): ConfigDocument => {
   const document = parseObject(bytes, what);
   const rootfs = objectField(document, 'rootfs', what);
   if (rootfs === undefined || textField(rootfs, 'type', what) !== 'layers')
     throw invalid(`${what}: rootfs is not of type "layers"`);
   const diffIds = textsField(rootfs, 'diff_ids', what);
+  const config = readConfig(objectField(document, 'config', what) ?? {}, `${what}: config`);
+  if ((config.User ?? '').length > longestUser)
+    throw invalid(`${what}: config: User is longer than ${longestUser} characters`);
   return {
     platform: readPlatform(document, what),
-    config: readConfig(objectField(document, 'config', what) ?? {}, `${what}: config`),
+    config,
     diffIds: diffIds.map((text) => checkDiffId(text, what)),
   };
 };
