@@ -8,7 +8,8 @@ import { addressOf, TunnelAgent } from './tunnel.ts';
 /** Idle connections end after this; the agents of configurations that have changed then hold nothing. */
 const idleMs = 30_000;
 const mostAgents = 32;
-const pool: AgentOptions = { keepAlive: true, maxSockets: 32, maxFreeSockets: 8, timeout: idleMs, scheduling: 'lifo' };
+/** No most of sockets: parallel_layers and parallel_pulls bound them, and who waited for one would be taken for stalled. */
+const pool: AgentOptions = { keepAlive: true, maxFreeSockets: 8, timeout: idleMs, scheduling: 'lifo' };
 
 /** What a request needs to take the right connection. */
 export interface Way {
