@@ -117,6 +117,13 @@ const refused: readonly (readonly [string, unknown, string, ErrorCode, RegExp])[
     /size/,
   ],
   [
+    'sizes that are more than 2^53 together',
+    manifest({ layers: [1, 2].map(() => descriptor(types.layer, { size: 2 ** 53 - 1 })) }),
+    '',
+    'invalid-argument',
+    /sizes of its layers are too large/,
+  ],
+  [
     'a digest that leaves',
     manifest({ config: descriptor(types.config, { digest: 'sha256:../x' }) }),
     '',

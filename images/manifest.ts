@@ -1,6 +1,7 @@
 import { type Digest, isDigest } from '../base/digest.ts';
 import { BerthError, invalid } from '../base/errors.ts';
 import {
+  documentLimit,
   isObject,
   type JsonObject,
   objectField,
@@ -96,6 +97,9 @@ const readManifest = (document: JsonObject, what: string): ImageManifest => {
   if (items.length > mostLayers)
     throw new BerthError('unimplemented', `${what}: ${items.length} layers, at most ${mostLayers} can be mounted`);
   const layers = items.map((item, i) => readDescriptor(item, `${what}: layers[${i}]`));
+  // The image's own size, which is told and kept, is their sum with its documents.
+  if (!Number.isSafeInteger(layers.reduce((sum, { size }) => sum + size, 2 * documentLimit)))
+    throw invalid(`${what}: the sizes of its layers are too large`);
   const read = {
     kind: 'manifest',
     config: readDescriptor(config, `${what}: config`),
