@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import { dir } from 'tmp-promise';
 import { sha256 } from '../../base/digest.ts';
 import { codeOf, type ErrorCode } from '../../base/errors.ts';
 import { type ArtifactLayer, artifact } from '../harness/artifact.ts';
@@ -77,6 +78,21 @@ test('an artifact that is asked for by SHA-512 has an id that is found again, al
   t.is(world.images.resolve(name)?.id, model.id);
   t.is(await readFile(join(treeOf(world, model.id), 'config.json'), 'utf8'), 'config');
   t.deepEqual((await world.images.inspect(model.id)).manifest, body);
+});
+
+test('a file of an artifact that a mirror gives wrong comes from the registry', async (t) => {
+  await using registry = await startTestRegistry();
+  await using mirror = await startTestRegistry();
+  for (const each of [registry, mirror]) each.add('1', model);
+  mirror.put(`app/blobs/${sha256(big)}`, 'application/octet-stream', Buffer.alloc(big.length));
+  const { path, cleanup } = await dir({ prefix: 'bt-certs-', unsafeCleanup: true });
+  t.teardown(cleanup);
+  await mkdir(join(path, '_default'));
+  const table = `server = "http://${registry.host}"\n[host."http://${mirror.host}"]\n`;
+  await writeFile(join(path, '_default/hosts.toml'), table);
+  await using world = await openWorld({ registry: { configPath: [path], plainHttp: [], stallSeconds: 1 } });
+  t.is(await pull(world, registry), model.id);
+  t.true(big.equals(await readFile(join(treeOf(world, model.id), 'weights/2.bin'))));
 });
 
 test('artifacts that share a file share it on disk, and each keeps it until it goes', async (t) => {

@@ -76,15 +76,22 @@ const fetchBlob = async (
     if (await isRight(blobs.stream(digest), descriptor)) return;
     await blobs.remove(digest);
   }
-  await using writer = await blobs.writer();
-  let offset = 0;
-  for await (const chunk of verified(source.blob(descriptor, signal), descriptor, `layer ${digest}`)) {
-    signal.throwIfAborted();
-    await writer.write(chunk);
-    offset += chunk.length;
-    report(offset);
+  for (;;) {
+    try {
+      await using writer = await blobs.writer();
+      let offset = 0;
+      for await (const chunk of verified(source.blob(descriptor, signal), descriptor, `layer ${digest}`)) {
+        signal.throwIfAborted();
+        await writer.write(chunk);
+        offset += chunk.length;
+        report(offset);
+      }
+      return await blobs.add(digest, size, writer);
+    } catch (error) {
+      if (signal.aborted || source.again === undefined) throw error;
+      source.again(descriptor, error);
+    }
   }
-  await blobs.add(digest, size, writer);
 };
 
 const isRight = async (chunks: AsyncIterable<Buffer>, descriptor: Descriptor): Promise<boolean> => {
