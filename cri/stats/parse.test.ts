@@ -86,6 +86,13 @@ test('before there were two samplings the rate is that since the start', (t) => 
   t.is(rates.nanoCores('/a', at(12n, 4n), at(10n, 0n)), 2n * second);
 });
 
+test('after a restart of the daemon the rate of what has run for long is not that of its whole life', (t) => {
+  const rates = new CpuRates();
+  t.is(rates.nanoCores('/a', at(10_000n, 10n), at(10n, 0n)), undefined);
+  rates.sampled(new Map([['/a', at(10_001n, 11n)]]));
+  t.is(rates.nanoCores('/a', at(10_003n, 13n), at(10n, 0n)), second);
+});
+
 test('there is no rate over less than a second, without a past, and of a cgroup that was made anew', (t) => {
   const rates = new CpuRates();
   t.is(rates.nanoCores('/a', at(12n, 4n), undefined), undefined);

@@ -9,6 +9,9 @@ const second = 1_000_000_000n;
 /** Shorter ones say more of the scheduler than of the load. */
 const shortest = second;
 
+/** A cgroup older than this had two samplings, or the daemon is younger than it: its whole life says nothing of now. */
+const young = 15n * second;
+
 /** What each cgroup used at the last two samplings: rates are the same for everybody, however often each one asks. */
 export class CpuRates {
   #older = new Map<string, Sample>();
@@ -21,11 +24,12 @@ export class CpuRates {
   }
 
   /**
-   * Nanoseconds of CPU time a second, from the sampling before the last one (`first` before there was one) to `sample`.
-   * Undefined over less than a second.
+   * Nanoseconds of CPU time a second, from the sampling before the last one to `sample`; before there was one from `first`,
+   * when that is not long ago, or from the last. Undefined over less than a second.
    */
   nanoCores(key: string, sample: Sample, first: Sample | undefined): bigint | undefined {
-    const from = this.#older.get(key) ?? first ?? this.#newer.get(key);
+    const start = first !== undefined && sample.at - first.at < young ? first : undefined;
+    const from = this.#older.get(key) ?? start ?? this.#newer.get(key);
     if (from === undefined || sample.at - from.at < shortest || sample.cpu < from.cpu) return undefined;
     return ((sample.cpu - from.cpu) * second) / (sample.at - from.at);
   }
