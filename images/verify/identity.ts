@@ -47,7 +47,7 @@ const wantedName = (identity: Exclude<Identity, { kind: 'matchDigest' }>, image:
     case 'exactReference':
       return { repository: repositoryIn(identity.name), exact: formatReference(parseReference(identity.name)) };
     case 'remapIdentity': {
-      const mapped = parseReference(remapped(exact, identity));
+      const mapped = parseReference(remapped(image, identity));
       return { repository: nameOf(mapped), exact: image.digest === undefined ? formatReference(mapped) : undefined };
     }
   }
@@ -55,8 +55,9 @@ const wantedName = (identity: Exclude<Identity, { kind: 'matchDigest' }>, image:
 
 const repositoryIn = (text: string): string => nameOf(parseReference(text));
 
-/** A prefix ends where a name has a part. */
-const remapped = (name: string, { prefix, signedPrefix }: Extract<Identity, { kind: 'remapIdentity' }>): string => {
-  const rest = name.slice(prefix.length);
-  return name.startsWith(prefix) && /^[/:@]/.test(rest) ? `${signedPrefix}${rest}` : name;
+/** A prefix ends where a name has a part; that of a host without a port is not for one with (containers-policy.json(5)). */
+const remapped = (image: Reference, { prefix, signedPrefix }: Extract<Identity, { kind: 'remapIdentity' }>): string => {
+  const exact = formatReference(image);
+  const isWithin = `${nameOf(image)}/`.startsWith(`${prefix}/`);
+  return isWithin ? `${signedPrefix}${exact.slice(prefix.length)}` : exact;
 };

@@ -175,6 +175,12 @@ const names: readonly (readonly [Identity, string | undefined, string, boolean])
     'a.example/b:1',
     true,
   ],
+  [
+    { kind: 'remapIdentity', prefix: 'a.example', signedPrefix: 'o.example' },
+    'a.example:5000/b:1',
+    'a.example:5000/b:1',
+    true,
+  ],
   [{ kind: 'remapIdentity', prefix: 'a.exam', signedPrefix: 'o.example' }, 'a.example/b:1', 'a.example/b:1', true],
   [
     { kind: 'remapIdentity', prefix: 'a.example/b', signedPrefix: 'o.example/c' },
