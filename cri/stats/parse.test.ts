@@ -2,6 +2,7 @@ import test from 'ava';
 import { parseNetDevices } from './net-devices.ts';
 import { parseCount, parseKeyed, parseLimit, parsePressure } from './parse.ts';
 import { CpuRates } from './rates.ts';
+import { wireIo } from './wire.ts';
 
 test('a flat-keyed file gives its numbers, and lines that are none are left out', (t) => {
   const values = parseKeyed('anon 4096\nfile 18446744073709551615\n\nodd\nword max\n');
@@ -68,6 +69,16 @@ test('/proc/net/dev gives every interface but loopback, also with an alias or a 
 });
 
 const second = 1_000_000_000n;
+test('pressure is told in nanoseconds, as CRI has it, of what the kernel counts in microseconds', (t) => {
+  const io = parsePressure(
+    'some avg10=1.50 avg60=0.20 avg300=0.03 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n',
+  );
+  const none = { cpu: undefined, memory: undefined, processes: undefined };
+  const wired = wireIo({ at: 1n, ...none, pressure: { cpu: undefined, memory: undefined, io } });
+  t.deepEqual(wired?.psi?.Some, { Total: 7000n, Avg10: 1.5, Avg60: 0.2, Avg300: 0.03 });
+  t.is(wired?.psi?.Full?.Total, 5000n);
+});
+
 const at = (seconds: bigint, cpuSeconds: bigint) => ({ at: seconds * second, cpu: cpuSeconds * second });
 
 test('a rate is that since the sampling before the last one, however often it is asked for', (t) => {

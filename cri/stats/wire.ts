@@ -24,7 +24,8 @@ const wirePressure = (pressure: Pressure | undefined): Input<PsiStats> | undefin
   pressure && { Full: wireStall(pressure.full), Some: wireStall(pressure.some) };
 
 const wireStall = ({ total, avg10, avg60, avg300 }: Stall): Input<PsiData> => ({
-  Total: total,
+  // CRI has nanoseconds where the kernel has microseconds.
+  Total: total * 1000n,
   Avg10: avg10,
   Avg60: avg60,
   Avg300: avg300,

@@ -149,8 +149,8 @@ export const statsTests = (version: 1 | 2): void => {
     ] as const) {
       const lines = version === 2 ? pressureLines(() => file(container, '', `${name}.pressure`)) : [];
       const told = psi && [
-        ['some', psi.Some?.Avg10, psi.Some?.Avg60, psi.Some?.Avg300, Number(psi.Some?.Total)],
-        ['full', psi.Full?.Avg10, psi.Full?.Avg60, psi.Full?.Avg300, Number(psi.Full?.Total)],
+        ['some', psi.Some?.Avg10, psi.Some?.Avg60, psi.Some?.Avg300, Number(psi.Some?.Total) / 1000],
+        ['full', psi.Full?.Avg10, psi.Full?.Avg60, psi.Full?.Avg300, Number(psi.Full?.Total) / 1000],
       ];
       t.deepEqual(told, lines.length === 0 ? undefined : lines, name);
     }
