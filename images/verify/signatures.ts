@@ -44,8 +44,10 @@ export async function* signaturesOf(
 ): AsyncGenerator<Signature | Fault> {
   const { algorithm, hex } = digestParts(digest);
   const tag = `${algorithm}-${hex}`;
-  const attached = await orNone(source.manifest(`${tag}.sig`, signal));
-  if (attached !== undefined) yield* tolerant(() => signaturesIn(source, attached, `${tag}.sig`, signal));
+  yield* tolerant(async function* () {
+    const attached = await orNone(source.manifest(`${tag}.sig`, signal));
+    if (attached !== undefined) yield* signaturesIn(source, attached, `${tag}.sig`, signal);
+  });
   const listed = await source.referrers?.(digest, signal).catch(unlessPassing);
   const list = listed ?? (await orNone(source.manifest(tag, signal)));
   if (list === undefined) return;
