@@ -34,8 +34,7 @@ void print_error(const struct err *e);
 // Records are fields with a NUL behind each. They tell of layer bytes: read strictly, nothing in them is more than data.
 struct fields {
   FILE *in;
-  char *text;
-  size_t capacity;
+  char *text;  // to be freed
 };
 const char *next_field(struct fields *f);  // holds until the next call; NULL at the end and for a cut or too long one
 int fields_of(const char *kind);           // how many follow it; -1: it is no kind of the report
