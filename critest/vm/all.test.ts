@@ -10,5 +10,6 @@ import './tests/volumes.test.ts';
 import './tests/stats.test.ts';
 import './tests/metrics.test.ts';
 import './tests/events.test.ts';
+import './tests/images.test.ts';
 import './tests/apparmor.test.ts';
 import './tests/pods.test.ts';

@@ -1,5 +1,6 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
 import { BerthError, errnoOf } from '../../base/errors.ts';
 import type { Way } from './agents.ts';
 import { connectionError, notConnected, stalled } from './connection-errors.ts';
@@ -40,6 +41,7 @@ export class Exchange {
     const name = isForwarded ? `proxy ${proxy.name} for ${url.host}` : url.host;
     const timer = setTimeout(() => request.destroy(stalled(name, seconds)), seconds * 1000);
     boundDial(request, dialMs, name);
+    request.once('socket', listenForErrors);
     request.once('response', resolve);
     // Stays on: a late error of the connection is the body's, and without a listener it would end the daemon.
     request.on('error', (error) => reject(connectionError(name, error, signal, isEmpty)));
@@ -60,6 +62,16 @@ const mutable = (headers: Message['headers']): Record<string, string | string[]>
   Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [name, typeof value === 'string' ? value : [...value]]),
   );
+
+const ignore = (): void => undefined;
+
+/**
+ * A caller that goes in the turn in which its answer is complete ends the connection when the request no longer listens to
+ * it and its pool not yet: an error that nobody hears would end the daemon.
+ */
+const listenForErrors = (socket: Socket): void => {
+  if (!socket.listeners('error').includes(ignore)) socket.on('error', ignore);
+};
 
 /** A connection that was kept is there already; one through a proxy has its own bound. */
 const boundDial = (request: ClientRequest, ms: number, name: string): void => {
