@@ -8,7 +8,7 @@ import { Daemon } from './daemon.ts';
 const main = async (): Promise<number> => {
   const outcome = await runArguments(process.argv.slice(2));
   if (outcome.kind === 'done') return outcome.status;
-  return serveUntilSignal(outcome.config);
+  return serveUntilSignal(outcome.loaded.config);
 };
 
 const serveUntilSignal = async (config: Config): Promise<number> => {

@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util';
 import { invalid, messageOf } from '../../base/errors.ts';
-import { defaultConfigFile, type Overrides } from './load.ts';
+import type { Overrides } from './load.ts';
+import { defaultConfigFile } from './sources.ts';
 
 export type Arguments =
   | { readonly kind: 'run'; readonly file: string | undefined; readonly overrides: Overrides }
-  | { readonly kind: 'check'; readonly file: string; readonly overrides: Overrides }
+  | { readonly kind: 'check' | 'dump'; readonly file: string | undefined; readonly overrides: Overrides }
   | { readonly kind: 'default' | 'help' | 'version' };
 
 const options = {
@@ -21,10 +22,12 @@ export const help = `berthd: a container runtime service for Kubernetes nodes
 
 usage: berthd [options]                 run the daemon
        berthd config default            print the configuration file with every key, its default and its meaning
-       berthd config check [FILE]       say what is wrong with a configuration file, line by line
+       berthd config check [FILE]       say what is wrong with a configuration, line by line; status 1 when something is
+       berthd config dump [FILE]        print the configuration that holds, and where each value comes from
 
 options:
-  --config FILE        configuration (TOML); default ${defaultConfigFile}, which may be missing
+  --config FILE        configuration (TOML); default ${defaultConfigFile}, which may be missing.
+                       Files FILE without .toml + .d/*.toml stand above it, in the order of their names
   --root DIRECTORY     what survives a reboot: images, writable layers, pods (/var/lib/berth)
   --state DIRECTORY    what does not: namespaces, supervisors, sockets (/run/berth)
   --listen ADDRESS     where clients connect to (unix:///run/berth/berth.sock)
@@ -32,8 +35,9 @@ options:
   -h, --help           this text
   --version            the version
 
-Options stand above the file. The log goes to stdout, one JSON object a line. SIGTERM and SIGINT stop the daemon;
-containers, their logs and their exit codes do not need it, and the next one finds them.
+Options stand above the files. The log goes to stdout, one JSON object a line. SIGHUP has the files read again: what can
+change without a restart does, the log says what, and a file with errors changes nothing. SIGTERM and SIGINT stop the
+daemon; containers, their logs and their exit codes do not need it, and the next one finds them.
 `;
 
 /** berthd's arguments, without the program's name. Throws `invalid-argument`. */
@@ -52,8 +56,8 @@ const command = (positionals: readonly string[], file: string | undefined, overr
   const [first, verb, target, ...more] = positionals;
   if (first === undefined) return { kind: 'run', file, overrides };
   if (first === 'config' && verb === 'default' && target === undefined) return { kind: 'default' };
-  if (first === 'config' && verb === 'check' && more.length === 0)
-    return { kind: 'check', file: target ?? file ?? defaultConfigFile, overrides };
+  if (first === 'config' && (verb === 'check' || verb === 'dump') && more.length === 0)
+    return { kind: verb, file: target ?? file, overrides };
   throw invalid(`not understood: ${positionals.join(' ')}; see berthd --help`);
 };
 

@@ -1,13 +1,22 @@
 import { longestSocketPath, socketPath } from '../../api/address.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Config } from './index.ts';
-import type { Problem } from './toml.ts';
+
+/** What is wrong with keys that are right one by one; `names` are those keys. */
+export interface Conflict {
+  readonly names: readonly string[];
+  readonly text: string;
+}
 
 /** What no key can know alone. */
-export const checkTogether = (config: Config): Problem[] =>
-  [stateLength(config), listenLength(config), nested(config), openFiles(config), certificates(config)]
-    .filter((text) => text !== undefined)
-    .map((text) => ({ line: undefined, text }));
+export const checkTogether = (config: Config): Conflict[] =>
+  [
+    { names: ['state'], text: stateLength(config) },
+    { names: ['listen', 'state'], text: listenLength(config) },
+    { names: ['root', 'state'], text: nested(config) },
+    { names: ['limits.nofile_soft', 'limits.nofile_hard'], text: openFiles(config) },
+    { names: ['streaming.tls_cert', 'streaming.tls_key', 'streaming.tls_client_ca'], text: certificates(config) },
+  ].flatMap(({ names, text }) => (text === undefined ? [] : [{ names, text }]));
 
 /** Sockets in the state directory are `<state>/<name of ten bytes at most>`; deeper ones are reached by a short path. */
 const longestState = longestSocketPath - '/berth.sock'.length;

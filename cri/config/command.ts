@@ -1,14 +1,18 @@
 import { messageOf } from '../../base/errors.ts';
 import { version } from '../version.ts';
 import { type Arguments, help, parseArguments } from './arguments.ts';
-import type { Config } from './index.ts';
-import { loadConfig } from './load.ts';
-import { defaultFile } from './print.ts';
+import { type Loaded, loadConfig } from './load.ts';
+import { defaultFile, dumpFile } from './print.ts';
+import { defaultConfigFile } from './sources.ts';
 
-/** Run the daemon with `config`, or end with `status`: all is printed. */
-export type Outcome =
-  | { readonly kind: 'run'; readonly config: Config }
-  | { readonly kind: 'done'; readonly status: number };
+/** The configuration, and how it is read anew from the same files and flags. */
+export interface Run {
+  readonly loaded: Loaded;
+  readonly again: () => Promise<Loaded>;
+}
+
+/** Run the daemon with it, or end with `status`: all is printed. */
+export type Outcome = ({ readonly kind: 'run' } & Run) | { readonly kind: 'done'; readonly status: number };
 
 export interface Output {
   readonly out: (text: string) => void;
@@ -35,14 +39,14 @@ export const runArguments = async (argv: readonly string[], output: Output = sta
     return fail(2, error);
   }
   try {
-    const config = await act(given, output);
-    return config === undefined ? done(0) : { kind: 'run', config };
+    const run = await act(given, output);
+    return run === undefined ? done(0) : { kind: 'run', ...run };
   } catch (error) {
     return fail(1, error);
   }
 };
 
-const act = async (given: Arguments, { out }: Output): Promise<Config | undefined> => {
+const act = async (given: Arguments, { out }: Output): Promise<Run | undefined> => {
   switch (given.kind) {
     case 'help':
       out(help);
@@ -54,10 +58,20 @@ const act = async (given: Arguments, { out }: Output): Promise<Config | undefine
       out(defaultFile());
       return undefined;
     case 'check':
-      await loadConfig(given.file, given.overrides);
-      out(`${given.file}: no errors\n`);
+      out(checked(await load(given)));
+      return undefined;
+    case 'dump':
+      out(dumpFile(await load(given)));
       return undefined;
     case 'run':
-      return loadConfig(given.file, given.overrides);
+      return { loaded: await load(given), again: () => load(given) };
   }
 };
+
+const load = ({ file, overrides }: Extract<Arguments, { readonly overrides: unknown }>): Promise<Loaded> =>
+  loadConfig(file, overrides);
+
+const checked = ({ files }: Loaded): string =>
+  files.length === 0
+    ? `${defaultConfigFile}: there is no such file, so all keys have their defaults\n`
+    : files.map((file) => `${file}: no errors\n`).join('');

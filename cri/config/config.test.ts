@@ -197,15 +197,17 @@ test('flags stand above the file, and the socket follows the state directory', a
       const { outcome } = await run('--config', file, '--state', '/flag-state', '--log-level=debug');
       t.like(outcome, {
         kind: 'run',
-        config: {
-          root: '/file-root',
-          state: '/flag-state',
-          listen: 'unix:///flag-state/berth.sock',
-          log_level: 'debug',
+        loaded: {
+          config: {
+            root: '/file-root',
+            state: '/flag-state',
+            listen: 'unix:///flag-state/berth.sock',
+            log_level: 'debug',
+          },
         },
       });
       const listening = await run('--config', file, '--listen', 'unix:///elsewhere.sock');
-      t.like(listening.outcome, { config: { listen: 'unix:///elsewhere.sock' } });
+      t.like(listening.outcome, { loaded: { config: { listen: 'unix:///elsewhere.sock' } } });
     },
     { unsafeCleanup: true },
   ));

@@ -1,4 +1,4 @@
-export { defaultConfigFile, loadConfig } from './load.ts';
+export { type Loaded, loadConfig } from './load.ts';
 
 /** The configuration in force: the file's keys by their names there. See schema.ts for what each one means. */
 export interface Config {

@@ -1,116 +1,130 @@
-import { isUtf8 } from 'node:buffer';
-import { invalid, messageOf, within } from '../../base/errors.ts';
-import { readLimited } from '../../base/files.ts';
+import { invalid, messageOf } from '../../base/errors.ts';
 import { loadPolicy } from '../../images/verify/load.ts';
+import { assemble } from './assemble.ts';
 import { checkTogether } from './check.ts';
 import type { Config } from './index.ts';
 import { nearest } from './nearest.ts';
-import { type Key, keys, tables, type Value } from './schema.ts';
-import { type Document, type Entry, type Problem, readToml } from './toml.ts';
+import { type Key, keys, tableOf, tables, type Value } from './schema.ts';
+import { readSources, type Source } from './sources.ts';
+import { type Document, type Entry, readToml } from './toml.ts';
 import { readValue } from './values.ts';
 
-export const defaultConfigFile = '/etc/berth/config.toml';
-const sizeLimit = 1 << 20;
-
-/** Flags that stand above the file: the key's name and the text that was given. */
+/** Flags that stand above the files: the key's name and the text that was given. */
 export type Overrides = Readonly<Partial<Record<'root' | 'state' | 'listen' | 'log_level', string>>>;
 
+export interface Loaded {
+  readonly config: Config;
+  /** The files that were read, the last one standing above the others. */
+  readonly files: readonly string[];
+  /** Where a key's value comes from, `FILE:LINE` or a flag; a key that is not here has its default. */
+  readonly origins: Origins;
+}
+
+export type Origins = ReadonlyMap<string, string>;
+
+interface Problem {
+  /** `FILE:LINE`; undefined for flags, which name themselves. */
+  readonly place: string | undefined;
+  readonly text: string;
+}
+
+/** What was read so far; a later source's value stands above an earlier one's. */
+interface Reading {
+  readonly values: Map<string, Value>;
+  readonly origins: Map<string, string>;
+}
+
 /**
- * The file's configuration with the flags above it. Without `file` the default one is read if it is there. Throws
- * `invalid-argument` with a line a problem: `config.toml:12: registry.plan_http: unknown key; …`.
+ * The configuration of the file, its drop-ins and the flags above them. Without `file` the default one is read if it is
+ * there. Throws `invalid-argument` with a line a problem: `config.toml:12: registry.plan_http: unknown key; …`.
  */
-export const loadConfig = async (file: string | undefined, overrides: Overrides = {}): Promise<Config> => {
-  const path = file ?? defaultConfigFile;
-  const bytes = await readLimited(path, sizeLimit);
-  if (bytes === undefined && file !== undefined) throw invalid(`${file}: there is no such file`);
-  if (bytes !== undefined && !isUtf8(bytes)) throw invalid(`${path}: not UTF-8`);
-  const config = parseConfig(bytes?.toString('utf8') ?? '', path, overrides);
-  await checkPolicy(config);
-  return config;
+export const loadConfig = async (file: string | undefined, overrides: Overrides = {}): Promise<Loaded> => {
+  const loaded = parseSources(await readSources(file), overrides);
+  await checkPolicy(loaded);
+  return loaded;
 };
 
 /** Its keys as well: a node that cannot verify what it was told to must not start. */
-const checkPolicy = async ({ images }: Config): Promise<void> => {
+const checkPolicy = async ({ config: { images }, origins }: Loaded): Promise<void> => {
   if (images.policy === '') return;
   try {
     await loadPolicy(images.policy);
   } catch (error) {
-    throw within('images.policy', error);
+    throw invalid(inWords({ place: lineOf(['images.policy'], origins), text: `images.policy: ${messageOf(error)}` }));
   }
 };
 
-/** The same from text; `path` is for errors. */
-export const parseConfig = (text: string, path: string, overrides: Overrides = {}): Config => {
-  const values = new Map<string, Value>();
-  const problems = [...readFile(readToml(text), values), ...readOverrides(overrides, values)];
-  const config = assemble(values);
-  const all = problems.length > 0 ? problems : checkTogether(config);
-  if (all.length > 0) throw invalid(all.map((problem) => place(path, problem)).join('\n'));
-  return config;
+/** The same from texts. */
+export const parseSources = (sources: readonly Source[], overrides: Overrides = {}): Loaded => {
+  const reading: Reading = { values: new Map(), origins: new Map() };
+  const problems = [
+    ...sources.flatMap(({ path, text }) => readFile(readToml(text), path, reading)),
+    ...readOverrides(overrides, reading),
+  ];
+  const { origins } = reading;
+  const config = assemble(reading.values);
+  const all = problems.length > 0 ? problems : togetherProblems(config, origins);
+  if (all.length > 0) throw invalid(all.map(inWords).join('\n'));
+  return { config, origins, files: sources.map(({ path }) => path) };
 };
 
-const place = (path: string, { line, text }: Problem): string =>
-  line === undefined ? text : `${path}:${line}: ${text}`;
+/** The same from one text. */
+export const parseConfig = (text: string, path: string, overrides: Overrides = {}): Config =>
+  parseSources([{ path, text }], overrides).config;
 
-const readFile = (document: Document, values: Map<string, Value>): Problem[] => [
-  ...document.problems,
-  ...document.headers.filter(({ name }) => !isTable(name)).map(({ name, line }) => unknown('table', name, line)),
-  ...document.entries.flatMap((entry) => readEntry(entry, values)),
-];
+const inWords = ({ place, text }: Problem): string => (place === undefined ? text : `${place}: ${text}`);
 
-const readEntry = (entry: Entry, values: Map<string, Value>): Problem[] => {
-  const key = keys.find(({ name }) => name === entry.name);
-  if (key !== undefined) return readInto(key, entry.value, values, entry.line);
-  if (isTable(entry.name)) return [{ line: entry.line, text: `${entry.name}: is a table: write [${entry.name}]` }];
+/** Each with the line of the first of its keys that a file sets. */
+const togetherProblems = (config: Config, origins: Origins): Problem[] =>
+  checkTogether(config).map(({ names, text }) => ({ place: lineOf(names, origins), text }));
+
+const lineOf = (names: readonly string[], origins: Origins): string | undefined =>
+  names.map((name) => origins.get(name)).find((origin) => origin !== undefined && !origin.startsWith('--'));
+
+const readFile = (document: Document, path: string, reading: Reading): Problem[] => {
+  const at = (line: number | undefined): string | undefined => (line === undefined ? path : `${path}:${line}`);
+  return [
+    ...document.problems.map(({ line, text }) => ({ place: at(line), text })),
+    ...document.headers
+      .filter(({ name }) => !isTable(name))
+      .map(({ name, line }) => ({ place: at(line), text: unknown('table', name) })),
+    ...document.entries.flatMap((entry) => readEntry(entry, `${path}:${entry.line}`, reading)),
+  ];
+};
+
+const readEntry = ({ name, value }: Entry, place: string, reading: Reading): Problem[] => {
+  const key = keys.find((candidate) => candidate.name === name);
+  if (key !== undefined) return readInto(key, value, place, reading);
+  if (isTable(name)) return [{ place, text: `${name}: is a table: write [${name}]` }];
   // an unknown table has its own problem; its keys need none
-  return isTable(tableOf(entry.name)) ? [unknown('key', entry.name, entry.line)] : [];
+  return isTable(tableOf(name)) ? [{ place, text: unknown('key', name) }] : [];
 };
 
 const isTable = (name: string): boolean => Object.hasOwn(tables, name);
-const tableOf = (name: string): string => (name.includes('.') ? name.slice(0, name.lastIndexOf('.')) : '');
 
-const readOverrides = (overrides: Overrides, values: Map<string, Value>): Problem[] =>
+const readOverrides = (overrides: Overrides, reading: Reading): Problem[] =>
   Object.entries(overrides).flatMap(([name, text]) => {
     const key = keys.find((candidate) => candidate.name === name);
     if (key === undefined || text === undefined) return [];
-    const flag: Key = { ...key, name: `--${name.replaceAll('_', '-')}` };
-    return readInto(flag, text, values, undefined, name);
+    const flag = `--${name.replaceAll('_', '-')}`;
+    return readInto(key, text, flag, reading).map((problem) => ({ ...problem, place: flag }));
   });
 
-const readInto = (
-  key: Key,
-  raw: Entry['value'],
-  values: Map<string, Value>,
-  line: number | undefined,
-  name = key.name,
-): Problem[] => {
+const readInto = (key: Key, raw: Entry['value'], place: string, { values, origins }: Reading): Problem[] => {
   try {
-    values.set(name, readValue(key, raw));
+    values.set(key.name, readValue(key, raw));
+    origins.set(key.name, place);
     return [];
   } catch (error) {
-    return [{ line, text: `${key.name}: ${messageOf(error)}` }];
+    return [{ place, text: place.startsWith('--') ? messageOf(error) : `${key.name}: ${messageOf(error)}` }];
   }
 };
 
-const unknown = (what: 'key' | 'table', name: string, line: number): Problem => {
+const unknown = (what: 'key' | 'table', name: string): string => {
   const near = nearest(name, what === 'key' ? keys.map((key) => key.name) : Object.keys(tables).filter(Boolean));
-  return {
-    line,
-    text: `${name}: unknown ${what}${near === undefined ? '' : `; did you mean ${shortened(near, name)}?`}`,
-  };
+  return `${name}: unknown ${what}${near === undefined ? '' : `; did you mean ${shortened(near, name)}?`}`;
 };
 
 /** Within the same table the key alone is enough. */
 const shortened = (near: string, name: string): string =>
   tableOf(near) === tableOf(name) ? near.slice(near.lastIndexOf('.') + 1) : near;
-
-const assemble = (values: ReadonlyMap<string, Value>): Config => {
-  const config = Object.fromEntries(Object.keys(tables).map((table): [string, Record<string, unknown>] => [table, {}]));
-  for (const key of keys) {
-    const table = config[tableOf(key.name)] ?? {};
-    table[key.name.slice(key.name.indexOf('.') + 1)] = values.get(key.name) ?? key.default;
-  }
-  const { '': top = {}, ...rest } = config;
-  if (!values.has('listen') && values.has('state')) top.listen = `unix://${top.state}/berth.sock`;
-  return { ...top, ...rest } as unknown as Config;
-};

@@ -22,6 +22,8 @@ export interface Key {
   /** `table.key`, or `key` at the top. */
   readonly name: string;
   readonly type: TypeName;
+  /** Whether a running daemon takes a new value (cri/config/reload.ts); calls in flight end with the old one. */
+  readonly reload: boolean;
   readonly default: Value;
   /** For `berthd config default`; a line an element. */
   readonly comment: readonly string[];
@@ -31,6 +33,12 @@ export interface Key {
   /** For integers: what is counted. */
   readonly unit?: string;
 }
+
+/** `registry` of `registry.plain_http`; "" of a key at the top. */
+export const tableOf = (name: string): string => (name.includes('.') ? name.slice(0, name.lastIndexOf('.')) : '');
+
+/** `plain_http` of `registry.plain_http`. */
+export const lastOf = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
 
 /** The tables with their comments; the empty name is the top of the file. */
 export const tables: Readonly<Record<string, string>> = {
@@ -55,24 +63,28 @@ export const keys: readonly Key[] = [
   {
     name: 'root',
     type: 'path',
+    reload: false,
     default: '/var/lib/berth',
     comment: ['Images, writable layers and what pods are. Survives a reboot; mode 0700.'],
   },
   {
     name: 'state',
     type: 'path',
+    reload: false,
     default: '/run/berth',
     comment: ['Namespaces, supervisors and sockets. A tmpfs that a reboot empties; mode 0700.'],
   },
   {
     name: 'listen',
     type: 'address',
+    reload: false,
     default: 'unix:///run/berth/berth.sock',
     comment: ['Where kubelet, crictl and berth connect to. Follows `state` when that is set and this is not.'],
   },
   {
     name: 'log_level',
     type: 'choice',
+    reload: true,
     choices: ['debug', 'info', 'warn', 'error'],
     default: 'info',
     comment: ['debug logs reads too.'],
@@ -80,6 +92,7 @@ export const keys: readonly Key[] = [
   {
     name: 'cgroup.parent',
     type: 'cgroup',
+    reload: false,
     default: '/berth',
     comment: [
       'Parent of pods whose request names none (the kubelet names one). A path below each hierarchy,',
@@ -89,6 +102,7 @@ export const keys: readonly Key[] = [
   {
     name: 'cgroup.io_weight_annotation',
     type: 'annotation',
+    reload: true,
     default: '',
     comment: [
       'An annotation of containers, or of pods for each of their containers, that weighs their use of block devices: 10 to',
@@ -98,6 +112,7 @@ export const keys: readonly Key[] = [
   {
     name: 'cgroup.io_max_annotation',
     type: 'annotation',
+    reload: true,
     default: '',
     comment: [
       'The same for limits of block devices: "/dev/sda rbps=1048576 wiops=100, 8:16 wbps=65536", in bytes (bps) and',
@@ -107,24 +122,28 @@ export const keys: readonly Key[] = [
   {
     name: 'network.conf_dir',
     type: 'path',
+    reload: true,
     default: '/etc/cni/net.d',
     comment: ["The first conflist here is the pods' network. It may come later; nothing has to be restarted."],
   },
   {
     name: 'network.bin_dirs',
     type: 'paths',
+    reload: true,
     default: ['/opt/cni/bin', '/usr/lib/cni'],
     comment: ['Where plugins are looked for, in this order.'],
   },
   {
     name: 'network.netns_dir',
     type: 'path',
+    reload: true,
     default: '/var/run/netns',
     comment: ['Where network namespaces are pinned; CNI daemons look here.'],
   },
   {
     name: 'network.embedded_subnet',
     type: 'subnet',
+    reload: false,
     default: '',
     comment: [
       'Addresses of the default network that serves until conf_dir has a conflist: an IPv4 range of /20 or wider,',
@@ -134,12 +153,14 @@ export const keys: readonly Key[] = [
   {
     name: 'network.embedded_bridge',
     type: 'interface',
+    reload: false,
     default: 'berth0',
     comment: ['Bridge of the default network.'],
   },
   {
     name: 'registry.config_path',
     type: 'paths',
+    reload: true,
     default: ['/etc/berth/certs.d', '/etc/containerd/certs.d', '/etc/docker/certs.d'],
     comment: [
       'Mirrors, certificates and headers of registries: HOST/hosts.toml in these directories, as containerd has them, or',
@@ -149,6 +170,7 @@ export const keys: readonly Key[] = [
   {
     name: 'registry.plain_http',
     type: 'hosts',
+    reload: true,
     default: [],
     comment: [
       'Registries that are spoken to without TLS, as "host" or "host:port", where hosts.toml says nothing of them. All',
@@ -158,6 +180,7 @@ export const keys: readonly Key[] = [
   {
     name: 'registry.stall_seconds',
     type: 'integer',
+    reload: true,
     unit: 'seconds',
     default: 60,
     least: 1,
@@ -167,6 +190,7 @@ export const keys: readonly Key[] = [
   {
     name: 'registry.range_connections',
     type: 'integer',
+    reload: true,
     unit: 'connections',
     default: 4,
     least: 1,
@@ -179,6 +203,7 @@ export const keys: readonly Key[] = [
   {
     name: 'registry.range_window',
     type: 'size',
+    reload: true,
     default: 16_777_216,
     least: 8_388_608,
     most: 1_073_741_824,
@@ -189,6 +214,7 @@ export const keys: readonly Key[] = [
   {
     name: 'registry.docker_config',
     type: 'file',
+    reload: true,
     default: '',
     comment: [
       'A Docker config.json with credentials (auths, credHelpers, credsStore) for pulls that bring none. "" for none.',
@@ -198,6 +224,7 @@ export const keys: readonly Key[] = [
   {
     name: 'registry.credential_provider_config',
     type: 'file',
+    reload: true,
     default: '',
     comment: [
       'A CredentialProviderConfig as the kubelet\'s --image-credential-provider-config, asked after docker_config. "" for',
@@ -207,18 +234,21 @@ export const keys: readonly Key[] = [
   {
     name: 'registry.credential_bin_dirs',
     type: 'paths',
+    reload: true,
     default: ['/usr/libexec/kubernetes/kubelet-plugins/credential-provider', '/usr/local/bin', '/usr/bin'],
     comment: ['Where the programs of both are looked for, in this order.'],
   },
   {
     name: 'images.keep_blobs',
     type: 'boolean',
+    reload: true,
     default: true,
     comment: ['Keep compressed layers beside the unpacked ones: exact digests for save and push, twice the space.'],
   },
   {
     name: 'images.parallel_pulls',
     type: 'integer',
+    reload: true,
     unit: 'pulls',
     default: 16,
     least: 1,
@@ -228,6 +258,7 @@ export const keys: readonly Key[] = [
   {
     name: 'images.parallel_layers',
     type: 'integer',
+    reload: true,
     unit: 'layers',
     default: 8,
     least: 1,
@@ -237,6 +268,7 @@ export const keys: readonly Key[] = [
   {
     name: 'images.max_layer_size',
     type: 'size',
+    reload: true,
     default: 68_719_476_736,
     least: 1_048_576,
     most: 8_796_093_022_208,
@@ -247,6 +279,7 @@ export const keys: readonly Key[] = [
   {
     name: 'images.max_layer_expansion',
     type: 'integer',
+    reload: true,
     unit: 'times',
     default: 200,
     least: 1,
@@ -259,6 +292,7 @@ export const keys: readonly Key[] = [
   {
     name: 'images.pinned',
     type: 'patterns',
+    reload: true,
     default: [],
     comment: [
       'Images that no garbage collection takes, the kubelet\'s neither: names such as "registry.example/app" (all its tags',
@@ -268,6 +302,7 @@ export const keys: readonly Key[] = [
   {
     name: 'images.policy',
     type: 'file',
+    reload: true,
     default: '',
     comment: [
       'Which images may be pulled, by registry and namespace: a file in the form of containers-policy.json(5), with keys of',
@@ -277,6 +312,7 @@ export const keys: readonly Key[] = [
   {
     name: 'mounts.make_missing_sources',
     type: 'boolean',
+    reload: true,
     default: true,
     comment: [
       'A host path of a mount that is not there is made as a directory, which hostPath volumes without a type rely on.',
@@ -286,6 +322,7 @@ export const keys: readonly Key[] = [
   {
     name: 'limits.nofile_soft',
     type: 'integer',
+    reload: true,
     unit: 'open files',
     default: 1024,
     least: 64,
@@ -295,6 +332,7 @@ export const keys: readonly Key[] = [
   {
     name: 'limits.nofile_hard',
     type: 'integer',
+    reload: true,
     unit: 'open files',
     default: 524_288,
     least: 64,
@@ -304,6 +342,7 @@ export const keys: readonly Key[] = [
   {
     name: 'limits.pids',
     type: 'integer',
+    reload: true,
     unit: 'processes',
     default: 0,
     least: 0,
@@ -313,6 +352,7 @@ export const keys: readonly Key[] = [
   {
     name: 'seccomp.default',
     type: 'profile',
+    reload: true,
     default: 'builtin',
     comment: [
       'The profile behind RuntimeDefault: "builtin", or the absolute path of a profile in the OCI\'s or Docker\'s form.',
@@ -321,6 +361,7 @@ export const keys: readonly Key[] = [
   {
     name: 'selinux.enable',
     type: 'boolean',
+    reload: false,
     default: false,
     comment: [
       "Each pod gets a label of its own from the policy's contexts for containers; a request may choose another.",
@@ -330,6 +371,7 @@ export const keys: readonly Key[] = [
   {
     name: 'exec.output_limit',
     type: 'size',
+    reload: true,
     default: 16_777_216,
     least: 65_536,
     most: 16_777_216,
@@ -341,6 +383,7 @@ export const keys: readonly Key[] = [
   {
     name: 'streaming.address',
     type: 'ip',
+    reload: false,
     default: '127.0.0.1',
     comment: [
       'An IP address of this machine. The kubelet runs here too: another than the loopback is for tools, and wants TLS.',
@@ -349,6 +392,7 @@ export const keys: readonly Key[] = [
   {
     name: 'streaming.port',
     type: 'integer',
+    reload: false,
     unit: 'a port',
     default: 0,
     least: 0,
@@ -358,19 +402,28 @@ export const keys: readonly Key[] = [
   {
     name: 'streaming.tls_cert',
     type: 'file',
+    reload: false,
     default: '',
     comment: ['Certificate and key in PEM, both or none. They are read anew when they change.'],
   },
-  { name: 'streaming.tls_key', type: 'file', default: '', comment: [] },
+  {
+    name: 'streaming.tls_key',
+    type: 'file',
+    reload: false,
+    default: '',
+    comment: ['The key of tls_cert.'],
+  },
   {
     name: 'streaming.tls_client_ca',
     type: 'file',
+    reload: false,
     default: '',
     comment: ['With this, clients must have a certificate that one of these has signed.'],
   },
   {
     name: 'streaming.idle_seconds',
     type: 'integer',
+    reload: true,
     unit: 'seconds',
     default: 14_400,
     least: 0,
@@ -380,6 +433,7 @@ export const keys: readonly Key[] = [
   {
     name: 'streaming.creation_seconds',
     type: 'integer',
+    reload: true,
     unit: 'seconds',
     default: 30,
     least: 1,

@@ -173,4 +173,4 @@ const readers: Readonly<Record<TypeName, Read>> = {
   file,
 };
 
-const unnamed: Key = { name: '', type: 'path', default: '', comment: [] };
+const unnamed: Key = { name: '', type: 'path', reload: false, default: '', comment: [] };

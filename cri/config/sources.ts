@@ -1,0 +1,40 @@
+import { isUtf8 } from 'node:buffer';
+import { join } from 'node:path';
+import { invalid } from '../../base/errors.ts';
+import { namesIn, readLimited } from '../../base/files.ts';
+
+export const defaultConfigFile = '/etc/berth/config.toml';
+const sizeLimit = 1 << 20;
+
+/** One file's text; `path` is for errors. */
+export interface Source {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** `/etc/berth/config.toml` → `/etc/berth/config.d`: the directory of what is laid over the file. */
+export const dropInDirectory = (file: string): string => `${file.replace(/\.toml$/, '')}.d`;
+
+/**
+ * The file, and over it each `*.toml` of its directory of drop-ins in the order of their names. Without `file` the default
+ * one is read if it is there. Throws `invalid-argument` for a file that is named and missing, and for what is not UTF-8.
+ */
+export const readSources = async (file: string | undefined): Promise<readonly Source[]> => {
+  const path = file ?? defaultConfigFile;
+  const directory = dropInDirectory(path);
+  const main = await readSource(path);
+  if (main === undefined && file !== undefined) throw invalid(`${file}: there is no such file`);
+  const dropIns = (await dropInNames(directory)).map((name) => readSource(join(directory, name)));
+  return [main, ...(await Promise.all(dropIns))].filter((source) => source !== undefined);
+};
+
+/** Hidden files and those that editors leave (`x.toml~`) are none of them. */
+const dropInNames = async (directory: string): Promise<readonly string[]> =>
+  (await namesIn(directory)).filter((name) => /^[^.].*\.toml$/.test(name)).toSorted();
+
+const readSource = async (path: string): Promise<Source | undefined> => {
+  const bytes = await readLimited(path, sizeLimit);
+  if (bytes === undefined) return undefined;
+  if (!isUtf8(bytes)) throw invalid(`${path}: not UTF-8`);
+  return { path, text: bytes.toString('utf8') };
+};
