@@ -277,7 +277,7 @@ test('a stale socket is replaced, a live one is refused with its name', async (t
   t.true((await stat(socket)).isSocket());
   await daemon().boot();
   const second = await daemon().world.run(process.execPath, [
-    join(buildTree, 'cri/main.js'),
+    join(buildTree, 'bin/berthd.js'),
     '--config',
     daemon().world.path('config.toml'),
   ]);
@@ -290,7 +290,7 @@ test('a second daemon on the same root is refused before it touches anything, wh
   const { world } = daemon();
   const before = await daemon().snapshot();
   const listen = `unix://${world.path('second.sock')}`;
-  const args = [join(buildTree, 'cri/main.js'), '--config', world.path('config.toml'), '--listen', listen];
+  const args = [join(buildTree, 'bin/berthd.js'), '--config', world.path('config.toml'), '--listen', listen];
   const second = await world.run(process.execPath, args);
   t.not(second.status, 0);
   t.regex(second.stderr, /berthd\.sock: another process answers there/);

@@ -9,6 +9,7 @@ const node = join(root, 'bin/node');
 const steps = [
   ['api types', node, ['scripts/generate.mjs']],
   ['typescript', node, ['node_modules/typescript/bin/tsc', '-p', '.']],
+  ['programs', node, ['scripts/bundle.mjs']],
   ['native', node, ['scripts/native.mjs']],
   ['quickstart image', node, ['scripts/quickstart-image.mjs']],
   ['docs/cri.md', node, ['scripts/cri-doc.mjs', '--check']],

@@ -6,10 +6,10 @@ import { BerthError } from '../base/errors.ts';
 /** In a run's argv[0]: the agent's own sealed copy of berth-shim. */
 export const SELF = 'berth-shim';
 
-/** The native program: beside the compiled modules, or where BERTH_SHIM says. */
+/** The native program: in shim/native beside the compiled modules' folders, or where BERTH_SHIM says. */
 export const shimProgram = async (): Promise<string> => {
   const here = dirname(fileURLToPath(import.meta.url));
-  const program = process.env.BERTH_SHIM ?? join(here, 'native/berth-shim');
+  const program = process.env.BERTH_SHIM ?? join(here, '../shim/native/berth-shim');
   try {
     await access(program, constants.X_OK);
   } catch (error) {

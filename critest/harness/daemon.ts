@@ -132,7 +132,7 @@ export class TestDaemon implements AsyncDisposable {
     const script = `echo $$ >${pidFile}; exec "$@"`;
     // as bin/berthd does
     const node = [process.execPath, '--max-semi-space-size=1'];
-    const command = [...this.#through, ...node, join(buildTree, 'cri/main.js'), '--config', this.#configFile];
+    const command = [...this.#through, ...node, join(buildTree, 'bin/berthd.js'), '--config', this.#configFile];
     await writeFile(pidFile, '');
     const child = world.spawn('sh', ['-c', script, 'sh', ...command], {
       stdio: ['ignore', log.fd, log.fd],
