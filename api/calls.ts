@@ -16,6 +16,9 @@ import { toStatus } from './status.ts';
 /** 16 MiB, both ways: a node's list of containers outgrows gRPC's default of 4 (containerd#2320). */
 export const messageLimit = 16 << 20;
 
+/** What every call answers until the daemon knows its objects. */
+export const startingMessage = 'berthd is starting';
+
 type Unary = ServerUnaryCall<Buffer, Uint8Array>;
 type Stream = ServerWritableStream<Buffer, Uint8Array>;
 type Duplex = ServerDuplexStream<Buffer, Uint8Array>;
@@ -94,7 +97,7 @@ export class Calls {
   #served(method: Method, handler: AnyHandler | undefined): AnyHandler {
     if (handler === undefined)
       throw new BerthError('unimplemented', `${method.name}: not implemented by this version of Berth`);
-    if (!this.#options.ready()) throw new BerthError('unavailable', 'berthd is starting');
+    if (!this.#options.ready()) throw new BerthError('unavailable', startingMessage);
     return handler;
   }
 

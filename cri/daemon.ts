@@ -15,6 +15,7 @@ import { handlersOf } from './handlers.ts';
 import { readHost } from './host.ts';
 import type { Log } from './log.ts';
 import { Network } from './network/network.ts';
+import { SelfCheck } from './observe/self-check.ts';
 import { recover } from './recover/recover.ts';
 import { emptyObjects, type Runtime } from './runtime.ts';
 import { AppArmor } from './security/apparmor.ts';
@@ -103,6 +104,7 @@ const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack
     stopping,
     containersDisk: await ContainersDisk.open(config.root, agent, log, stopping),
     cpuSampler: stack.use(new CpuSampler({ ...objects, cgroups })),
+    selfCheck: new SelfCheck(config.listen),
     ...objects,
   };
 };

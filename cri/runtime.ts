@@ -11,6 +11,7 @@ import { EventHub } from './events/hub.ts';
 import type { Host } from './host.ts';
 import type { Log } from './log.ts';
 import type { Network } from './network/network.ts';
+import type { SelfCheck } from './observe/self-check.ts';
 import type { AppArmor } from './security/apparmor.ts';
 import type { Container, ContainerRecord } from './state/container.ts';
 import { Objects } from './state/objects.ts';
@@ -35,6 +36,7 @@ export interface Runtime {
   readonly host: Host;
   readonly appArmor: AppArmor;
   readonly cpuSampler: CpuSampler;
+  readonly selfCheck: SelfCheck;
   readonly sandboxes: Objects<Sandbox>;
   readonly containers: Objects<Container>;
   readonly sandboxStore: Store<SandboxRecord>;

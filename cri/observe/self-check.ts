@@ -1,0 +1,82 @@
+import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
+import { connect as connectSocket, type Socket } from 'node:net';
+import { socketPath } from '../../api/address.ts';
+import { startingMessage } from '../../api/calls.ts';
+import { messageOf } from '../../base/errors.ts';
+
+/** A busy node may take its time; one that takes longer serves nobody. */
+const defaultLimitMs = 5000;
+
+const headers = {
+  ':method': 'POST',
+  ':path': '/runtime.v1.RuntimeService/Version',
+  'content-type': 'application/grpc',
+  te: 'trailers',
+};
+
+/** Not compressed, and empty: a VersionRequest without a version. */
+const message = Buffer.alloc(5);
+
+/**
+ * Whether the daemon answers a call over its own CRI socket, by a new connection each time. `/healthz` and systemd's watchdog
+ * ask it. Callers at the same time share one check.
+ */
+export class SelfCheck {
+  readonly #path: string;
+  readonly #limitMs: number;
+  #current: Promise<string | undefined> | undefined;
+
+  /** `address`: `unix:///path`. */
+  constructor(address: string, limitMs = defaultLimitMs) {
+    this.#path = socketPath(address);
+    this.#limitMs = limitMs;
+  }
+
+  /** What is wrong; undefined while all is well, also while the daemon is starting. Never throws. */
+  problem(): Promise<string | undefined> {
+    this.#current ??= this.#ask().finally(() => {
+      this.#current = undefined;
+    });
+    return this.#current;
+  }
+
+  /** Not by api/client.ts: gRPC's client keeps a connection that was never answered for long after it was closed. */
+  async #ask(): Promise<string | undefined> {
+    const socket = connectSocket(this.#path);
+    const session = connect('http://localhost', { createConnection: () => socket });
+    const { promise: late, resolve } = Promise.withResolvers<string>();
+    const timer = setTimeout(() => resolve(`no answer in ${this.#limitMs} ms`), this.#limitMs);
+    try {
+      const problem = await Promise.race([answerOf(socket, session), late]);
+      return problem && `Version over ${this.#path}: ${problem}`;
+    } finally {
+      clearTimeout(timer);
+      session.destroy();
+      socket.destroy();
+    }
+  }
+}
+
+const answerOf = (socket: Socket, session: ClientHttp2Session): Promise<string | undefined> =>
+  new Promise((resolve) => {
+    const failed = (error: unknown): void => resolve(messageOf(error));
+    // first, since the session has only words of its own for it
+    socket.on('error', failed);
+    session.on('error', failed);
+    session.on('close', () => resolve('the connection was closed'));
+    const call = session.request(headers);
+    // without a message the status stands in the headers
+    for (const event of ['response', 'trailers'] as const)
+      call.on(event, (received: IncomingHttpHeaders) => {
+        if (received['grpc-status'] !== undefined) resolve(problemIn(received));
+      });
+    call.on('error', failed);
+    call.resume();
+    call.end(message);
+  });
+
+const problemIn = (trailers: IncomingHttpHeaders): string | undefined => {
+  const status = trailers['grpc-status'];
+  const text = decodeURIComponent(String(trailers['grpc-message'] ?? ''));
+  return status === '0' || text === startingMessage ? undefined : `status ${status}: ${text}`;
+};
