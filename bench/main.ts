@@ -5,14 +5,15 @@ import { execs } from './exec.ts';
 import { removePods, runPods } from './pods.ts';
 import { pulls } from './pull.ts';
 import { calls, emptySequence, runSequence, type Sequence } from './sequence.ts';
+import { stats } from './stats.ts';
 import { streams } from './streams.ts';
 import { ms, ratio, table } from './table.ts';
 import { ownTarget, peerTarget, type Target } from './target.ts';
 
-const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--peer-big REF] [--rounds 50] [--pods 50] [--pulls 3] [--only streams,…]
+const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--peer-big REF] [--rounds 50] [--pods 50] [--pulls 3] [--containers 10,100,500] [--idle 30] [--only streams,…]
 Starts berthd in a world of its own and measures it; with --peer a second endpoint too, in turns within one run.
 Streams and pulls are compared when --peer-pid names a process in the peer's network and mount namespaces.
-Parts (--only): sequences, execs, streams, crowd, pulls.`;
+Parts (--only): sequences, execs, streams, crowd, pulls, stats.`;
 
 const { values } = parseArgs({
   options: {
@@ -25,6 +26,8 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '50' },
     pulls: { type: 'string', default: '3' },
     pods: { type: 'string', default: '50' },
+    containers: { type: 'string', default: '10,100,500' },
+    idle: { type: 'string', default: '30' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -112,6 +115,7 @@ const partsOf = (targets: readonly Target[]): Readonly<Record<string, () => Prom
     for (const target of targets) await crowd(target, 'cni', Number(values.pods));
   },
   pulls: () => pulls(targets, Number(values.pulls)),
+  stats: () => stats(targets, values.containers.split(',').map(Number), Number(values.idle)),
 });
 
 await main().catch((error: unknown) => {

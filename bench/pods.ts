@@ -19,6 +19,25 @@ const one = async (target: Target, network: 'cni' | 'host'): Promise<string> => 
   return pod_sandbox_id;
 };
 
+/** Pods of one container each, `width` at a time: their ids. */
+export const makePods = async (
+  target: Target,
+  network: 'cni' | 'host',
+  count: number,
+  width: number,
+): Promise<readonly string[]> => {
+  const pods: string[] = [];
+  let left = count;
+  const worker = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      pods.push(await one(target, network));
+    }
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+  return pods;
+};
+
 /** `count` pods of one container each, `width` at a time; and what they take while they run. */
 export const runPods = async (
   target: Target,
@@ -27,17 +46,13 @@ export const runPods = async (
   width: number,
 ): Promise<Running> => {
   const before = await processes();
-  const pods: string[] = [];
   const started = performance.now();
-  const worker = async (): Promise<void> => {
-    for (let next = pods.push('') - 1; next < count; next = pods.push('') - 1) pods[next] = await one(target, network);
-  };
-  await Promise.all(Array.from({ length: width }, worker));
+  const pods = await makePods(target, network, count, width);
   const seconds = (performance.now() - started) / 1000;
   await setTimeout(2000);
   const sums = added(before, await processes(), target.processes);
   const memory = new Map([...sums].map(([name, kib]) => [name, kib / count]));
-  return { pods: pods.filter((id) => id !== ''), seconds, memory };
+  return { pods, seconds, memory };
 };
 
 export const removePods = async (target: Target, pods: readonly string[]): Promise<number> => {
@@ -47,4 +62,13 @@ export const removePods = async (target: Target, pods: readonly string[]): Promi
     await target.client.RemovePodSandbox({ pod_sandbox_id });
   }
   return (performance.now() - started) / 1000;
+};
+
+/** `width` at a time. */
+export const dropPods = async (target: Target, pods: readonly string[], width: number): Promise<void> => {
+  const left = [...pods];
+  const worker = async (): Promise<void> => {
+    for (let id = left.pop(); id !== undefined; id = left.pop()) await removePods(target, [id]);
+  };
+  await Promise.all(Array.from({ length: width }, worker));
 };

@@ -10,6 +10,12 @@ export const table = (head: readonly string[], rows: readonly (readonly string[]
   return [line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n');
 };
 
+const barWidth = 40;
+
+/** The share of `most` as a bar of blocks. */
+export const bar = (value: number, most: number): string =>
+  '█'.repeat(Math.max(1, Math.round((value / most) * barWidth)));
+
 export const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 1)} ms`;
 
 /** How often the second is the first. */

@@ -13,9 +13,13 @@ export type { PullSide } from './pull-side.ts';
 export interface Target {
   readonly name: string;
   readonly client: Client;
+  /** `unix:///run/berth/berth.sock` */
+  readonly address: string;
   readonly image: string;
   /** Names of the processes that it adds to the machine, without the workload. */
   readonly processes: RegExp;
+  /** CPU seconds of its own processes until now; `children`: and of those that they have waited for. */
+  cpu(children: boolean): Promise<number>;
   /** Absolute, exists. */
   readonly logs: string;
   /** Its pods have user namespaces. */
@@ -31,8 +35,6 @@ export interface Target {
 export interface StreamingSide {
   /** Starts a program where the streaming server can be reached. */
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess;
-  /** CPU seconds of its own processes until now; `children`: and of those that they have waited for. */
-  cpu(children: boolean): Promise<number>;
 }
 
 /** berthd from this tree in a world of its own. */
@@ -43,15 +45,14 @@ export const ownTarget = async (stack: AsyncDisposableStack, log: string): Promi
     get client() {
       return daemon.client;
     },
+    address: daemon.address,
     image: names.busybox,
     processes: /^berth/,
+    cpu: (children) => cpuOf(daemon.world.seen('/proc'), /^berth/, undefined, children),
     logs: daemon.world.path('logs'),
     pulls: ownPulls(daemon),
     restart: () => daemon.killAndBoot(),
-    streaming: {
-      spawn: (command, args, options) => daemon.world.spawn(command, args, options),
-      cpu: (children) => cpuOf(daemon.world.seen('/proc'), /^berth/, undefined, children),
-    },
+    streaming: { spawn: (command, args, options) => daemon.world.spawn(command, args, options) },
   };
 };
 
@@ -71,19 +72,18 @@ export const peerTarget = async (
   return {
     name: `${runtime_name} ${runtime_version}`,
     client,
+    address,
     image,
     processes,
-    ...(pid === undefined
-      ? {}
-      : { streaming: peerStreaming(pid, processes), pulls: await peerPulls(pid, processes, stack) }),
+    cpu: (children) => cpuOf('/proc', processes, pid, children),
+    ...(pid === undefined ? {} : { streaming: peerStreaming(pid), pulls: await peerPulls(pid, processes, stack) }),
     logs,
   };
 };
 
-const peerStreaming = (pid: string, names: RegExp): StreamingSide => ({
+const peerStreaming = (pid: string): StreamingSide => ({
   spawn: (command, args, options) =>
     spawn('nsenter', ['--target', pid, '--net', '--', command, ...args], { env: systemEnvironment, ...options }),
-  cpu: (children) => cpuOf('/proc', names, pid, children),
 });
 
 const mapping = [{ host_id: 100_000, container_id: 0, length: 65536 }];

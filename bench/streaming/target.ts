@@ -42,7 +42,6 @@ type Over = 'spdy' | 'websocket';
 export class StreamsTarget implements AsyncDisposable {
   readonly name: string;
   readonly #target: Target;
-  readonly #side: StreamingSide;
   readonly #stack: AsyncDisposableStack;
   readonly #client: Lines;
   readonly #ports: readonly number[];
@@ -90,7 +89,7 @@ export class StreamsTarget implements AsyncDisposable {
   }
 
   cpu(children: boolean): Promise<number> {
-    return this.#side.cpu(children);
+    return this.#target.cpu(children);
   }
 
   /** Milliseconds in which so many bytes came from the container, or from a port. */
