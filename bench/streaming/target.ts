@@ -50,14 +50,12 @@ export class StreamsTarget implements AsyncDisposable {
 
   private constructor(
     target: Target,
-    side: StreamingSide,
     stack: AsyncDisposableStack,
     programs: { readonly client: Lines; readonly ports: readonly number[] },
     ids: { readonly pod: string; readonly container: string },
   ) {
     this.name = target.name;
     this.#target = target;
-    this.#side = side;
     this.#stack = stack;
     this.#client = programs.client;
     this.#ports = programs.ports;
@@ -85,7 +83,7 @@ export class StreamsTarget implements AsyncDisposable {
       client: stack.use(new Lines(side, here('client.js'))),
       ports: (await server.read()) as number[],
     };
-    return new StreamsTarget(target, side, stack.move(), programs, { pod, container: container_id });
+    return new StreamsTarget(target, stack.move(), programs, { pod, container: container_id });
   }
 
   cpu(children: boolean): Promise<number> {
