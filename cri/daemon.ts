@@ -161,5 +161,6 @@ const openNetwork = ({ root, network }: Config, agent: Agent, log: Log): Promise
       binDirs: network.bin_dirs,
       embeddedSubnet: network.embedded_subnet,
       embeddedBridge: network.embedded_bridge,
+      confTemplate: network.conf_template,
     },
   });

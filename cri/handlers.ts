@@ -39,6 +39,7 @@ import { stopPodSandbox } from './sandbox/stop.ts';
 import { updatePodSandboxResources } from './sandbox/update.ts';
 import { runtimeConfig } from './service/runtime-config.ts';
 import { statusOfRuntime } from './service/status.ts';
+import { updateRuntimeConfig } from './service/update-runtime-config.ts';
 import { versionOf } from './service/version.ts';
 import { containerStats } from './stats/container-stats.ts';
 import { listContainerStats, streamContainerStats } from './stats/list-container-stats.ts';
@@ -51,6 +52,7 @@ import { podSandboxStats } from './stats/pod-sandbox-stats.ts';
 export const handlersOf = (runtime: Runtime): Handlers => ({
   Version: async (request) => versionOf(request),
   Status: async (request) => statusOfRuntime(runtime, request),
+  UpdateRuntimeConfig: (request) => updateRuntimeConfig(runtime, request),
   RuntimeConfig: async () => runtimeConfig(),
   RunPodSandbox: (request) => runPodSandbox(runtime, request),
   StopPodSandbox: (request) => stopPodSandbox(runtime, request),

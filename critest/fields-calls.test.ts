@@ -1,13 +1,16 @@
 // The service itself: Version, Status, RuntimeConfig, and the calls that are not served yet. docs/cri.tsv names these tests.
+import { readdir, readFile } from 'node:fs/promises';
 import test from 'ava';
 import type { Client } from '../api/client.ts';
 import { defaultOf, enumType, type Field, messageType } from '../api/schema.ts';
 import { readRows } from './cri-doc/rows.ts';
 import { rpcs } from './cri-doc/wire.ts';
 import { TestDaemon } from './harness/daemon.ts';
+import { runPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
 
-const daemon = suiteDaemon();
+// the pod CIDR is kept
+const daemon = suiteDaemon({ ignore: /files: . \.\/root\/cni\/pod-cidr\.json/ });
 const client = () => daemon().client;
 
 /** Something that is not the default, for every field. */
@@ -100,4 +103,26 @@ test('Status tells each runtime handler with what it can do, and the features of
   t.is(recursive, true);
   for (const handler of runtime_handlers) t.is(handler.features?.recursive_read_only_mounts, recursive);
   t.is(features?.supplemental_groups_policy, true);
+});
+
+const tellCidr = (pod_cidr: string) =>
+  client().UpdateRuntimeConfig({ runtime_config: { network_config: { pod_cidr } } });
+
+test('UpdateRuntimeConfig refuses what names no networks, and takes an empty pod CIDR for none', async (t) => {
+  for (const cidr of ['10.244.3.0', '10.244.3.9/24', 'x', '10.1.0.0/24,10.2.0.0/24', ','])
+    await fails(t, tellCidr(cidr), 'invalid-argument', /^UpdateRuntimeConfig: pod CIDR /);
+  for (const nothing of [{}, { runtime_config: {} }, { runtime_config: { network_config: { pod_cidr: ' ' } } }])
+    t.deepEqual(await client().UpdateRuntimeConfig(nothing), {});
+});
+
+test('another’s network configuration stays, whatever pod CIDR is told', async (t) => {
+  const { world } = daemon();
+  const file = world.path('cni', '10-test.conflist');
+  const before = await readFile(file);
+  t.deepEqual(await tellCidr('10.244.9.0/24'), {});
+  t.deepEqual(await readdir(world.path('cni')), ['10-test.conflist']);
+  t.deepEqual(await readFile(file), before);
+  const pod = await runPod(daemon());
+  t.regex((await client().PodSandboxStatus({ pod_sandbox_id: pod.id })).status?.network?.ip ?? '', /^10\.88\./);
+  t.regex(await daemon().log(), /pod CIDR 10\.244\.9\.0\/24: the network is .*10-test\.conflist/);
 });

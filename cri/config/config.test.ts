@@ -36,6 +36,7 @@ const expected: Config = {
     netns_dir: '/var/run/netns',
     embedded_subnet: '',
     embedded_bridge: 'berth0',
+    conf_template: '',
   },
   registry: {
     config_path: ['/etc/berth/certs.d', '/etc/containerd/certs.d', '/etc/docker/certs.d'],

@@ -20,6 +20,8 @@ export interface Config {
     /** "", "none", or an IPv4 CIDR that an IPv6 CIDR may follow after a comma. */
     readonly embedded_subnet: string;
     readonly embedded_bridge: string;
+    /** A file; "" for none. */
+    readonly conf_template: string;
   };
   readonly registry: {
     readonly config_path: readonly string[];

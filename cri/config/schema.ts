@@ -147,7 +147,8 @@ export const keys: readonly Key[] = [
     default: '',
     comment: [
       'Addresses of the default network that serves until conf_dir has a conflist: an IPv4 range of /20 or wider,',
-      'and after a comma an IPv6 one if wanted. "" chooses a free range, "none" switches the default network off.',
+      'and after a comma an IPv6 one if wanted. "" takes the pod CIDR of the node as soon as the kubelet tells it, and a free',
+      'range before; "none" switches the default network off.',
     ],
   },
   {
@@ -156,6 +157,17 @@ export const keys: readonly Key[] = [
     reload: false,
     default: 'berth0',
     comment: ['Bridge of the default network.'],
+  },
+  {
+    name: 'network.conf_template',
+    type: 'file',
+    reload: false,
+    default: '',
+    comment: [
+      "A template of a conflist, as containerd has them, that is written into conf_dir with the node's pod CIDR when the",
+      'kubelet tells it and nothing else is there. It may name .PodCIDR, .PodCIDRRanges and .Routes. With one there is no',
+      'default network. "" for none.',
+    ],
   },
   {
     name: 'registry.config_path',

@@ -5,6 +5,7 @@ import { type Conflist, findConfig, loadConfig } from './conflist.ts';
 import { writeEmbedded } from './embedded.ts';
 import { findPlugin, type Invoker, requestConfig } from './invoke.ts';
 import { stringsAt } from './json.ts';
+import type { NodeCidr } from './node-cidr.ts';
 import type { NetworkConfig, NetworkLog, NetworkStatus } from './types.ts';
 import { chooseVersion, knowsGc, newestVersion } from './version.ts';
 
@@ -35,6 +36,10 @@ const notReady = (source: string, why: string): Current => ({
 
 export const notLookedYet: Current = notReady('none', 'the configuration has not been read yet');
 
+/** Who has a template wants its network, and no other before the CIDR is known. */
+const hasEmbedded = ({ embeddedSubnet, confTemplate }: NetworkConfig): boolean =>
+  embeddedSubnet !== 'none' && confTemplate === '';
+
 const programsOf = (conflist: Conflist): readonly string[] => [
   ...new Set(conflist.plugins.flatMap(({ type, ipamType }) => (ipamType === undefined ? [type] : [type, ipamType]))),
 ];
@@ -45,10 +50,12 @@ export class Chooser {
   readonly #config: NetworkConfig;
   readonly #directory: string;
   readonly #log: NetworkLog;
+  readonly #node: NodeCidr;
   /** Supported versions by the program's path and change time: a plugin is asked once. */
   readonly #versions = new Map<string, readonly string[] | undefined>();
 
-  constructor(invoker: Invoker, config: NetworkConfig, directory: string, log: NetworkLog) {
+  constructor(invoker: Invoker, config: NetworkConfig, directory: string, node: NodeCidr, log: NetworkLog) {
+    this.#node = node;
     this.#invoker = invoker;
     this.#config = config;
     this.#directory = directory;
@@ -59,9 +66,9 @@ export class Chooser {
     let source = 'none';
     try {
       const path = await findConfig(this.#config.confDir);
-      source = path ?? (this.#config.embeddedSubnet === 'none' ? 'none' : 'embedded');
+      source = path ?? (hasEmbedded(this.#config) ? 'embedded' : 'none');
       const found = await this.#load(path);
-      if (found === undefined) return notReady(source, `no network configuration in ${this.#config.confDir}`);
+      if (found === undefined) return notReady(source, this.#nothing());
       return await this.#probe(found, source);
     } catch (error) {
       return notReady(source, messageOf(error));
@@ -70,8 +77,15 @@ export class Chooser {
 
   async #load(path: string | undefined): Promise<Found | undefined> {
     if (path !== undefined) return { conflist: await loadConfig(path, this.#config.confDir), embedded: false };
-    if (this.#config.embeddedSubnet === 'none') return undefined;
-    return { conflist: await writeEmbedded(this.#config, join(this.#directory, 'embedded')), embedded: true };
+    if (!hasEmbedded(this.#config)) return undefined;
+    const directory = join(this.#directory, 'embedded');
+    return { conflist: await writeEmbedded(this.#config, directory, this.#node.kept), embedded: true };
+  }
+
+  #nothing(): string {
+    const { confDir, confTemplate } = this.#config;
+    const missing = `no network configuration in ${confDir}`;
+    return confTemplate === '' ? missing : `${missing}, and ${confTemplate} waits for the node's pod CIDR`;
   }
 
   async #probe({ conflist, embedded }: Found, source: string): Promise<Current> {

@@ -9,7 +9,9 @@ import { Chooser, type Current, notLookedYet } from './current.ts';
 import { onlyAsked } from './embedded.ts';
 import { Gate } from './gate.ts';
 import { Invoker } from './invoke.ts';
+import { NodeCidr } from './node-cidr.ts';
 import { eachOf } from './parallel.ts';
+import { parsePodCidr } from './pod-cidr.ts';
 import { type Attachment, Attachments } from './record.ts';
 import type { CniResult } from './result.ts';
 import { RetryQueue } from './retry.ts';
@@ -48,6 +50,7 @@ const defaultTimes: WatchTimes = { settleMs: 100, rescanMs: 5_000 };
 /** Pod networks by CNI. One attachment a sandbox, `eth0`. */
 export class Network implements AsyncDisposable {
   readonly #records: Attachments;
+  readonly #node: NodeCidr;
   readonly #chain: Chain;
   readonly #chooser: Chooser;
   readonly #watch: DirectoryWatch;
@@ -59,13 +62,14 @@ export class Network implements AsyncDisposable {
   readonly #own = new Set<string>();
   #current: Current = notLookedYet;
 
-  private constructor(options: NetworkOptions, records: Attachments) {
+  private constructor(options: NetworkOptions, records: Attachments, node: NodeCidr) {
+    this.#node = node;
     const { agent, config, root, log } = options;
     const invoker = new Invoker(agent, config.binDirs);
     this.#records = records;
     this.#log = log;
     this.#chain = new Chain(invoker, records, log);
-    this.#chooser = new Chooser(invoker, config, join(root, 'cni'), log);
+    this.#chooser = new Chooser(invoker, config, join(root, 'cni'), node, log);
     this.#watch = new DirectoryWatch(config.confDir, () => this.#look(), options.watchTimes ?? defaultTimes);
     this.#queue = new RetryQueue((id) => this.#retry(id), options.retryMs ?? 10_000);
   }
@@ -75,7 +79,9 @@ export class Network implements AsyncDisposable {
    * hangs in VERSION or STATUS does not hold up the daemon's start: the network is not ready until it has answered.
    */
   static async open(options: NetworkOptions): Promise<Network> {
-    const network = new Network(options, await Attachments.open(join(options.root, 'cni'), options.log));
+    const { root, config, log } = options;
+    const records = await Attachments.open(join(root, 'cni'), log);
+    const network = new Network(options, records, await NodeCidr.open(join(root, 'cni'), config, log));
     await Promise.race([network.#watch.start(), delay(firstLookMs, undefined, { ref: false })]);
     return network;
   }
@@ -144,6 +150,21 @@ export class Network implements AsyncDisposable {
     if (conflist !== undefined && !conflist.disableGC && knowsGc(conflist.cniVersion)) await this.#garbage(conflist);
   }
 
+  /**
+   * The addresses that the cluster has given to the node's pods. `conf_template` is rendered with them, the default network
+   * goes on with them for new pods, and another's configuration stays as it is; pods keep what they have. Throws
+   * `invalid-argument` for text that names no networks, `failed-precondition` for a template that cannot be used.
+   */
+  async updatePodCidr(text: string): Promise<void> {
+    const cidr = parsePodCidr(text);
+    // Alone: a pod that is being connected may take the bridge that is chosen here.
+    if (!this.#node.isKept(cidr)) await this.#gate.alone(async () => this.#node.keep(cidr, await this.#inUse()));
+    await this.#node.render(cidr);
+    await this.#watch.lookNow();
+    const { source } = this.#current.status;
+    this.#log.info({ source, cidr: cidr.texts }, `pod CIDR ${text}: ${this.#effect(source)}`);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#watch.close();
     await this.#queue.close();
@@ -173,6 +194,16 @@ export class Network implements AsyncDisposable {
       result: undefined,
       failures: 0,
     };
+  }
+
+  async #inUse(): Promise<readonly Conflist[]> {
+    const kept = await Promise.all((await this.#records.ids()).map((id) => this.#records.load(id)));
+    return kept.flatMap((one) => (one === undefined || one === 'broken' ? [] : [one.conflist]));
+  }
+
+  #effect(source: string): string {
+    const name = this.#node.follows ? "the default network's from now on" : 'the default network keeps embedded_subnet';
+    return source === 'embedded' ? name : `the network is ${source}`;
   }
 
   /** The record is still there when the undo failed as well. */

@@ -40,6 +40,8 @@ export interface NetworkConfig {
   /** "" chooses one; else an IPv4 CIDR, or an IPv4 and an IPv6 CIDR joined by a comma; "none": no default network. */
   readonly embeddedSubnet: string;
   readonly embeddedBridge: string;
+  /** A template that becomes the configuration when the node's pod CIDR is told; "" for none. */
+  readonly confTemplate: string;
 }
 
 /** As in CRI; a mapping without a host port asks for nothing. */

@@ -112,6 +112,7 @@ export class Inside implements AsyncDisposable {
   readonly root: string;
   binDirs: readonly string[] = ['/usr/lib/cni'];
   embeddedSubnet = '';
+  confTemplate = '';
   readonly #holder: ChildProcess;
   readonly #cleanup: () => Promise<void>;
   readonly #children: ChildProcess[] = [];
@@ -169,6 +170,7 @@ export class Inside implements AsyncDisposable {
       binDirs: this.binDirs,
       embeddedSubnet: this.embeddedSubnet,
       embeddedBridge: 'berth0',
+      confTemplate: this.confTemplate,
     };
     const options = JSON.stringify({ root: this.root, config, ...extra });
     const driver = new Driver(this.spawn(process.execPath, driverProgram, options));

@@ -42,6 +42,7 @@ const methods: Readonly<Record<string, (params: unknown) => unknown>> = {
   check: (params) => network.check((params as { id: string }).id),
   status: () => network.status(),
   recover: () => network.recover(),
+  updatePodCidr: (params) => network.updatePodCidr(params as string),
   collect: (params) => network.collect(params as string[]),
 };
 

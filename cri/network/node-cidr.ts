@@ -1,0 +1,59 @@
+import { join } from 'node:path';
+import { messageOf } from '../../base/errors.ts';
+import type { Conflist } from './conflist.ts';
+import { chooseBridge, readKeptCidr, writeKeptCidr } from './kept-cidr.ts';
+import type { KeptCidr, PodCidr } from './pod-cidr.ts';
+import { writeRendered } from './rendered.ts';
+import type { NetworkConfig, NetworkLog } from './types.ts';
+
+/** The node's pod CIDR over the daemon's restarts, and what follows it. */
+export class NodeCidr {
+  readonly #directory: string;
+  readonly #config: NetworkConfig;
+  readonly #log: NetworkLog;
+  #kept: KeptCidr | undefined;
+
+  private constructor(directory: string, config: NetworkConfig, log: NetworkLog, kept: KeptCidr | undefined) {
+    this.#directory = directory;
+    this.#config = config;
+    this.#log = log;
+    this.#kept = kept;
+  }
+
+  /** Renders a template that is new or has changed since the CIDR was told; a failure is told in the log alone. */
+  static async open(directory: string, config: NetworkConfig, log: NetworkLog): Promise<NodeCidr> {
+    const node = new NodeCidr(directory, config, log, await readKeptCidr(fileIn(directory), log));
+    const cidr = node.kept?.cidr;
+    if (cidr !== undefined)
+      await node.render(cidr).catch((error: unknown) => log.warn({ err: error }, `pod CIDR: ${messageOf(error)}`));
+    return node;
+  }
+
+  get kept(): KeptCidr | undefined {
+    return this.#kept;
+  }
+
+  /** True when the default network has the CIDR's addresses. */
+  get follows(): boolean {
+    return this.#config.embeddedSubnet === '';
+  }
+
+  isKept(cidr: PodCidr): boolean {
+    return this.#kept?.cidr.texts.join(',') === cidr.texts.join(',');
+  }
+
+  /** `inUse` are the configurations of all attachments; none may come while this runs. */
+  async keep(cidr: PodCidr, inUse: readonly Conflist[]): Promise<void> {
+    const kept = { cidr, bridge: chooseBridge(this.#config.embeddedBridge, cidr, inUse) };
+    await writeKeptCidr(fileIn(this.#directory), kept);
+    this.#kept = kept;
+  }
+
+  /** Nothing without a template. Throws `failed-precondition` for one that cannot be used. */
+  async render(cidr: PodCidr): Promise<void> {
+    if (this.#config.confTemplate === '') return;
+    await writeRendered(this.#config, join(this.#directory, 'rendered'), cidr, this.#log);
+  }
+}
+
+const fileIn = (directory: string): string => join(directory, 'pod-cidr.json');

@@ -1,0 +1,56 @@
+import test from 'ava';
+import type { Conflist } from './conflist.ts';
+import { parseConflist } from './conflist.ts';
+import { embeddedConflist } from './embedded.ts';
+import { chooseBridge } from './kept-cidr.ts';
+import { parsePodCidr } from './pod-cidr.ts';
+
+test('a pod CIDR is one network, or one of each family in any order', (t) => {
+  t.deepEqual(parsePodCidr('10.244.1.0/24'), {
+    texts: ['10.244.1.0/24'],
+    v4: { base: 0x0af4_0100, bits: 24 },
+    v6: undefined,
+  });
+  t.like(parsePodCidr('fd00:10:244:1::/64'), { v4: undefined, v6: 'fd00:10:244:1::/64' });
+  t.like(parsePodCidr(' fd00::/64 , 10.0.0.0/30'), { texts: ['fd00::/64', '10.0.0.0/30'], v6: 'fd00::/64' });
+  t.is(parsePodCidr('1:2:3:4:5:6:7:8000/113').v6, '1:2:3:4:5:6:7:8000/113');
+});
+
+for (const text of [
+  '',
+  ',',
+  '10.244.1.0',
+  '10.244.1.5/24',
+  '10.244.1.0/31',
+  '0.0.0.0/0',
+  '10.244.1.0/024',
+  '10.1.0.0/24,10.2.0.0/24',
+  'fd00::/64,fd01::/64',
+  '10.1.0.0/24,fd00::/64,10.2.0.0/24',
+  'fd00::1/64',
+  'fd00::/127',
+  'fd00::%eth0/64',
+  '::ffff:10.0.0.0/112',
+  'fd00::/64/64',
+  'x'.repeat(1000),
+])
+  test(`refused as a pod CIDR: ${JSON.stringify(text.slice(0, 40))}`, (t) => {
+    const error = t.throws(() => parsePodCidr(text), { code: 'invalid-argument', message: /^pod CIDR / });
+    t.true((error?.message.length ?? 0) < 500);
+  });
+
+const attached = (bridge: string, cidr: string): Conflist =>
+  parseConflist(JSON.stringify(embeddedConflist({ bridge }, parsePodCidr(cidr), '/leases')), 'x');
+
+test('a bridge that pods with other addresses are on is left to them, and one with these addresses is found again', (t) => {
+  const choose = (...inUse: readonly Conflist[]) => chooseBridge('berth0', parsePodCidr('10.1.0.0/24'), inUse);
+  t.is(choose(), 'berth0');
+  t.is(choose(attached('berth0', '10.210.0.0/16')), 'berth0-1');
+  t.is(choose(attached('berth0', '10.210.0.0/16'), attached('berth0-1', '10.2.0.0/24')), 'berth0-2');
+  t.is(choose(attached('berth0', '10.210.0.0/16'), attached('berth0-4', '10.1.0.0/24')), 'berth0-4');
+  t.is(choose(attached('cni0', '10.1.0.0/24')), 'berth0');
+  t.is(
+    chooseBridge('a-long-bridge-0', parsePodCidr('10.1.0.0/24'), [attached('a-long-bridge-0', '10.2.0.0/24')]).length,
+    14,
+  );
+});
