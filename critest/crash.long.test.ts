@@ -112,7 +112,7 @@ test('a hundred crashes at random moments', async (t) => {
   await crashAtRandom(t, 100);
 });
 
-test('three hundred kills at random microseconds of imports, pulls, removals and prunes leave only right bytes', async (t) => {
+test('three hundred kills at random microseconds of imports, loads, pulls, removals and prunes leave only right bytes', async (t) => {
   t.timeout(1_800_000);
   await using daemon = await TestDaemon.start({ images: [] });
   await bringImages(daemon, true);

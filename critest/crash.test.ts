@@ -69,14 +69,14 @@ test('kill -9 of daemon and agent at random moments leaves what the processes sa
   await crashAtRandom(t, 6);
 });
 
-test('kill -9 at random microseconds of imports, pulls, removals and prunes leaves only images with the right bytes', async (t) => {
+test('kill -9 at random microseconds of imports, loads, pulls, removals and prunes leaves only images with the right bytes', async (t) => {
   t.timeout(180_000);
   await using daemon = await TestDaemon.start({ images: [] });
   await bringImages(daemon, true);
   await crashImages(t, daemon, 6, { pulls: true });
 });
 
-test('imports, pulls, removals and prunes of the same layers at once do not get in the way of each other', async (t) => {
+test('imports, loads, pulls, removals and prunes of the same layers at once do not get in the way of each other', async (t) => {
   t.timeout(180_000);
   await using daemon = await TestDaemon.start({ images: [] });
   await bringImages(daemon, true);

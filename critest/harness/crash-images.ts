@@ -5,6 +5,7 @@ import { randomFrom } from './crash-at-random.ts';
 import type { TestDaemon } from './daemon.ts';
 import { image, layer, writeLayout, writeRegistry } from './image.ts';
 import { registryHost } from './images.ts';
+import type { TestRegistry } from './own-registry.ts';
 import { startRegistry } from './registry.ts';
 import { wrongImages } from './scenarios.ts';
 import type { TarEntry } from './tar.ts';
@@ -40,13 +41,49 @@ const images = new Map(
 );
 const churned = [...images.keys()];
 
-/** Brings the images to the daemon's world. */
-export const bringImages = async ({ world }: TestDaemon, withRegistry: boolean): Promise<void> => {
+/** Brings the images to the daemon's world: a layout, an archive of each in both forms, and Debian's registry where asked. */
+export const bringImages = async (daemon: TestDaemon, withRegistry: boolean): Promise<void> => {
+  const { world } = daemon;
   await writeLayout(world.path('churn'), images);
+  await writeArchives(daemon);
   if (!withRegistry) return;
   await writeRegistry(world.path('storage'), images);
   await startRegistry(world, { storage: world.path('storage') });
 };
+
+/** For a machine without Debian's. */
+export const fillRegistry = (registry: TestRegistry): void => {
+  for (const [name, made] of images) {
+    const [, repository = '', tag = ''] = /^[^/]+\/(.+):(\d+)$/.exec(name) ?? [];
+    registry.add(tag, made, repository);
+  }
+};
+
+const formats = ['FORMAT_OCI', 'FORMAT_DOCKER'] as const;
+const archives = new Map<string, Buffer>();
+
+const writeArchives = async (daemon: TestDaemon): Promise<void> => {
+  for (const name of churned) {
+    await importing(name)(daemon);
+    for (const format of formats) {
+      const parts: Uint8Array[] = [];
+      for await (const { data } of daemon.client.Save({ images: [name], format })) parts.push(data);
+      archives.set(`${format} ${name}`, Buffer.concat(parts));
+    }
+    await removing(name)(daemon);
+  }
+};
+
+async function* inPieces(data: Buffer): AsyncGenerator<{ data: Buffer }> {
+  for (let at = 0; at < data.length; at += 4000) yield { data: data.subarray(at, at + 4000) };
+}
+
+const loading =
+  (archive: string): Way =>
+  async (daemon) => {
+    const data = archives.get(archive) ?? Buffer.alloc(0);
+    for await (const _ of daemon.client.Load(inPieces(data)));
+  };
 
 const pruning =
   (garbage_only: boolean): Way =>
@@ -68,7 +105,11 @@ const removing =
     daemon.client.RemoveImage({ image: { image: name } });
 
 const waysOf = (pulls: boolean): readonly Way[] =>
-  churned.flatMap((name) => [importing(name), ...(pulls ? [pulling(name)] : [])]);
+  churned.flatMap((name) => [
+    importing(name),
+    ...formats.map((format) => loading(`${format} ${name}`)),
+    ...(pulls ? [pulling(name)] : []),
+  ]);
 
 export interface ChurnOptions {
   /** From a registry as well. */
@@ -80,8 +121,8 @@ export interface ChurnOptions {
 }
 
 /**
- * kill -9 of the daemon, every second time of the agent too, at random microseconds while images are imported, pulled,
- * removed and pruned at once. After each restart all that is kept is compared with its digests and sums: no byte of an
+ * kill -9 of the daemon, every second time of the agent too, at random microseconds while images are imported, loaded
+ * from archives, pulled, removed and pruned at once. After each restart all that is kept is compared with its digests and sums: no byte of an
  * image that is listed is wrong, and nothing is there that nobody knows.
  */
 export const crashImages = async (

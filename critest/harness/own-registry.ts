@@ -31,9 +31,9 @@ export interface RegistryTls {
 }
 
 export const startTestRegistry = async (
-  options: { readonly tls?: RegistryTls; readonly address?: string } = {},
+  options: { readonly tls?: RegistryTls; readonly address?: string; readonly port?: number } = {},
 ): Promise<TestRegistry> => {
-  const { tls, address = '127.0.0.1' } = options;
+  const { tls, address = '127.0.0.1', port = 0 } = options;
   const files = new Map<string, { readonly type: string; readonly body: Buffer }>();
   const requests: TestRegistry['requests'] = [];
   let behaviour: Behaviour = (_request, _response, next) => next();
@@ -47,7 +47,7 @@ export const startTestRegistry = async (
       ? createServer(serve)
       : createTlsServer({ ...tls, requestCert: tls.ca !== undefined, rejectUnauthorized: true }, serve);
   const { promise, resolve } = Promise.withResolvers<void>();
-  server.listen(0, address, resolve);
+  server.listen(port, address, resolve);
   await promise;
   const put = (path: string, type: string, body: Buffer): void => void files.set(`/v2/${path}`, { type, body });
   return {
