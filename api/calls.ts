@@ -34,15 +34,15 @@ export interface CallOptions {
 /** What is the same for every call: readiness, signal, steps' name, log line, histogram, status. Never throws. */
 export class Calls {
   readonly #options: CallOptions;
-  readonly #running = new Set<AbortController>();
+  readonly #running = new Map<AbortController, Method>();
 
   constructor(options: CallOptions) {
     this.#options = options;
   }
 
-  /** Aborts the signal of every call that runs. */
-  abort(reason: BerthError): void {
-    for (const controller of this.#running) controller.abort(reason);
+  /** Aborts the signal of every call that runs, or of those that stream answers and might never end. */
+  abort(reason: BerthError, { streams = false } = {}): void {
+    for (const [controller, method] of this.#running) if (!streams || method.stream) controller.abort(reason);
   }
 
   unary(method: Method, handler: AnyHandler | undefined) {
@@ -105,7 +105,7 @@ export class Calls {
   async #track(method: Method, call: AnyCall, run: (call: Call, ids: object) => Promise<void>): Promise<unknown> {
     const started = performance.now();
     const controller = new AbortController();
-    this.#running.add(controller);
+    this.#running.set(controller, method);
     call.on('cancelled', () => controller.abort(goneReason(method, call)));
     const ids: Record<string, unknown> = {};
     const context = { rpc: method.name, signal: controller.signal, log: this.#options.log };

@@ -3,6 +3,7 @@ import { connect, createServer, type Server, type ServerOpts, type Socket } from
 import { dirname } from 'node:path';
 import { BerthError, errnoOf, messageOf, orMissing } from '../base/errors.ts';
 import { makeDirectory, removeTree } from '../base/files.ts';
+import type { InheritedSocket } from './activation.ts';
 
 /**
  * A server on a unix socket that only our own user can reach: the directory is made 0700, the socket is 0600 from its
@@ -19,6 +20,25 @@ export const listen = async (
   await clearStale(path);
   const server = createServer(options, onConnection);
   await bind(server, path);
+  return server;
+};
+
+/**
+ * Serves a socket that the service manager has bound, once `from` resolves: callers wait in it until then, and again when
+ * the server is closed, since the socket stays.
+ */
+export const adopt = (
+  { fd, path }: InheritedSocket,
+  onConnection: (socket: Socket) => void,
+  { from, onError }: { readonly from: Promise<unknown>; readonly onError: (error: BerthError) => void },
+): Server => {
+  const server = createServer(onConnection);
+  let closed = false;
+  server.once('close', () => {
+    closed = true;
+  });
+  server.on('error', (error) => onError(refused(path, messageOf(error))));
+  void from.then(() => closed || server.listen({ fd }));
   return server;
 };
 

@@ -491,6 +491,35 @@ test('close lets a running call end, and then nobody answers', async (t) => {
   await cleanup();
 });
 
+test('close ends a stream that has no end at once, and still lets a running call end', async (t) => {
+  const { path: directory, cleanup } = await dir({ prefix: 'berth-api-', unsafeCleanup: true });
+  const address = `unix://${join(directory, 's.sock')}`;
+  const answering = Promise.withResolvers<void>();
+  const handlers: Handlers = {
+    Version: async () => {
+      await answering.promise;
+      return { version: 'late' };
+    },
+    // biome-ignore lint/correctness/useYield: it waits for an event that never comes
+    GetContainerEvents: async function* (_, { signal }) {
+      await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    },
+  };
+  const server = await serve(handlers, { address, log: recorder().log, ready: () => true });
+  const client = connect(address);
+  const answer = client.Version({});
+  const event = failure(client.GetContainerEvents({})[Symbol.asyncIterator]().next());
+  await client.ready(1000);
+  await sleep(50);
+  const closed = server.close(60_000);
+  t.is(await event, 'unavailable: berthd is stopping');
+  answering.resolve();
+  t.is((await answer).version, 'late');
+  await closed;
+  client.close();
+  await cleanup();
+});
+
 test('close aborts what outlasts the grace period', async (t) => {
   const { path: directory, cleanup } = await dir({ prefix: 'berth-api-', unsafeCleanup: true });
   const address = `unix://${join(directory, 's.sock')}`;

@@ -1,15 +1,20 @@
-import type { Server } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 import { BerthError } from '../base/errors.ts';
+import type { InheritedSocket } from './activation.ts';
 import { socketPath } from './address.ts';
 import { type AnyHandler, type CallOptions, Calls, messageLimit } from './calls.ts';
 import type { Handlers } from './handlers.ts';
-import { listen } from './listen.ts';
+import { adopt, listen } from './listen.ts';
 import { methods } from './methods.ts';
 
 export interface ServeOptions extends CallOptions {
   /** `unix:///run/berth/berth.sock` */
   readonly address: string;
+  /** Served as well; where one of them is at `address`, nothing is bound there. */
+  readonly inherited?: readonly InheritedSocket[];
+  /** From when on: until then their callers wait instead of being told `unavailable`. Default: at once. */
+  readonly settled?: Promise<void>;
 }
 
 /** Serves RuntimeService, ImageService and Admin. Throws `invalid-argument` or `failed-precondition` for the address. */
@@ -22,12 +27,22 @@ export const serve = async (handlers: Handlers, options: ServeOptions): Promise<
   });
   register(grpc, handlers, calls);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
-  const socket = await listen(socketPath(options.address), (connection) => {
+  const serveConnection = (connection: Socket): void => {
     // a client that resets its connection is no error of ours; the session above it ends by itself
     connection.on('error', (error) => options.log.debug({ err: error }, 'connection'));
     injector.injectConnection(connection);
-  });
-  return new ApiServer(socket, grpc, calls);
+  };
+  return new ApiServer(await openSockets(options, serveConnection), grpc, calls);
+};
+
+const openSockets = async (
+  { address, inherited = [], settled = Promise.resolve(), log }: ServeOptions,
+  serveConnection: (connection: Socket) => void,
+): Promise<readonly Server[]> => {
+  const own = socketPath(address);
+  const bound = inherited.some(({ path }) => path === own) ? [] : [await listen(own, serveConnection)];
+  const onError = (error: BerthError): void => log.error({ error: error.message }, 'an inherited socket is not served');
+  return [...bound, ...inherited.map((socket) => adopt(socket, serveConnection, { from: settled, onError }))];
 };
 
 /** Messages pass gRPC as bytes: decoding and its errors belong to the interceptor. */
@@ -42,24 +57,29 @@ const register = (grpc: GrpcServer, handlers: Handlers, calls: Calls): void => {
 };
 
 export class ApiServer implements AsyncDisposable {
-  readonly #socket: Server;
+  readonly #sockets: readonly Server[];
   readonly #grpc: GrpcServer;
   readonly #calls: Calls;
 
-  constructor(socket: Server, grpc: GrpcServer, calls: Calls) {
-    this.#socket = socket;
+  constructor(sockets: readonly Server[], grpc: GrpcServer, calls: Calls) {
+    this.#sockets = sockets;
     this.#grpc = grpc;
     this.#calls = calls;
   }
 
-  /** Takes no new call, gives running ones `graceMs` to end, then aborts their signals and closes. */
+  /**
+   * Takes no new call, ends the streams, gives the others `graceMs` to end, then aborts their signals and closes. The calls
+   * of clients that the end of their connection reaches before they were begun are theirs to send again, as gRPC does.
+   */
   async close(graceMs = 5000): Promise<void> {
+    const stopping = new BerthError('unavailable', 'berthd is stopping');
     const closed = Promise.all([
-      new Promise<void>((resolve) => this.#socket.close(() => resolve())),
+      ...this.#sockets.map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))),
       new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve())),
     ]);
+    this.#calls.abort(stopping, { streams: true });
     const timer = setTimeout(() => {
-      this.#calls.abort(new BerthError('unavailable', 'berthd is stopping'));
+      this.#calls.abort(stopping);
       this.#grpc.forceShutdown();
     }, graceMs);
     await closed;

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { InheritedSocket } from '../api/activation.ts';
 import { socketPath } from '../api/address.ts';
 import { listen, refuseLive } from '../api/listen.ts';
 import type { Config } from './config/index.ts';
@@ -6,10 +7,14 @@ import type { Config } from './config/index.ts';
 /**
  * Makes this the only daemon of its root directory, before anything in it is touched: a second one would take the first
  * one's unfinished work for the rest of a dead daemon, and remove it. A socket is the claim, since it ends with its
- * process. Errors: `failed-precondition` when a daemon answers there or at `listen`.
+ * process. A socket that the service manager has bound answers for nobody. Errors: `failed-precondition` when a daemon answers there or at `listen`.
  */
-export const claimRoot = async ({ root, listen: address }: Config): Promise<AsyncDisposable> => {
-  await refuseLive(socketPath(address));
+export const claimRoot = async (
+  { root, listen: address }: Config,
+  inherited: readonly InheritedSocket[],
+): Promise<AsyncDisposable> => {
+  const own = socketPath(address);
+  if (!inherited.some(({ path }) => path === own)) await refuseLive(own);
   const server = await listen(join(root, 'berthd.sock'), (socket) => socket.destroy());
   return {
     [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),

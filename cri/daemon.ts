@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
-import { type ApiServer, serve } from '../api/server.ts';
-import { messageOf } from '../base/errors.ts';
+import { type InheritedSocket, inheritedSockets } from '../api/activation.ts';
+import { serve } from '../api/server.ts';
 import { makePrivateDirectory } from '../base/files.ts';
 import { defaultRanges, Images } from '../images/index.ts';
 import { Agent, SELF } from '../shim/agent.ts';
@@ -19,6 +19,8 @@ import { SelfCheck } from './observe/self-check.ts';
 import { recover } from './recover/recover.ts';
 import { emptyObjects, type Runtime } from './runtime.ts';
 import { AppArmor } from './security/apparmor.ts';
+import { selfCheck } from './service/self-check.ts';
+import { ServiceManager } from './service/service-manager.ts';
 import { checkContainerRecord, checkSandboxRecord } from './state/check.ts';
 import { Store } from './state/store.ts';
 import { CpuSampler } from './stats/cpu-sampler.ts';
@@ -35,15 +37,23 @@ export class Daemon implements AsyncDisposable {
   /** Containers run on without it. */
   static async start(config: Config, log: Log): Promise<Daemon> {
     await using stack = new AsyncDisposableStack();
-    let ready = false;
-    const runtime = await openRuntime(config, log, stack);
-    const server: ApiServer = await serve(handlersOf(runtime), { address: config.listen, ready: () => ready, log });
-    stack.use(server);
-    await recover(runtime);
-    ready = true;
-    await runtime.agent
-      .notify('READY=1')
-      .catch((error: unknown) => log.warn({ error: messageOf(error) }, 'sd_notify failed'));
+    const inherited = await inheritedSockets();
+    const runtime = await openRuntime(config, log, stack, inherited);
+    const ready = new Readiness();
+    const server = await serve(handlersOf(runtime), {
+      address: config.listen,
+      inherited,
+      settled: ready.settled,
+      ready: () => ready.reached,
+      log,
+    });
+    // gives running calls a moment: who restarts the daemon wants none of them lost
+    stack.defer(() => server.close(callGraceMs));
+    const manager = serviceManager(runtime, stack);
+    stack.defer(() => manager.stopping());
+    await recoverTelling(runtime, manager);
+    ready.reach();
+    await manager.ready();
     log.info({ listen: config.listen, root: config.root, network: runtime.network.status().source }, 'berthd is ready');
     return new Daemon(stack.move());
   }
@@ -53,6 +63,61 @@ export class Daemon implements AsyncDisposable {
   }
 }
 
+const callGraceMs = 3000;
+
+/** Callers of inherited sockets wait so long for a recovery; then they are told, as those of our own are at once. */
+const patienceMs = 5000;
+
+class Readiness {
+  readonly #settled = Promise.withResolvers<void>();
+  #reached = false;
+
+  constructor() {
+    setTimeout(() => this.#settled.resolve(), patienceMs).unref();
+  }
+
+  get reached(): boolean {
+    return this.#reached;
+  }
+
+  /** Resolves when all objects are recovered, or it takes long. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
+  }
+
+  reach(): void {
+    this.#reached = true;
+    this.#settled.resolve();
+  }
+}
+
+const recoverTelling = async (runtime: Runtime, manager: ServiceManager): Promise<void> => {
+  const progress = { done: 0, total: 0 };
+  const end = new AbortController();
+  void manager.recovering(() => progress, end.signal);
+  try {
+    await recover(runtime, progress);
+  } finally {
+    end.abort();
+  }
+};
+
+const serviceManager = (
+  { agent, log, config, sandboxes, containers }: Runtime,
+  stack: AsyncDisposableStack,
+): ServiceManager => {
+  const stopping = new AbortController();
+  stack.defer(() => stopping.abort());
+  return new ServiceManager({
+    notify: (text) => agent.notify(text),
+    log,
+    env: process.env,
+    check: (timeoutMs) => selfCheck(config.listen, timeoutMs),
+    counts: () => `${sandboxes.size} pods, ${containers.size} containers`,
+    signal: stopping.signal,
+  });
+};
+
 const directories = ({ root, state }: Config): readonly string[] => [
   root,
   state,
@@ -61,9 +126,14 @@ const directories = ({ root, state }: Config): readonly string[] => [
   join(state, 'sandboxes'),
 ];
 
-const openRuntime = async (config: Config, log: Log, stack: AsyncDisposableStack): Promise<Runtime> => {
+const openRuntime = async (
+  config: Config,
+  log: Log,
+  stack: AsyncDisposableStack,
+  inherited: readonly InheritedSocket[],
+): Promise<Runtime> => {
   for (const directory of directories(config)) await makePrivateDirectory(directory);
-  stack.use(await claimRoot(config));
+  stack.use(await claimRoot(config, inherited));
   const cgroups = await detect();
   const supervisorsCgroup = await divideService(cgroups);
   const agent = stack.use(

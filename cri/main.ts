@@ -3,6 +3,7 @@ import { messageOf } from '../base/errors.ts';
 import { runArguments } from './config/command.ts';
 import type { Config } from './config/index.ts';
 import { Daemon } from './daemon.ts';
+import { complain, logDestination } from './journal.ts';
 
 /** `berthd`: reads its arguments and configuration, then serves until SIGTERM or SIGINT. Containers run on without it. */
 const main = async (): Promise<number> => {
@@ -13,7 +14,7 @@ const main = async (): Promise<number> => {
 
 const serveUntilSignal = async (config: Config): Promise<number> => {
   process.title = 'berthd';
-  const log = pino({ level: config.log_level, base: null });
+  const log = pino({ level: config.log_level, base: null }, logDestination());
   const stop = Promise.withResolvers<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.resolve(signal));
   process.on('unhandledRejection', (error) => log.error({ error: messageOf(error) }, 'a failure was not handled'));
@@ -24,6 +25,6 @@ const serveUntilSignal = async (config: Config): Promise<number> => {
 };
 
 process.exitCode = await main().catch((error: unknown) => {
-  process.stderr.write(`berthd: ${messageOf(error)}\n`);
+  complain(`berthd: ${messageOf(error)}\n`);
   return 1;
 });

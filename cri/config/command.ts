@@ -1,4 +1,5 @@
 import { messageOf } from '../../base/errors.ts';
+import { complain } from '../journal.ts';
 import { version } from '../version.ts';
 import { type Arguments, help, parseArguments } from './arguments.ts';
 import { type Loaded, loadConfig } from './load.ts';
@@ -21,7 +22,7 @@ export interface Output {
 
 const standard: Output = {
   out: (text) => void process.stdout.write(text),
-  error: (text) => void process.stderr.write(text),
+  error: complain,
 };
 
 /** Does what berthd's arguments say up to the daemon itself. 2: wrong arguments; 1: wrong configuration. */

@@ -8,20 +8,28 @@ import { recoverContainer } from './container.ts';
 import { recoverSandbox, undoSandbox } from './sandbox.ts';
 import { removeStrays } from './strays.ts';
 
+/** Objects that are settled, or have used up their time, of all that were found. */
+export interface RecoveryProgress {
+  done: number;
+  total: number;
+}
+
 /**
  * Makes memory and machine agree after a start: what was being made is undone, what was being ended is ended, what runs
  * is followed again. The files are the intent, the kernel is the truth. All objects side by side.
  */
-export const recover = async (runtime: Runtime): Promise<void> => {
+export const recover = async (runtime: Runtime, progress: RecoveryProgress = { done: 0, total: 0 }): Promise<void> => {
   const started = performance.now();
   const [sandboxes, containers] = await Promise.all([runtime.sandboxStore.load(), runtime.containerStore.load()]);
   const halfMade = sandboxes.filter(({ state }) => state === 'creating').map(toSandbox);
   const whole = sandboxes.filter(({ state }) => state !== 'creating').map(toSandbox);
   for (const sandbox of whole) runtime.sandboxes.add(sandbox);
   for (const record of containers) runtime.containers.add(toContainer(record));
+  progress.total = sandboxes.length + containers.length;
   await runtime.network.recover();
-  await each(runtime, runtime.containers.values(), recoverContainer);
-  await Promise.all([each(runtime, halfMade, undoSandbox), each(runtime, whole, recoverSandbox)]);
+  const each = eachCounted(runtime, progress);
+  await each(runtime.containers.values(), recoverContainer);
+  await Promise.all([each(halfMade, undoSandbox), each(whole, recoverSandbox)]);
   await removeStrays(runtime, new Set(sandboxes.map(({ id }) => id)));
   await runtime.images.collect();
   const milliseconds = Math.round(performance.now() - started);
@@ -35,22 +43,25 @@ export const recover = async (runtime: Runtime): Promise<void> => {
 const limitMs = 2000;
 
 /** One object that cannot be recovered is told in the log and does not stop the others, nor does one that takes long. */
-const each = async <T extends { readonly id: string }>(
-  runtime: Runtime,
-  objects: readonly T[],
-  action: (runtime: Runtime, object: T) => Promise<void>,
-): Promise<void> => {
-  const one = async (object: T): Promise<void> => {
-    try {
-      await action(runtime, object);
-    } catch (error) {
-      runtime.log.error({ id: object.id, error: messageOf(error) }, 'recovery of an object failed');
-    }
+const eachCounted =
+  (runtime: Runtime, progress: RecoveryProgress) =>
+  async <T extends { readonly id: string }>(
+    objects: readonly T[],
+    action: (runtime: Runtime, object: T) => Promise<void>,
+  ): Promise<void> => {
+    const one = async (object: T): Promise<void> => {
+      try {
+        await action(runtime, object);
+      } catch (error) {
+        runtime.log.error({ id: object.id, error: messageOf(error) }, 'recovery of an object failed');
+      }
+    };
+    const limited = async (object: T): Promise<void> => {
+      await Promise.race([one(object), setTimeout(limitMs, undefined, { ref: false })]);
+      progress.done += 1;
+    };
+    await Promise.all(objects.map(limited));
   };
-  const limited = (object: T): Promise<void> =>
-    Promise.race([one(object), setTimeout(limitMs, undefined, { ref: false })]);
-  await Promise.all(objects.map(limited));
-};
 
 const toSandbox = (record: SandboxRecord): Sandbox => {
   const config = fromJson('PodSandboxConfig', record.config);

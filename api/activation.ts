@@ -1,0 +1,52 @@
+import { readFile, readlink } from 'node:fs/promises';
+import { BerthError, messageOf } from '../base/errors.ts';
+
+/** A listening unix socket that the service manager bound and keeps; its callers wait in it while no daemon runs. */
+export interface InheritedSocket {
+  readonly fd: number;
+  /** As it was bound. */
+  readonly path: string;
+}
+
+const firstFd = 3;
+/** Flags of /proc/net/unix: somebody has called listen(2). */
+const listening = 0x10000;
+const stream = 1;
+
+/**
+ * The sockets that systemd handed over, by sd_listen_fds(3): LISTEN_FDS descriptors from 3 on, if LISTEN_PID is this
+ * process. Programs that become one another keep the pid, so wrappers may stand between. Errors: `failed-precondition` for
+ * a descriptor that is no listening unix stream socket with a path.
+ */
+export const inheritedSockets = async (
+  env: NodeJS.ProcessEnv = process.env,
+  pid: number = process.pid,
+): Promise<readonly InheritedSocket[]> => {
+  const { LISTEN_FDS: count, LISTEN_PID: owner } = env;
+  if (count === undefined || owner !== `${pid}`) return [];
+  if (!/^\d{1,3}$/.test(count)) throw refused(`LISTEN_FDS is ${JSON.stringify(count)}, not a count of descriptors`);
+  const sockets = parseUnixSockets(await readFile('/proc/self/net/unix', 'utf8'));
+  return Promise.all(Array.from({ length: Number(count) }, (_, index) => identify(firstFd + index, sockets)));
+};
+
+const refused = (cause: string): BerthError => new BerthError('failed-precondition', `socket activation: ${cause}`);
+
+const identify = async (fd: number, paths: ReadonlyMap<string, string>): Promise<InheritedSocket> => {
+  const target = await readlink(`/proc/self/fd/${fd}`).catch((error: unknown) => {
+    throw refused(`LISTEN_FDS counts descriptor ${fd}: ${messageOf(error)}`);
+  });
+  const path = paths.get(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? '');
+  if (path === undefined) throw refused(`descriptor ${fd} (${target}) is no listening unix stream socket with a path`);
+  return { fd, path };
+};
+
+/** Inode → path, of the listening stream sockets in the text of /proc/net/unix. */
+export const parseUnixSockets = (text: string): ReadonlyMap<string, string> =>
+  new Map(
+    text.split('\n').flatMap((line): [string, string][] => {
+      const [, flags = '', type = '', inode = '', path = ''] =
+        /^\S+ \S+ \S+ ([0-9A-F]{8}) ([0-9A-F]{4}) [0-9A-F]{2} +(\d+) (\/.*)$/.exec(line) ?? [];
+      const serves = (Number.parseInt(flags, 16) & listening) !== 0 && Number.parseInt(type, 16) === stream;
+      return serves ? [[inode, path]] : [];
+    }),
+  );
