@@ -500,7 +500,6 @@ test('close ends a stream that has no end at once, and still lets a running call
       await answering.promise;
       return { version: 'late' };
     },
-    // biome-ignore lint/correctness/useYield: it waits for an event that never comes
     GetContainerEvents: async function* (_, { signal }) {
       await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     },
