@@ -16,7 +16,6 @@ import { Limit } from './limit.ts';
 import { type LoadedImage, loadImages } from './load/load.ts';
 import { tagImage, type Untagged, untagImage } from './naming.ts';
 import { Paths } from './paths.ts';
-import { pinning } from './pinned.ts';
 import { hostPlatforms, wishedPlatforms } from './platform.ts';
 import { type PruneJob, prunable, prunableSize, pruneImages } from './prune.ts';
 import { pullRemote } from './pull/remote.ts';
@@ -29,9 +28,9 @@ import { formatReference, parseReference } from './reference.ts';
 import { hostOf, readCredentials } from './registry/credentials.ts';
 import { firstOf, type Keyring, nobody } from './registry/keyring.ts';
 import { NodeKeyring } from './registry/node-keyring.ts';
-import { RangeWindow } from './registry/ranges.ts';
 import type { RetryPolicy } from './registry/temporary.ts';
 import { Transport } from './registry/transport.ts';
+import { toolsOf } from './settings.ts';
 import { collectGarbage, openStore } from './store.ts';
 import type {
   Helper,
@@ -47,7 +46,6 @@ import type {
   RegistrySettings,
 } from './types.ts';
 import { usageOf } from './usage.ts';
-import { loadPolicy } from './verify/load.ts';
 
 export type { LoadedImage } from './load/load.ts';
 export { asKubeletWants, markedFailure } from './pull/failure.ts';
@@ -78,27 +76,25 @@ const cpuinfoLimit = 16 << 20;
 /** The images of this machine. Lists and look-ups are answered from memory. */
 export class Images implements AsyncDisposable {
   readonly #options: ImagesOptions;
-  readonly #tools: UploadTools;
-  readonly #keyring: Keyring;
+  #tools: UploadTools;
+  #keyring: Keyring;
   readonly #platforms: readonly Platform[];
   readonly #files: FileReader;
-  readonly #pulls = new SharedFlights<Digest, Progress>();
+  #pulls = new SharedFlights<Digest, Progress>();
 
   private constructor(options: ImagesOptions, tools: UploadTools, platforms: readonly Platform[]) {
     this.#options = options;
     this.#tools = tools;
-    const { credentials } = options.registry;
-    this.#keyring = credentials === undefined ? nobody : new NodeKeyring(credentials, options.helper, options.log);
+    this.#keyring = keyringOf(options.registry, options);
     this.#platforms = platforms;
     this.#files = new FileReader(tools.store, options.helper, options.program);
   }
 
   static async open(options: ImagesOptions): Promise<Images> {
     const { root, helper, program, decompressor, images, registry, log } = options;
-    const { ranges } = registry;
     const paths = new Paths(root);
-    const policy = images.policy === '' ? undefined : await loadPolicy(images.policy);
-    const store = await openStore(paths, pinning(images.pinned), options);
+    const { isPinned, ...settings } = await toolsOf(registry, images, new Transport(registry));
+    const store = await openStore(paths, isPinned, options);
     const gate = await Gate.open(paths.socket);
     const cpuinfo = (await readLimited('/proc/cpuinfo', cpuinfoLimit))?.toString('latin1') ?? '';
     const limit = new Limit(images.parallelLayers);
@@ -109,21 +105,35 @@ export class Images implements AsyncDisposable {
       decompressor,
       gate,
       store,
-      keepBlobs: images.keepBlobs,
-      layerLimit: images.layerLimit,
+      ...settings,
       limit,
       layerFlights,
-      transport: new Transport(registry),
-      registry,
       retries: options.retries,
-      window: ranges && new RangeWindow(ranges),
       pulls: new Limit(images.parallelPulls),
-      policy,
       uploads: new Limit(images.parallelLayers),
       sizes: options.uploads,
       log,
     };
     return new Images(options, tools, hostPlatforms(cpuinfo));
+  }
+
+  /**
+   * Makes new settings ready; the function that this gives puts them in force at once. What is under way ends with those that it
+   * began with. Throws `invalid-argument` for a policy that cannot be read, and nothing has changed then.
+   */
+  async prepare(registry: RegistrySettings, images: ImageSettings): Promise<() => void> {
+    const { isPinned, ...settings } = await toolsOf(registry, images, this.#tools.transport.with(registry));
+    const keyring = keyringOf(registry, this.#options);
+    return () => {
+      const { limit, uploads, pulls, store } = this.#tools;
+      this.#tools = { ...this.#tools, ...settings };
+      this.#keyring = keyring;
+      // Nobody is to join a pull that another policy allowed.
+      this.#pulls = new SharedFlights();
+      for (const each of [limit, uploads]) each.resize(images.parallelLayers);
+      pulls.resize(images.parallelPulls);
+      store.catalog.pin(isPinned);
+    };
   }
 
   /** Gives the image id, the digest of its config. The same pull asked for twice at once is done once. */
@@ -137,9 +147,11 @@ export class Images implements AsyncDisposable {
     // The credentials' digest, so that nobody gets an image by the credentials of another.
     const key = JSON.stringify([name, sha256(JSON.stringify([ownHost, own(ownHost)])), platforms]);
     const listener = options.progress ?? (() => undefined);
+    const flights = this.#pulls;
+    const tools = this.#tools;
     return this.#attempt(`pull image ${name}`, options.signal, () =>
-      this.#pulls.join(key, options.signal, listener, (cockpit) =>
-        pullRemote(this.#tools, { reference, name, keyring, platforms, ...cockpit }),
+      flights.join(key, options.signal, listener, (cockpit) =>
+        pullRemote(tools, { reference, name, keyring, platforms, ...cockpit }),
       ),
     );
   }
@@ -376,6 +388,9 @@ export class Images implements AsyncDisposable {
     await this.#tools.gate[Symbol.asyncDispose]();
   }
 }
+
+const keyringOf = ({ credentials }: RegistrySettings, { helper, log }: ImagesOptions): Keyring =>
+  credentials === undefined ? nobody : new NodeKeyring(credentials, helper, log);
 
 /** In Node's words or in the helper's. */
 const isDiskFull = (error: unknown): boolean =>

@@ -36,3 +36,34 @@ test('one that fails gives its place back', async (t) => {
   await t.throwsAsync(limit.run(never, () => Promise.reject(new Error('x'))));
   t.is(await limit.run(never, () => Promise.resolve(1)), 1);
 });
+
+test('a larger limit lets in who waits at once, a smaller one holds until enough have ended', async (t) => {
+  const limit = new Limit(1);
+  const ends: (() => void)[] = [];
+  let running = 0;
+  const action = async (): Promise<void> => {
+    running += 1;
+    await new Promise<void>((resolve) => ends.push(resolve));
+    running -= 1;
+  };
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const all = Array.from({ length: 6 }, () => limit.run(never, action));
+  await turn();
+  t.is(running, 1);
+  limit.resize(3);
+  await turn();
+  t.is(running, 3);
+  limit.resize(1);
+  for (const left of [2, 1]) {
+    ends.shift()?.();
+    await turn();
+    t.is(running, left);
+  }
+  for (let rest = 4; rest > 0; rest -= 1) {
+    t.is(running, 1);
+    ends.shift()?.();
+    await turn();
+  }
+  await Promise.all(all);
+  t.is(running, 0);
+});

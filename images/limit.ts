@@ -2,11 +2,22 @@ import { cancelled } from './flights.ts';
 
 /** At most `size` actions at once; the others wait in line. */
 export class Limit {
+  #size: number;
+  /** Below zero while more run than a smaller size allows. */
   #free: number;
   readonly #line = new Set<() => void>();
 
   constructor(size: number) {
-    this.#free = Math.max(1, size);
+    this.#size = Math.max(1, size);
+    this.#free = this.#size;
+  }
+
+  /** What runs goes on; a larger size lets in who waits. */
+  resize(size: number): void {
+    const next = Math.max(1, size);
+    this.#free += next - this.#size;
+    this.#size = next;
+    this.#admit();
   }
 
   async run<T>(signal: AbortSignal, action: () => Promise<T>): Promise<T> {
@@ -39,12 +50,16 @@ export class Limit {
   }
 
   #leave(): void {
-    const [next] = this.#line;
-    if (next === undefined) {
-      this.#free += 1;
-      return;
+    this.#free += 1;
+    this.#admit();
+  }
+
+  #admit(): void {
+    for (const next of this.#line) {
+      if (this.#free <= 0) return;
+      this.#free -= 1;
+      this.#line.delete(next);
+      next();
     }
-    this.#line.delete(next);
-    next();
   }
 }

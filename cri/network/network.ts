@@ -51,9 +51,11 @@ const defaultTimes: WatchTimes = { settleMs: 100, rescanMs: 5_000 };
 export class Network implements AsyncDisposable {
   readonly #records: Attachments;
   readonly #node: NodeCidr;
-  readonly #chain: Chain;
-  readonly #chooser: Chooser;
-  readonly #watch: DirectoryWatch;
+  readonly #options: NetworkOptions;
+  /** These three follow from the configuration; a call keeps the chain that it began with. */
+  #chain: Chain;
+  #chooser: Chooser;
+  #watch: DirectoryWatch;
   readonly #log: NetworkLog;
   readonly #queue: RetryQueue;
   readonly #locks = new KeyedLocks();
@@ -64,13 +66,13 @@ export class Network implements AsyncDisposable {
 
   private constructor(options: NetworkOptions, records: Attachments, node: NodeCidr) {
     this.#node = node;
-    const { agent, config, root, log } = options;
-    const invoker = new Invoker(agent, config.binDirs);
+    this.#options = options;
     this.#records = records;
-    this.#log = log;
-    this.#chain = new Chain(invoker, records, log);
-    this.#chooser = new Chooser(invoker, config, join(root, 'cni'), node, log);
-    this.#watch = new DirectoryWatch(config.confDir, () => this.#look(), options.watchTimes ?? defaultTimes);
+    this.#log = options.log;
+    const { chain, chooser, watch } = this.#follow(options.config);
+    this.#chain = chain;
+    this.#chooser = chooser;
+    this.#watch = watch;
     this.#queue = new RetryQueue((id) => this.#retry(id), options.retryMs ?? 10_000);
   }
 
@@ -84,6 +86,28 @@ export class Network implements AsyncDisposable {
     const network = new Network(options, records, await NodeCidr.open(join(root, 'cni'), config, log));
     await Promise.race([network.#watch.start(), delay(firstLookMs, undefined, { ref: false })]);
     return network;
+  }
+
+  /** Other directories from here on. New pods are connected by what was found last until one has looked there. */
+  async reconfigure(config: NetworkConfig): Promise<void> {
+    const before = this.#watch;
+    const { chain, chooser, watch } = this.#follow(config);
+    this.#chain = chain;
+    this.#chooser = chooser;
+    this.#watch = watch;
+    // A look of the old one that is under way must not have the last word.
+    await before.close();
+    await Promise.race([watch.start(), delay(firstLookMs, undefined, { ref: false })]);
+  }
+
+  #follow(config: NetworkConfig): { readonly chain: Chain; readonly chooser: Chooser; readonly watch: DirectoryWatch } {
+    const { agent, root, log, watchTimes = defaultTimes } = this.#options;
+    const invoker = new Invoker(agent, config.binDirs);
+    return {
+      chain: new Chain(invoker, this.#records, log),
+      chooser: new Chooser(invoker, config, join(root, 'cni'), this.#node, log),
+      watch: new DirectoryWatch(config.confDir, () => this.#look(), watchTimes),
+    };
   }
 
   /** From memory: no process is started and no file is read. */

@@ -5,6 +5,7 @@ import { Forwarder } from '../../shim/forward.ts';
 import type { Config } from '../config/index.ts';
 import type { Log } from '../log.ts';
 import { StreamingServer } from './server.ts';
+import type { SessionLimits } from './session.ts';
 
 /** The server as the configuration wants it. Errors: `failed-precondition`. */
 export const openStreaming = ({ streaming }: Config, log: Log): Promise<StreamingServer> => {
@@ -13,11 +14,15 @@ export const openStreaming = ({ streaming }: Config, log: Log): Promise<Streamin
     address: streaming.address,
     port: streaming.port,
     certificates: cert === '' ? undefined : { cert, key, clientCa },
-    idleMs: streaming.idle_seconds * 1000,
-    creationMs: streaming.creation_seconds * 1000,
+    ...sessionLimits(streaming),
     log,
   });
 };
+
+export const sessionLimits = ({ idle_seconds, creation_seconds }: Config['streaming']): SessionLimits => ({
+  idleMs: idle_seconds * 1000,
+  creationMs: creation_seconds * 1000,
+});
 
 /** Helpers inside of pods' network namespaces connect back to a socket in the state directory. */
 export const openForwarder = async (

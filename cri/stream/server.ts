@@ -31,7 +31,7 @@ const mostStrangers = 1000;
 
 /** Serves exec, attach and port-forward to whoever has the URL that the RPC gave out. */
 export class StreamingServer implements AsyncDisposable {
-  readonly #options: StreamingOptions;
+  #options: StreamingOptions;
   readonly #server: Server | HttpsServer;
   readonly #tokens = new Tokens<Session>();
   readonly #sockets = new Set<Duplex>();
@@ -86,6 +86,11 @@ export class StreamingServer implements AsyncDisposable {
   /** A URL that serves the session once, within a minute. Errors: `resource-exhausted`. */
   urlOf(session: Session): string {
     return `${this.base}/${session.kind}/${this.#tokens.give(session)}`;
+  }
+
+  /** For the sessions that begin from now on. */
+  limit({ idleMs, creationMs }: SessionLimits): void {
+    this.#options = { ...this.#options, idleMs, creationMs };
   }
 
   /** `http://127.0.0.1:38411` */

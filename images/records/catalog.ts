@@ -27,7 +27,7 @@ export class Catalog {
   readonly #imageFiles: RecordFiles<StoredImage>;
   readonly #nameFiles: RecordFiles<StoredName>;
   readonly #leaseFiles: RecordFiles<StoredLease>;
-  readonly #isPinned: Pinning;
+  #isPinned: Pinning;
   #views: ReadonlyMap<Digest, ImageRecord> | undefined;
 
   private constructor(paths: Paths, isPinned: Pinning) {
@@ -50,6 +50,12 @@ export class Catalog {
     for (const name of names) catalog.#names.set(name.name, name);
     for (const lease of leases) catalog.#leases.set(lease.container, lease);
     return catalog;
+  }
+
+  /** From here on these are the pinned ones. */
+  pin(isPinned: Pinning): void {
+    this.#isPinned = isPinned;
+    this.#views = undefined;
   }
 
   /** Every image that has a name. */

@@ -21,6 +21,11 @@ export interface Way {
 export class Agents implements Disposable {
   readonly trust = new Trust();
   readonly #agents = new Map<string, HttpAgent>();
+  #isClosed = false;
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
 
   /** The way to a URL's host; by HTTP through a proxy it is the proxy that is connected to. */
   async wayTo(url: URL, { tls, dialMs }: Connection, proxy: HttpProxy | undefined): Promise<Way> {
@@ -60,6 +65,7 @@ export class Agents implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     for (const agent of this.#agents.values()) agent.destroy();
     this.#agents.clear();
   }

@@ -38,16 +38,21 @@ export interface Sender {
 export class Transport implements Disposable {
   readonly #settings: RegistrySettings;
   readonly #environment: Environment;
-  readonly #agents = new Agents();
-  #isClosed = false;
+  readonly #agents: Agents;
 
-  constructor(settings: RegistrySettings, environment: Environment = process.env) {
+  constructor(settings: RegistrySettings, environment: Environment = process.env, agents = new Agents()) {
     this.#settings = settings;
     this.#environment = environment;
+    this.#agents = agents;
+  }
+
+  /** One for the same connections by other settings; they end together. */
+  with(settings: RegistrySettings): Transport {
+    return new Transport(settings, this.#environment, this.#agents);
   }
 
   async send(url: URL, message: Message, connection: Connection = standardConnection): Promise<Reply> {
-    if (this.#isClosed) throw new BerthError('unavailable', `${url.host}: the daemon is ending`);
+    if (this.#agents.isClosed) throw new BerthError('unavailable', `${url.host}: the daemon is ending`);
     if (url.protocol !== 'http:' && url.protocol !== 'https:')
       throw new BerthError('failed-precondition', `${url.protocol}//${url.host}: only https and http are spoken`);
     if (url.protocol === 'http:' && !connection.isPlain && !isPlainHost(this.#settings.plainHttp, url.host))
@@ -97,7 +102,6 @@ export class Transport implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#isClosed = true;
     this.#agents[Symbol.dispose]();
   }
 }
