@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path';
 import { type InheritedSocket, inheritedSockets } from '../api/activation.ts';
 import { serve } from '../api/server.ts';
 import { makePrivateDirectory } from '../base/files.ts';
-import { defaultRanges, Images } from '../images/index.ts';
+import { Images } from '../images/index.ts';
 import { Agent, SELF } from '../shim/agent.ts';
 import { switchedOff } from '../shim/features.ts';
 import { shimProgram } from '../shim/program.ts';
@@ -13,10 +13,13 @@ import type { Config } from './config/index.ts';
 import { ContainersDisk } from './container/disk.ts';
 import { handlersOf } from './handlers.ts';
 import { readHost } from './host.ts';
+import { LiveRuntime } from './live.ts';
 import type { Log } from './log.ts';
 import { Network } from './network/network.ts';
 import { SelfCheck } from './observe/self-check.ts';
+import { imageOptions, networkConfig } from './options.ts';
 import { recover } from './recover/recover.ts';
+import { type ReloadOptions, Reloads } from './reload.ts';
 import { emptyObjects, type Runtime } from './runtime.ts';
 import { AppArmor } from './security/apparmor.ts';
 import { selfCheck } from './service/self-check.ts';
@@ -29,18 +32,22 @@ import { openForwarder, openStreaming } from './stream/open.ts';
 /** One daemon: serves from the first moment, is ready when all objects are recovered. Dispose of it to stop. */
 export class Daemon implements AsyncDisposable {
   readonly #stack: AsyncDisposableStack;
+  readonly #reloads: Reloads;
 
-  private constructor(stack: AsyncDisposableStack) {
+  private constructor(stack: AsyncDisposableStack, reloads: Reloads) {
     this.#stack = stack;
+    this.#reloads = reloads;
   }
 
   /** Containers run on without it. */
-  static async start(config: Config, log: Log): Promise<Daemon> {
+  static async start(config: Config, options: ReloadOptions): Promise<Daemon> {
+    const { log } = options;
     await using stack = new AsyncDisposableStack();
     const inherited = await inheritedSockets();
     const runtime = await openRuntime(config, log, stack, inherited);
     const ready = new Readiness();
-    const server = await serve(handlersOf(runtime), {
+    const live = new LiveRuntime(runtime, (current) => handlersOf(current, () => reloads));
+    const server = await serve(live.handlers(), {
       address: config.listen,
       inherited,
       settled: ready.settled,
@@ -50,12 +57,18 @@ export class Daemon implements AsyncDisposable {
     // gives running calls a moment: who restarts the daemon wants none of them lost
     stack.defer(() => server.close(callGraceMs));
     const manager = serviceManager(runtime, stack);
+    const reloads = new Reloads(live, manager, options);
     stack.defer(() => manager.stopping());
     await recoverTelling(runtime, manager);
     ready.reach();
     await manager.ready();
     log.info({ listen: config.listen, root: config.root, network: runtime.network.status().source }, 'berthd is ready');
-    return new Daemon(stack.move());
+    return new Daemon(stack.move(), reloads);
+  }
+
+  /** Reads the configuration anew. The log tells what came of it. */
+  async reload(): Promise<void> {
+    await this.#reloads.run().catch(() => undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -189,48 +202,15 @@ const stopFollowing = (containers: Runtime['containers'], stack: AsyncDisposable
   return stopping.signal;
 };
 
-const openImages = async ({ root, registry, images }: Config, agent: Agent, log: Log): Promise<Images> =>
+const openImages = async (config: Config, agent: Agent, log: Log): Promise<Images> =>
   Images.open({
-    root,
+    root: config.root,
     helper: agent,
     program: SELF,
     decompressor: join(dirname(await shimProgram()), 'berth-decompress'),
-    registry: {
-      configPath: registry.config_path,
-      plainHttp: registry.plain_http,
-      stallSeconds: registry.stall_seconds,
-      ranges: {
-        ...defaultRanges,
-        connections: registry.range_connections,
-        windowBytes: registry.range_window,
-      },
-      credentials: {
-        dockerConfig: registry.docker_config,
-        providerConfig: registry.credential_provider_config,
-        binDirs: registry.credential_bin_dirs,
-      },
-    },
-    images: {
-      keepBlobs: images.keep_blobs,
-      parallelPulls: images.parallel_pulls,
-      parallelLayers: images.parallel_layers,
-      layerLimit: { bytes: images.max_layer_size, expansion: images.max_layer_expansion },
-      pinned: images.pinned,
-      policy: images.policy,
-    },
+    ...imageOptions(config),
     log,
   });
 
-const openNetwork = ({ root, network }: Config, agent: Agent, log: Log): Promise<Network> =>
-  Network.open({
-    agent,
-    root,
-    log,
-    config: {
-      confDir: network.conf_dir,
-      binDirs: network.bin_dirs,
-      embeddedSubnet: network.embedded_subnet,
-      embeddedBridge: network.embedded_bridge,
-      confTemplate: network.conf_template,
-    },
-  });
+const openNetwork = (config: Config, agent: Agent, log: Log): Promise<Network> =>
+  Network.open({ agent, root: config.root, log, config: networkConfig(config) });

@@ -9,6 +9,7 @@ import { adminLoad } from './admin/load.ts';
 import { adminPrune } from './admin/prune.ts';
 import { adminPull } from './admin/pull.ts';
 import { adminPush } from './admin/push.ts';
+import { adminReload } from './admin/reload.ts';
 import { adminSave } from './admin/save.ts';
 import { adminTag } from './admin/tag.ts';
 import { adminUntag } from './admin/untag.ts';
@@ -29,6 +30,7 @@ import { listImages, streamImages } from './image/list.ts';
 import { pullImage } from './image/pull.ts';
 import { removeImage } from './image/remove.ts';
 import { imageStatus } from './image/status.ts';
+import type { Reloads } from './reload.ts';
 import type { Runtime } from './runtime.ts';
 import { listPodSandbox, streamPodSandboxes } from './sandbox/list.ts';
 import { portForward } from './sandbox/port-forward.ts';
@@ -48,8 +50,11 @@ import { listPodSandboxMetrics, streamPodSandboxMetrics } from './stats/list-pod
 import { listPodSandboxStats, streamPodSandboxStats } from './stats/list-pod-sandbox-stats.ts';
 import { podSandboxStats } from './stats/pod-sandbox-stats.ts';
 
-/** Each RPC that is served and the function that serves it; what is not here answers UNIMPLEMENTED. */
-export const handlersOf = (runtime: Runtime): Handlers => ({
+/**
+ * Each RPC that is served and the function that serves it; what is not here answers UNIMPLEMENTED. Asked again after each reload
+ * of the configuration: nothing is kept here.
+ */
+export const handlersOf = (runtime: Runtime, reloads: () => Reloads): Handlers => ({
   Version: async (request) => versionOf(request),
   Status: async (request) => statusOfRuntime(runtime, request),
   UpdateRuntimeConfig: (request) => updateRuntimeConfig(runtime, request),
@@ -103,4 +108,5 @@ export const handlersOf = (runtime: Runtime): Handlers => ({
   Tag: (request) => adminTag(runtime, request),
   Untag: (request) => adminUntag(runtime, request),
   Inspect: (request) => adminInspect(runtime, request),
+  Reload: () => adminReload(reloads()),
 });

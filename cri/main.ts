@@ -1,7 +1,6 @@
 import { pino } from 'pino';
 import { messageOf } from '../base/errors.ts';
-import { runArguments } from './config/command.ts';
-import type { Config } from './config/index.ts';
+import { type Run, runArguments } from './config/command.ts';
 import { Daemon } from './daemon.ts';
 import { complain, logDestination } from './journal.ts';
 
@@ -9,16 +8,23 @@ import { complain, logDestination } from './journal.ts';
 const main = async (): Promise<number> => {
   const outcome = await runArguments(process.argv.slice(2));
   if (outcome.kind === 'done') return outcome.status;
-  return serveUntilSignal(outcome.loaded.config);
+  return serveUntilSignal(outcome);
 };
 
-const serveUntilSignal = async (config: Config): Promise<number> => {
+const serveUntilSignal = async ({ loaded: { config }, again: read }: Run): Promise<number> => {
   process.title = 'berthd';
   const log = pino({ level: config.log_level, base: null }, logDestination());
   const stop = Promise.withResolvers<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.resolve(signal));
   process.on('unhandledRejection', (error) => log.error({ error: messageOf(error) }, 'a failure was not handled'));
-  await using _daemon = await Daemon.start(config, log);
+  // From now on, since its default is the end; one that comes during the start is heeded after it.
+  const started = Promise.withResolvers<Daemon>();
+  process.on('SIGHUP', () => void started.promise.then((daemon) => daemon.reload()));
+  const setLevel = (level: string): void => {
+    log.level = level;
+  };
+  await using daemon = await Daemon.start(config, { log, read, setLevel });
+  started.resolve(daemon);
   const signal = await stop.promise;
   log.info({ signal }, 'berthd stops; containers run on');
   return 0;

@@ -13,6 +13,7 @@ import { portForward } from './port-forward.ts';
 import { ps } from './ps.ts';
 import { pull } from './pull.ts';
 import { push } from './push.ts';
+import { reload } from './reload.ts';
 import { rm } from './rm.ts';
 import { rmi } from './rmi.ts';
 import { run } from './run.ts';
@@ -46,4 +47,5 @@ export const verbs: readonly Verb[] = [
   importLayout,
   system,
   info,
+  reload,
 ];

@@ -166,7 +166,7 @@ export class TestDaemon implements AsyncDisposable {
     this.#client = undefined;
   }
 
-  async signal(name: 'TERM' | 'KILL' | 'STOP' | 'CONT'): Promise<void> {
+  async signal(name: 'TERM' | 'HUP' | 'KILL' | 'STOP' | 'CONT'): Promise<void> {
     await this.world.sh(`kill -${name} ${this.#pid}`);
     if (name === 'CONT') this.#process?.kill('SIGCONT'); // nsenter stops itself when its child is stopped
   }
