@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import { names } from './harness/images.ts';
 import { idle, runPod } from './harness/pods.ts';
 import { suiteDaemon } from './harness/suite.ts';
 import { sourceTree } from './harness/tree.ts';
@@ -184,4 +185,38 @@ test('berth ends when who takes its output goes: a pipe, or the tar of a copy', 
   await world.sh(`mkdir ${bin} ${here}; printf '#!/bin/sh\nexit 3\n' >${bin}/tar; chmod 755 ${bin}/tar`);
   t.is(await world.sh(`PATH=${bin}:$PATH ${cli} cp ${container.id}:/big ${here} >/dev/null 2>&1; echo $?`), '3\n');
   await world.sh(`rm -r ${bin} ${here}`);
+});
+
+test('berth events tells of a container from its creation to its end, and SIGTERM ends it with 0', async (t) => {
+  const { world } = daemon();
+  const pod = await runPod(daemon());
+  const name = pod.config.metadata?.name;
+  const words = `--address ${daemon().address} events --state --filter pod=${name}`;
+  const child = world.spawn('sh', ['-c', `echo $$ >${world.path('pid')}; exec ${command} ${words} 2>&1`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  child.stdout?.on('data', (data) => {
+    said += data;
+  });
+  const ended = once(child, 'close');
+  await until('it listens', () => Promise.resolve(/ready\n/.test(said)));
+  const container = await pod.run('exit 3');
+  await container.exited();
+  await container.remove();
+  await until('the last one', () => Promise.resolve(/deleted/.test(said)));
+  await world.sh(`kill $(cat ${world.path('pid')}); rm ${world.path('pid')}`);
+  t.is((await ended)[0], 0);
+  const told = said
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(/ {2,}/).slice(1).join(' '));
+  const full = `${container.id.slice(0, 12)} default/${name}/${container.logFile.split('/').at(-1)?.slice(0, -4)}`;
+  t.deepEqual(told, [
+    `state pod ${pod.id.slice(0, 12)} default/${name} ready`,
+    `created container ${full} ${names.busybox}`,
+    `started container ${full}`,
+    `stopped container ${full} exit code 3, Error`,
+    `deleted container ${full}`,
+  ]);
 });

@@ -1,6 +1,7 @@
 import type { Verb } from '../context.ts';
 import { attach } from './attach.ts';
 import { cp } from './cp.ts';
+import { events } from './events.ts';
 import { exec } from './exec.ts';
 import { history } from './history.ts';
 import { images } from './images.ts';
@@ -28,6 +29,7 @@ export const verbs: readonly Verb[] = [
   run,
   ps,
   logs,
+  events,
   exec,
   attach,
   cp,
