@@ -67,4 +67,6 @@ test('a recursive read-only mount is read-only below, too; a kernel that cannot 
   t.regex(stderr, /\/tree\/below\/file: Read-only file system/);
   await daemon.killAndBoot({ BERTH_WITHOUT: 'recursive-read-only' });
   await fails(t, pod.create(script, recursive), 'unimplemented', /RROUnsupported: needs Linux 5\.12/);
+  const { runtime_handlers } = await daemon.client.Status({});
+  t.deepEqual(new Set(runtime_handlers.map(({ features }) => features?.recursive_read_only_mounts)), new Set([false]));
 });

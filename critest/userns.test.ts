@@ -477,7 +477,13 @@ test('with the older ways of mounting an overlay it is the same', async (t) => {
 
 test('a kernel without idmapped layers is named in the refusal, and the feature is not told of', async (t) => {
   await daemon().killAndBoot({ BERTH_WITHOUT: 'idmapped-overlay-lower' });
-  await fails(t, mapped(100_000), 'unimplemented', /userns_options\.mode: POD: needs Linux 6\.3 or newer/);
+  for (const network of ['POD', 'NODE'] as const)
+    await fails(
+      t,
+      mapped(100_000, { network }),
+      'unimplemented',
+      /userns_options\.mode: POD: needs Linux 6\.3 or newer/,
+    );
   const { features, runtime_handlers } = await daemon().client.Status({});
   t.false(features?.user_namespaces_host_network);
   t.false(runtime_handlers.some((handler) => handler.features?.user_namespaces));
