@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { messageOf, orMissing } from '../../base/errors.ts';
 import { removeTree } from '../../base/files.ts';
+import { livingNetns } from '../network/chain.ts';
 import { type Runtime, sandboxPaths } from '../runtime.ts';
 import { setRecord } from '../sandbox/save.ts';
 import { releaseSandbox, stopSandbox } from '../sandbox/stop.ts';
@@ -27,6 +28,11 @@ export const recoverSandbox = async (runtime: Runtime, sandbox: Sandbox): Promis
   const { state } = sandbox.record;
   if (state === 'stopped') return;
   if (state === 'ready' && (await isWhole(runtime, sandbox))) return;
+  if (state === 'ready')
+    runtime.log.warn(
+      { sandbox: sandbox.id, netns: sandbox.record.netns },
+      'the namespaces of a pod are gone: it is ended',
+    );
   await stopSandbox(runtime, sandbox);
 };
 
@@ -34,5 +40,5 @@ const isWhole = async (runtime: Runtime, sandbox: Sandbox): Promise<boolean> => 
   const { directory } = sandboxPaths(runtime.config, sandbox.id);
   if ((await orMissing(stat(directory))) === undefined) return false;
   const { netns } = sandbox.record;
-  return netns === '' || (await readFile('/proc/self/mountinfo', 'utf8')).includes(` ${netns} `);
+  return netns === '' || (await livingNetns(netns)) !== '';
 };

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, connect } from '../../api/client.ts';
@@ -67,6 +67,8 @@ export class TestDaemon implements AsyncDisposable {
     const daemon = new TestDaemon(world, through);
     await writeNetwork(world, network);
     await mkdir(world.path('logs'));
+    // The real one is reached through a link too: /var/run leads to /run.
+    await symlink('.', world.path('var'));
     await daemon.configure(merged(network === 'none' ? { network: { embedded_subnet: 'none' } } : {}, config));
     return daemon;
   }
@@ -84,7 +86,7 @@ export class TestDaemon implements AsyncDisposable {
       listen: this.address,
       log_level: 'debug',
       cgroup: { parent: `/${world.cgroup}` },
-      network: { conf_dir: confDirectory(world), netns_dir: world.path('netns') },
+      network: { conf_dir: confDirectory(world), netns_dir: world.path('var/netns') },
       registry: { plain_http: ['127.0.0.1:5000', '127.0.0.1:5001', '127.0.0.1:5002'] },
     };
   }
