@@ -13,6 +13,7 @@ const steps = [
   ['native', node, ['scripts/native.mjs']],
   ['quickstart image', node, ['scripts/quickstart-image.mjs']],
   ['docs/cri.md', node, ['scripts/cri-doc.mjs', '--check']],
+  ['docs', node, ['scripts/docs.mjs', '--check']],
 ];
 
 for (const [name, command, args] of steps) {

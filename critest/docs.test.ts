@@ -1,0 +1,42 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { sourceTree } from './harness/tree.ts';
+
+const manual = (page: string): Promise<string> => readFile(join(sourceTree, 'build/man', page), 'utf8');
+
+const known = /^\.(TH|SH|SS|PP|TP|B|nf|fi)( |$)/;
+
+for (const page of ['berthd.8', 'berth.1', 'berth.toml.5'])
+  test(`man ${page} has no request but the ones of man(7) that it is made of, and a name, a synopsis or description`, async (t) => {
+    const lines = (await manual(page)).split('\n');
+    t.deepEqual(
+      lines.filter((line) => /^[.']/.test(line) && !known.test(line)),
+      [],
+    );
+    t.true(lines.includes('.SH "NAME"'));
+    t.true(lines.includes('.SH "DESCRIPTION"'));
+    t.regex(lines[0] ?? '', /^\.TH BERTH/);
+  });
+
+test('man berth tells of each verb that the help has, and of its options', async (t) => {
+  const text = await manual('berth.1');
+  const run = (await readFile(join(sourceTree, 'cli/verbs/run.ts'), 'utf8')).match(/\['(-[^']+)'/g) ?? [];
+  t.true(run.length > 2);
+  for (const option of run) t.true(text.includes(`.B ${option.slice(2, -1).replaceAll('-', '\\-')}\n`), option);
+  for (const verb of ['run', 'port\\-forward', 'system', 'reload']) t.true(text.includes(`.SS "${verb}"\n`), verb);
+});
+
+test('man berth.toml and docs/configuration.md have each key of the schema', async (t) => {
+  const schema = await readFile(join(sourceTree, 'cri/config/schema.ts'), 'utf8');
+  const keys = [...schema.matchAll(/^ {4}name: '([^']+)',$/gm)].map(([, name = '']) => name);
+  t.true(keys.length > 40);
+  const [text, page] = await Promise.all([
+    manual('berth.toml.5'),
+    readFile(join(sourceTree, 'docs/configuration.md'), 'utf8'),
+  ]);
+  for (const key of keys) {
+    t.true(text.includes(`.B ${key}\n`), key);
+    t.true(page.includes(`| \`${key.slice(key.lastIndexOf('.') + 1)}\` |`), key);
+  }
+});
