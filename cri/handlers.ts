@@ -1,4 +1,5 @@
 import type { Handlers } from '../api/handlers.ts';
+import { adminActivity } from './admin/activity.ts';
 import { adminCheck } from './admin/check.ts';
 import { adminCopy } from './admin/copy.ts';
 import { adminDiskUsage } from './admin/disk-usage.ts';
@@ -105,6 +106,7 @@ export const handlersOf = (runtime: Runtime, reloads: () => Reloads): Handlers =
   DiskUsage: (request, call) => adminDiskUsage(runtime, request, call),
   Check: (request, call) => adminCheck(runtime, request, call),
   Prune: (request, call) => adminPrune(runtime, request, call),
+  Activity: async () => adminActivity(runtime),
   Tag: (request) => adminTag(runtime, request),
   Untag: (request) => adminUntag(runtime, request),
   Inspect: (request) => adminInspect(runtime, request),

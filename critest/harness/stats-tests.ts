@@ -296,4 +296,25 @@ export const statsTests = (version: 1 | 2): void => {
     await Promise.all(containers.map((container) => container.exited()));
     t.is((await daemon().client.ListContainerStats({})).stats.filter(({ cpu }) => cpu !== undefined).length, 0);
   });
+
+  test('Activity has the running containers, with what they wrote to the disk past the page cache, their threads and CPU limit', async (t) => {
+    const pod = await runPod(daemon());
+    const linux = { resources: { cpu_quota: 150_000n, cpu_period: 100_000n } };
+    const script = `dd if=/dev/zero of=/big bs=1M count=8 oflag=direct 2>/dev/null; echo written; ${idle}`;
+    const container = await pod.run(script, { linux });
+    const plainOne = await pod.run(idle);
+    await (await pod.run('true')).exited();
+    await until('it is written', async () => (await container.text('stdout')).includes('written'));
+    const { containers } = await daemon().client.Activity({});
+    const of = ({ id }: TestContainer) => containers.find(({ container_id }) => container_id === id);
+    t.is(containers.length, 2, 'the one that has ended is left out');
+    const found = of(container);
+    t.is(Number(found?.threads), Number(file(container, 'pids', 'pids.current')));
+    t.is(found?.cpu_limit_nano_cores, 1_500_000_000n);
+    t.is(of(plainOne)?.cpu_limit_nano_cores, 0n);
+    t.true(Math.abs(Date.now() - Number((found?.timestamp ?? 0n) / 1_000_000n)) < 10_000);
+    // The second machine's disk is a tmpfs, which is no block device.
+    if (version === 1) close(t, Number(found?.written_bytes), 8 * MiB, MiB / 2);
+    t.true(Number(of(plainOne)?.written_bytes) < MiB);
+  });
 };
