@@ -22,7 +22,6 @@ import { recover } from './recover/recover.ts';
 import { type ReloadOptions, Reloads } from './reload.ts';
 import { emptyObjects, type Runtime } from './runtime.ts';
 import { AppArmor } from './security/apparmor.ts';
-import { selfCheck } from './service/self-check.ts';
 import { ServiceManager } from './service/service-manager.ts';
 import { checkContainerRecord, checkSandboxRecord } from './state/check.ts';
 import { Store } from './state/store.ts';
@@ -116,7 +115,7 @@ const recoverTelling = async (runtime: Runtime, manager: ServiceManager): Promis
 };
 
 const serviceManager = (
-  { agent, log, config, sandboxes, containers }: Runtime,
+  { agent, log, selfCheck, sandboxes, containers }: Runtime,
   stack: AsyncDisposableStack,
 ): ServiceManager => {
   const stopping = new AbortController();
@@ -125,7 +124,7 @@ const serviceManager = (
     notify: (text) => agent.notify(text),
     log,
     env: process.env,
-    check: (timeoutMs) => selfCheck(config.listen, timeoutMs),
+    problem: () => selfCheck.problem(),
     counts: () => `${sandboxes.size} pods, ${containers.size} containers`,
     signal: stopping.signal,
   });

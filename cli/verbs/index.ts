@@ -8,6 +8,7 @@ import { images } from './images.ts';
 import { importLayout } from './import.ts';
 import { info } from './info.ts';
 import { inspect } from './inspect.ts';
+import { install } from './install.ts';
 import { load } from './load.ts';
 import { logs } from './logs.ts';
 import { portForward } from './port-forward.ts';
@@ -50,4 +51,5 @@ export const verbs: readonly Verb[] = [
   system,
   info,
   reload,
+  install,
 ];

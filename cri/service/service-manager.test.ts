@@ -5,14 +5,16 @@ import { ServiceManager } from './service-manager.ts';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} } as Log;
 
-const managed = (env: Record<string, string>, check: () => Promise<void> = async () => {}, counts = () => '2 pods') => {
+const well = async (): Promise<string | undefined> => undefined;
+
+const managed = (env: Record<string, string>, problem = well, counts = () => '2 pods') => {
   const sent: string[] = [];
   const stop = new AbortController();
   const manager = new ServiceManager({
     notify: async (text) => void sent.push(text),
     log: quiet,
     env,
-    check,
+    problem,
     counts,
     signal: stop.signal,
   });
@@ -32,16 +34,16 @@ test('nothing is sent without NOTIFY_SOCKET', async (t) => {
 });
 
 test('the watchdog is fed only after a check that went well', async (t) => {
-  let well = true;
+  let isWell = true;
   let checks = 0;
   const { manager, sent, stop } = managed(quick, async () => {
     checks += 1;
-    if (!well) throw new Error('no answer');
+    return isWell ? undefined : 'no answer';
   });
   await manager.ready();
   while (checks < 3) await sleep(5);
   t.true(sent.filter((text) => text === 'WATCHDOG=1').length >= 2);
-  well = false;
+  isWell = false;
   await sleep(30);
   const fed = sent.length;
   const before = checks;
@@ -75,11 +77,7 @@ test("another process's watchdog is not fed", async (t) => {
 
 test('the status is told again only when it has changed', async (t) => {
   let pods = 2;
-  const { manager, sent, stop } = managed(
-    quick,
-    async () => {},
-    () => `${pods} pods`,
-  );
+  const { manager, sent, stop } = managed(quick, well, () => `${pods} pods`);
   await manager.ready();
   await sleep(60);
   pods = 3;

@@ -14,8 +14,8 @@ interface Options {
   readonly log: Log;
   /** NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Throws when the daemon does not serve; WATCHDOG=1 is sent only after it. */
-  readonly check: (timeoutMs: number) => Promise<void>;
+  /** What keeps the daemon from serving; WATCHDOG=1 is sent only when it finds nothing. */
+  readonly problem: () => Promise<string | undefined>;
   /** "12 pods, 30 containers" */
   readonly counts: () => string;
   readonly signal: AbortSignal;
@@ -78,7 +78,7 @@ export class ServiceManager {
   async #watch(): Promise<void> {
     const { signal } = this.#options;
     for await (const _ of ticks(Math.min(this.#watchdogMs ?? statusMs, statusMs), signal)) {
-      const alive = this.#watchdogMs !== undefined && (await this.#alive(this.#watchdogMs));
+      const alive = this.#watchdogMs !== undefined && (await this.#alive());
       const status = this.#options.counts();
       const lines = [...(alive ? ['WATCHDOG=1'] : []), ...(status === this.#status ? [] : [`STATUS=${status}`])];
       this.#status = status;
@@ -86,17 +86,11 @@ export class ServiceManager {
     }
   }
 
-  async #alive(timeoutMs: number): Promise<boolean> {
-    try {
-      await this.#options.check(timeoutMs);
-      return true;
-    } catch (error) {
-      this.#options.log.error(
-        { error: messageOf(error) },
-        'the daemon does not answer itself: the watchdog is not fed',
-      );
-      return false;
-    }
+  async #alive(): Promise<boolean> {
+    const problem = await this.#options.problem();
+    if (problem !== undefined)
+      this.#options.log.error({ problem }, 'the daemon does not answer itself: no word to the watchdog');
+    return problem === undefined;
   }
 
   async #send(text: string): Promise<void> {
