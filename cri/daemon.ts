@@ -114,6 +114,8 @@ const recoverTelling = async (runtime: Runtime, manager: ServiceManager): Promis
   }
 };
 
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
 const serviceManager = (
   { agent, log, selfCheck, sandboxes, containers }: Runtime,
   stack: AsyncDisposableStack,
@@ -125,7 +127,7 @@ const serviceManager = (
     log,
     env: process.env,
     problem: () => selfCheck.problem(),
-    counts: () => `${sandboxes.size} pods, ${containers.size} containers`,
+    counts: () => `${counted(sandboxes.size, 'pod')}, ${counted(containers.size, 'container')}`,
     signal: stopping.signal,
   });
 };

@@ -48,7 +48,8 @@ export const wantedPrint = async (entry: Entry): Promise<Print> => {
 
 /** Whole or not at all, over what is there: a program that runs keeps its old file. */
 export const putEntry = async (entry: Entry, path: string): Promise<void> => {
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  const umask = process.umask(0o022);
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 }).finally(() => process.umask(umask));
   const temporary = join(dirname(path), `.berth-${randomBytes(6).toString('hex')}`);
   try {
     if (entry.type === 'link') await symlink(entry.target, temporary);

@@ -41,3 +41,6 @@ export const ask = async (...words: readonly string[]): Promise<string> => {
 
 export const isActive = async (unit: string): Promise<boolean> =>
   ['active', 'activating', 'reloading'].includes(await ask('systemctl', 'is-active', unit));
+
+export const isShuttingDown = async (): Promise<boolean> =>
+  (await ask('systemctl', 'is-system-running')) === 'stopping';

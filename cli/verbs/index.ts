@@ -23,6 +23,7 @@ import { save } from './save.ts';
 import { stop } from './stop.ts';
 import { system } from './system.ts';
 import { tag } from './tag.ts';
+import { uninstall } from './uninstall.ts';
 import { update } from './update.ts';
 
 /** In the order of `berth help`. */
@@ -52,4 +53,5 @@ export const verbs: readonly Verb[] = [
   info,
   reload,
   install,
+  uninstall,
 ];

@@ -1,0 +1,195 @@
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import test from 'ava';
+import { withDir } from 'tmp-promise';
+import { messageOf } from '../../base/errors.ts';
+import type { Context, Output } from '../context.ts';
+import { install as installVerb } from '../verbs/install.ts';
+import { install } from './install.ts';
+import { entriesOf, type Part, type Place } from './layout.ts';
+import { fateOf } from './plan.ts';
+import { uninstall } from './uninstall.ts';
+
+interface World extends Place {
+  readonly text: () => string;
+  readonly out: Output;
+  install(now?: boolean, without?: readonly Part[]): Promise<number>;
+  uninstall(now?: boolean): Promise<number>;
+  put(path: string, text: string): Promise<void>;
+  read(path: string): Promise<string>;
+  paths(): Promise<readonly string[]>;
+}
+
+/** A tree with what an installation takes of it, and an empty machine. */
+const inWorld = (action: (world: World) => Promise<void>, prefix = '/usr/local'): Promise<void> =>
+  withDir(
+    async ({ path }) => {
+      const tree = join(path, 'tree');
+      const root = join(path, 'root');
+      const source = join(import.meta.dirname, '../../../systemd');
+      for (const name of await readdir(source))
+        await write(join(tree, 'systemd', name), await readFile(join(source, name)));
+      for (const name of ['package.json', 'LICENSE', 'bin/berth', 'bin/berthd', 'bin/node', 'bin/setup'])
+        await write(join(tree, name), name);
+      await write(join(tree, 'build/bin/berthd.js'), 'daemon 1');
+      await write(join(tree, 'build/shim/native/berth-shim'), 'shim');
+      await write(join(tree, 'build/shim/native/berth-shim.inputs'), 'no');
+      await mkdir(root);
+      const said: string[] = [];
+      const out = { tty: false, columns: 80, write: (data: string) => void said.push(data), error: () => {} } as Output;
+      const place = { prefix, root, tree, without: [] };
+      await action({
+        ...place,
+        out,
+        text: () => said.splice(0).join(''),
+        install: (now = true, without = []) => install({ ...place, without, now, verbose: false }, out),
+        uninstall: (now = true) => uninstall({ ...place, now, force: false, keepData: false }, { out } as Context),
+        put: (name, content) => write(join(root, name), content),
+        read: (name) => readFile(join(root, name), 'utf8'),
+        paths: async () => {
+          const entries = await readdir(root, { recursive: true, withFileTypes: true });
+          return entries
+            .filter((entry) => !entry.isDirectory())
+            .map((entry) => join(entry.parentPath, entry.name).slice(root.length));
+        },
+      });
+    },
+    { unsafeCleanup: true },
+  );
+
+const write = async (path: string, data: string | Uint8Array): Promise<void> => {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, data);
+};
+
+const refusal = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'not refused', messageOf);
+const unit = '/usr/local/lib/systemd/system/berth.service';
+
+test('without --now nothing is written, and each file is shown', (t) =>
+  inWorld(async ({ install: put, text, paths, root, ...place }) => {
+    t.is(await put(false), 0);
+    t.deepEqual(await paths(), []);
+    const said = text();
+    for (const { path, kind } of await entriesOf({ ...place, root }))
+      if (kind === 'setting') t.true(said.includes(`+ ${root}${path}`), path);
+    t.regex(said, /^\+ \S+\/usr\/local\/lib\/berth\/ {2}\(\d+ files\)$/m);
+    t.regex(said, /nothing was done/);
+  }));
+
+test('a second installation changes nothing, and a new version only what is new', (t) =>
+  inWorld(async ({ install: put, text, tree, read }) => {
+    await put();
+    text();
+    await put();
+    t.notRegex(text(), /^[+~!x-] /m);
+    await writeFile(join(tree, 'build/bin/berthd.js'), 'daemon 2');
+    await writeFile(join(tree, 'build/bin/more.js'), 'new');
+    await rm(join(tree, 'LICENSE'));
+    await write(join(tree, 'LICENSE'), 'LICENSE');
+    await put();
+    const said = text();
+    t.regex(said, /^~ \S+berth\/ {2}\(1 files\)$/m);
+    t.regex(said, /^\+ \S+berth\/ {2}\(1 files\)$/m);
+    t.is(await read('/usr/local/lib/berth/build/bin/berthd.js'), 'daemon 2');
+  }));
+
+test('what an earlier version had and this one has not goes', (t) =>
+  inWorld(async ({ install: put, tree, paths, text }) => {
+    await writeFile(join(tree, 'build/bin/old.js'), 'old');
+    await put();
+    await rm(join(tree, 'build/bin/old.js'));
+    await put();
+    t.regex(text(), /^- /m);
+    t.false((await paths()).some((path) => path.endsWith('old.js')));
+  }));
+
+test("a foreign file is refused with its name, and nothing is written; one with the same content stays its owner's", (t) =>
+  inWorld(async ({ install: put, uninstall: take, put: place, paths, tree, read }) => {
+    await place('/etc/crictl.yaml', 'runtime-endpoint: unix:///run/other.sock\n');
+    t.regex(await refusal(put()), /not put there by Berth: \/etc\/crictl\.yaml/);
+    t.deepEqual(await paths(), ['/etc/crictl.yaml']);
+    t.is(await put(true, ['crictl']), 0);
+    await take();
+    t.deepEqual(await paths(), ['/etc/crictl.yaml']);
+    await place('/etc/crictl.yaml', await readFile(join(tree, 'systemd/crictl.yaml'), 'utf8'));
+    await put();
+    await take();
+    t.deepEqual(await paths(), ['/etc/crictl.yaml']);
+    t.regex(await read('/etc/crictl.yaml'), /berth\.sock/);
+  }));
+
+test('what the operator has changed is left, told, and outlives the removal; his drop-ins too', (t) =>
+  inWorld(async ({ install: put, uninstall: take, put: place, read, text, paths, tree }) => {
+    await put();
+    await place(unit, '# mine\n');
+    await place('/etc/systemd/system/berth.service.d/mine.conf', '[Service]\n');
+    await writeFile(join(tree, 'systemd/berth.service'), '[Unit]\nDescription=another\n');
+    text();
+    await put();
+    t.regex(text(), /^! \S+\/berth\.service {2}\(changed by hand: left as it is\)$/m);
+    t.is(await read(unit), '# mine\n');
+    await take();
+    t.regex(text(), /^! \S+\/berth\.service {2}\(changed by hand/m);
+    t.deepEqual([...(await paths())].sort(), ['/etc/systemd/system/berth.service.d/mine.conf', unit]);
+  }));
+
+test('the removal takes every file and every directory that was made for it', (t) =>
+  inWorld(async ({ install: put, uninstall: take, paths, root, text }) => {
+    await put();
+    t.true((await paths()).length > 20);
+    await take(false);
+    t.true((await paths()).length > 20, 'not without --now');
+    t.regex(text(), /nothing was done/);
+    await take();
+    t.deepEqual(await paths(), []);
+    const made = await readdir(root, { recursive: true });
+    t.deepEqual(
+      made.filter((path) => /berth|kubelet/.test(path)),
+      [],
+    );
+    t.regex(await refusal(take()), /Berth is not installed in/);
+  }));
+
+test('units start the commands of their own prefix; where systemd does not look, settings go to /etc', (t) =>
+  inWorld(async ({ install: put, read, paths }) => {
+    await put();
+    t.regex(await read('/etc/systemd/system/berth.service'), /^ExecStart=\/opt\/berth\/bin\/berthd$/m);
+    t.regex(
+      await read('/etc/systemd/system/berth-pods.service'),
+      /^ExecStop=\/opt\/berth\/bin\/berth stop --all --at-shutdown$/m,
+    );
+    t.true((await paths()).includes('/etc/sysusers.d/berth.conf'));
+  }, '/opt/berth'));
+
+test('programs can be executed, files of settings cannot, under any umask', (t) =>
+  inWorld(async ({ install: put, tree, root }) => {
+    await chmod(join(tree, 'bin/berthd'), 0o600);
+    const before = process.umask(0o077);
+    try {
+      await put();
+    } finally {
+      process.umask(before);
+    }
+    t.is(await modeOf(join(root, '/usr/local/lib/berth/bin/berthd')), '755');
+    t.is(await modeOf(join(root, '/usr/local/lib/berth/build/shim/native/berth-shim')), '755');
+    t.is(await modeOf(join(root, unit)), '644');
+    t.is(await modeOf(join(root, '/usr/local/lib/berth/build/bin')), '755');
+  }));
+
+const modeOf = async (path: string): Promise<string> => {
+  return ((await stat(path)).mode & 0o777).toString(8);
+};
+
+test('a file that somebody put in the place of a program of ours is replaced, in the place of a setting it stays', (t) => {
+  const prints = { print: 'file:new', there: 'file:other', before: 'file:old' };
+  t.is(fateOf({ ...prints, kind: 'program' }), 'changed');
+  t.is(fateOf({ ...prints, kind: 'setting' }), 'kept');
+  t.is(fateOf({ ...prints, before: undefined, kind: 'program' }), 'foreign');
+});
+
+test('words that are not understood are refused before anything is looked at', async (t) => {
+  const run = (...argv: string[]): Promise<string> => refusal(installVerb.run(argv, {} as Context));
+  t.regex(await run('--without', 'kernel,network'), /--without: wants some of kubelet,crictl,kernel, not "network"/);
+  t.regex(await run('--root', 'here'), /--root: wants an absolute path/);
+  t.regex(await run('now'), /does not know what now means/);
+});

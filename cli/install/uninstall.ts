@@ -1,0 +1,178 @@
+import { readdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Client } from '../../api/client.ts';
+import { BerthError, errnoOf, messageOf } from '../../base/errors.ts';
+import { namesIn } from '../../base/files.ts';
+import type { Context, Output } from '../context.ts';
+import { listObjects } from '../find.ts';
+import { removePod, stopPod } from '../pods.ts';
+import { type Installed, printOf, readInstalled, removeEntry } from './files.ts';
+import { stays } from './install.ts';
+import { libraryOf, type Place } from './layout.ts';
+import { recordPath } from './plan.ts';
+import { ask, isActive, perform } from './system.ts';
+
+export interface UninstallWish extends Pick<Place, 'prefix' | 'root'> {
+  readonly now: boolean;
+  /** Pods that run are ended. */
+  readonly force: boolean;
+  /** Images stay, and what else is in the root directory. */
+  readonly keepData: boolean;
+}
+
+/** What the daemon has on this machine beside its files; the daemon knows, the defaults serve when it does not answer. */
+interface Traces {
+  readonly root: string;
+  readonly state: string;
+  readonly cgroup: string;
+  readonly bridge: string;
+}
+
+const defaults: Traces = { root: '/var/lib/berth', state: '/run/berth', cgroup: '/berth', bridge: 'berth0' };
+const units = ['berth-pods.service', 'berth-group.socket', 'berth.socket', 'berth.service'];
+
+/** Shows what goes, and removes it with `now`. What an operator has changed stays, and is told. */
+export const uninstall = async (wish: UninstallWish, context: Context): Promise<number> => {
+  const { out } = context;
+  const files = await readInstalled(join(wish.root, recordPath(wish)));
+  if (files.size === 0) throw new BerthError('not-found', `Berth is not installed in ${wish.root}${libraryOf(wish)}`);
+  const kept = await changedByHand(wish, files);
+  for (const path of [...files.keys()].filter((path) => !kept.has(path))) out.write(`- ${wish.root}${path}\n`);
+  for (const path of kept) out.write(`! ${wish.root}${path}  (changed by hand: left as it is)\n`);
+  if (wish.root !== '') {
+    if (wish.now) await removeFiles(wish, files, kept);
+    else out.write('nothing was done; `--now` does it\n');
+    return 0;
+  }
+  return fromMachine(wish, files, kept, context);
+};
+
+const fromMachine = async (
+  wish: UninstallWish,
+  files: Installed,
+  kept: ReadonlySet<string>,
+  { client, out }: Context,
+): Promise<number> => {
+  const traces = await tracesOf(client);
+  const going = wish.keepData ? [traces.state] : [traces.state, traces.root];
+  for (const path of going) out.write(`- ${path}/\n`);
+  await checkPods(client, wish, traces, out);
+  if (!wish.now) {
+    out.write('nothing was done; `--now` does it\n');
+    return 0;
+  }
+  if (process.getuid?.() !== 0) throw new BerthError('permission-denied', 'only root may do this: try sudo');
+  await removePods(client, wish.force, out);
+  await perform([{ words: ['systemctl', 'stop', ...units] }], out);
+  await removeFiles(wish, files, kept);
+  await perform(
+    [{ words: ['systemctl', 'daemon-reload'] }, { words: ['systemctl', 'reset-failed', ...units], mayFail: true }],
+    quiet(out),
+  );
+  await removeTraces(traces, going, out);
+  return 0;
+};
+
+const quiet = (out: Output): Output => ({ ...out, write: () => {}, error: () => {} });
+
+const changedByHand = async ({ root, prefix }: UninstallWish, files: Installed): Promise<ReadonlySet<string>> => {
+  const kept = new Set<string>();
+  for (const [path, print] of files) {
+    const there = path.startsWith(`${libraryOf({ prefix })}/`) ? print : await printOf(join(root, path));
+    if (there !== undefined && there !== print) kept.add(path);
+  }
+  return kept;
+};
+
+/** The record last: who is interrupted can begin anew. */
+const removeFiles = async (wish: UninstallWish, files: Installed, kept: ReadonlySet<string>): Promise<void> => {
+  const stay = stays(wish.root);
+  for (const path of files.keys()) if (!kept.has(path)) await removeEntry(join(wish.root, path), stay);
+  await removeEntry(join(wish.root, recordPath(wish)), stay);
+};
+
+const tracesOf = async (client: Client): Promise<Traces> => {
+  const { info } = await client
+    .Status({ verbose: true }, { timeoutMs: 30_000 })
+    .catch(() => ({ info: {} as Record<string, string> }));
+  if (info.config === undefined) return defaults;
+  const config = JSON.parse(info.config) as {
+    root: string;
+    state: string;
+    cgroup: { parent: string };
+    network: { embedded_bridge: string };
+  };
+  return {
+    root: config.root,
+    state: config.state,
+    cgroup: config.cgroup.parent,
+    bridge: config.network.embedded_bridge,
+  };
+};
+
+/** Refuses while a pod runs, and when nobody can tell. */
+const checkPods = async (client: Client, { force }: UninstallWish, traces: Traces, out: Output): Promise<void> => {
+  const running = await runningPods(client, traces);
+  if (running.length === 0) return;
+  if (!force)
+    throw new BerthError(
+      'failed-precondition',
+      `${running.length} pods run: ${running.slice(0, 5).join(', ')}${running.length > 5 ? ', …' : ''}. Drain the node first, or end them with --force`,
+    );
+  for (const name of running) out.write(`- pod ${name}\n`);
+};
+
+const runningPods = async (client: Client, traces: Traces): Promise<readonly string[]> => {
+  try {
+    const { items } = await client.ListPodSandbox({}, { timeoutMs: 30_000 });
+    return items
+      .filter(({ state }) => state === 'SANDBOX_READY')
+      .map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`);
+  } catch (error) {
+    const left = await namesIn(join(traces.state, 'containers'));
+    if (left.length === 0) return [];
+    throw new BerthError(
+      'failed-precondition',
+      `berthd does not answer (${messageOf(error)}), and ${left.length} containers may run: start it with systemctl start berth`,
+    );
+  }
+};
+
+/** Also those that have ended: their addresses are given back by their own network's plugins. */
+const removePods = async (client: Client, force: boolean, out: Output): Promise<void> => {
+  if (!(await isActive('berth.service'))) return;
+  const { pods } = await listObjects(client);
+  for (const pod of pods) {
+    if (force) await stopPod(client, pod.id, 10);
+    await removePod(client, pod);
+    out.write(`removed pod ${pod.metadata?.namespace}/${pod.metadata?.name}\n`);
+  }
+};
+
+const removeTraces = async ({ cgroup, bridge }: Traces, going: readonly string[], out: Output): Promise<void> => {
+  for (const path of going) await rm(path, { recursive: true, force: true });
+  for (const directory of await cgroupsOf(cgroup)) await removeEmptyTree(directory);
+  await ask('ip', 'link', 'delete', bridge);
+  // the kernel keeps a profile until it is told
+  await writeFile('/sys/kernel/security/apparmor/.remove', 'berth-default').catch(() => {});
+  if ((await ask('getent', 'group', 'berth')).endsWith(':')) await ask('groupdel', 'berth');
+  const settings = await namesIn('/etc/berth');
+  if (settings.length > 0) out.write('! /etc/berth  (yours: left as it is)\n');
+};
+
+/** The parent of pods without one of their own: on v2 one directory, on v1 one a hierarchy. */
+const cgroupsOf = async (parent: string): Promise<readonly string[]> => {
+  const top = '/sys/fs/cgroup';
+  return [join(top, parent), ...(await namesIn(top)).map((name) => join(top, name, parent))];
+};
+
+/** Of cgroups only directories can be removed, from the deepest up. */
+const removeEmptyTree = async (path: string): Promise<void> => {
+  try {
+    for (const entry of await readdir(path, { withFileTypes: true }))
+      if (entry.isDirectory()) await removeEmptyTree(join(path, entry.name));
+    await rmdir(path);
+  } catch (error) {
+    if (!['ENOENT', 'ENOTDIR', 'EBUSY', 'ENOTEMPTY'].includes(errnoOf(error) ?? '')) throw error;
+  }
+};
