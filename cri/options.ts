@@ -29,6 +29,7 @@ export const imageOptions = ({
     layerLimit: { bytes: images.max_layer_size, expansion: images.max_layer_expansion },
     pinned: images.pinned,
     policy: images.policy,
+    policyDir: images.policy_dir,
   },
 });
 

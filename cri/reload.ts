@@ -68,7 +68,7 @@ export class Reloads {
     const isChanged = (...tables: readonly string[]): boolean =>
       changes.some(({ key, needsRestart }) => !needsRestart && tables.includes(key.split('.')[0] ?? ''));
     // The policy's own files may have changed as well.
-    const isOther = isChanged('registry', 'images') || next.images.policy !== '';
+    const isOther = isChanged('registry', 'images') || next.images.policy !== '' || next.images.policy_dir !== '';
     const commitImages = isOther ? await prepareImages(images, next) : undefined;
     this.#tell(changes, held.log_level, next.log_level);
     commitImages?.();

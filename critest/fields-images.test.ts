@@ -92,7 +92,7 @@ test('an identity token is exchanged at the registry’s token endpoint, and a s
   await daemon.client.RemoveImage({ image: named('identity') });
 });
 
-test('the pod that an image is pulled for changes nothing', async (t) => {
+test('the pod that an image is pulled for changes nothing but the policy that decides', async (t) => {
   registry.add('1', made, 'for-a-pod');
   const sandbox_config = {
     metadata: { name: 'a', uid: 'b', namespace: 'c', attempt: 1 },

@@ -1,12 +1,14 @@
 import type { Digest } from '../base/digest.ts';
 import { invalid } from '../base/errors.ts';
 import { Layout } from './layout.ts';
+import type { LoadTools } from './load/load.ts';
 import type { Descriptor } from './manifest.ts';
 import { chooseEntry } from './pull/choose.ts';
-import { type PullTools, pullImage } from './pull/pull.ts';
+import { type PullJob, pullImage } from './pull/pull.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
 import type { Document } from './source.ts';
 import type { Platform } from './types.ts';
+import { verifyGiven } from './verify/given.ts';
 
 export interface ImportJob {
   readonly directory: string;
@@ -16,7 +18,7 @@ export interface ImportJob {
 }
 
 /** Imports the one image of a layout directory that is for this machine; the way is that of a pull. */
-export const importImage = async (tools: PullTools, job: ImportJob): Promise<Digest> => {
+export const importImage = async (tools: LoadTools, job: ImportJob): Promise<Digest> => {
   const { directory, platforms, signal } = job;
   const layout = await Layout.open(directory);
   const { document, index } = await layout.index();
@@ -25,7 +27,8 @@ export const importImage = async (tools: PullTools, job: ImportJob): Promise<Dig
   const fetch = (digest: string): Promise<Document> => layout.manifest(digest);
   // index.json is no part of the image: the entry of it that leads to the image is what the name stands for.
   const root = await chooseEntry(document, entries.length > 0 ? entries : index.manifests, platforms, fetch, signal);
-  return pullImage(tools, { source: layout, reference, root, platforms, signal, report: () => undefined });
+  const verify: PullJob['verify'] = (documents) => verifyGiven(tools, reference, root.digest, () => documents, signal);
+  return pullImage(tools, { source: layout, reference, root, platforms, signal, report: () => undefined, verify });
 };
 
 const nameIn = ({ annotations }: Descriptor): string | undefined =>

@@ -46,6 +46,7 @@ import type {
   RegistrySettings,
 } from './types.ts';
 import { usageOf } from './usage.ts';
+import { checkAllowed } from './verify/allowed.ts';
 
 export type { LoadedImage } from './load/load.ts';
 export { asKubeletWants, markedFailure } from './pull/failure.ts';
@@ -145,13 +146,15 @@ export class Images implements AsyncDisposable {
     const name = formatReference(reference);
     const platforms = options.platform === undefined ? this.#platforms : wishedPlatforms(options.platform);
     // The credentials' digest, so that nobody gets an image by the credentials of another.
-    const key = JSON.stringify([name, sha256(JSON.stringify([ownHost, own(ownHost)])), platforms]);
+    const { namespace } = options;
+    const { key: by } = this.#tools.policies.of(namespace);
+    const key = JSON.stringify([name, sha256(JSON.stringify([ownHost, own(ownHost)])), platforms, by]);
     const listener = options.progress ?? (() => undefined);
     const flights = this.#pulls;
     const tools = this.#tools;
     return this.#attempt(`pull image ${name}`, options.signal, () =>
       flights.join(key, options.signal, listener, (cockpit) =>
-        pullRemote(tools, { reference, name, keyring, platforms, ...cockpit }),
+        pullRemote(tools, { reference, name, namespace, keyring, platforms, ...cockpit }),
       ),
     );
   }
@@ -255,6 +258,15 @@ export class Images implements AsyncDisposable {
     return this.#tools.store.catalog.list();
   }
 
+  /**
+   * Throws permission-denied when the policy of a pod's namespace has not let the image in, which may have come by another's.
+   * `asked`: its name in the pod, or "".
+   */
+  checkAllowed(image: ImageRecord, namespace: string, asked: string): void {
+    const { policies, store } = this.#tools;
+    checkAllowed(policies, store.catalog, image, namespace, asked);
+  }
+
   /** Removes all names of the image; what no container needs any more goes with them. No error when it is not there. */
   async remove(refOrId: string): Promise<void> {
     const image = this.resolve(refOrId);
@@ -265,10 +277,10 @@ export class Images implements AsyncDisposable {
 
   /**
    * Gives the image that `source` means (a name, an id, the start of an id) the name `target` as well, which needs a tag or
-   * gets `latest`; it is taken from the image that has it. Errors: not-found, invalid-argument.
+   * gets `latest`; it is taken from the image that has it. Errors: not-found, invalid-argument, permission-denied by the policy.
    */
   async tag(source: string, target: string): Promise<void> {
-    await tagImage(this.#tools.store, source, target);
+    await tagImage(this.#tools, source, target);
     await this.collect();
   }
 

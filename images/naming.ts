@@ -1,9 +1,10 @@
-import { invalid, notFound } from '../base/errors.ts';
+import { invalid, notFound, within } from '../base/errors.ts';
 import { holdKey } from './holds.ts';
 import type { StoredName } from './records/stored.ts';
 import { formatReference, nameOf, parseReference } from './reference.ts';
 import type { ImageStore } from './store.ts';
 import type { ImageRecord } from './types.ts';
+import { documentsOf, type GivenTools, verifyGiven } from './verify/given.ts';
 
 /** What `untagImage` took away. */
 export interface Untagged {
@@ -14,7 +15,8 @@ export interface Untagged {
 }
 
 /** Gives the image of `source` another name; no digest comes with it, since no registry has it by that name yet. */
-export const tagImage = async ({ catalog, holds }: ImageStore, source: string, target: string): Promise<void> => {
+export const tagImage = async (tools: GivenTools, source: string, target: string): Promise<void> => {
+  const { catalog, holds } = tools.store;
   const what = `tag ${JSON.stringify(source.slice(0, 300))}`;
   const reference = parseReference(target);
   if (target.includes('@')) throw invalid(`${what}: ${target}: a digest is not given, it follows from the content`);
@@ -23,6 +25,12 @@ export const tagImage = async ({ catalog, holds }: ImageStore, source: string, t
   if (image === undefined || stored === undefined) throw notFound(`${what}: there is no such image`);
   using _hold = holds.take(holdKey('image', image.id));
   const root = targetOf(catalog.names(), image, source) ?? stored.manifest;
+  const read = () => documentsOf(tools.store, root, stored.manifest);
+  try {
+    await verifyGiven(tools, reference, root, read, new AbortController().signal);
+  } catch (error) {
+    throw within(what, error);
+  }
   await catalog.addName({ name: formatReference(reference), image: image.id, target: root });
 };
 

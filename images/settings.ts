@@ -3,12 +3,12 @@ import type { RemoteTools } from './pull/remote.ts';
 import { RangeWindow } from './registry/ranges.ts';
 import type { Transport } from './registry/transport.ts';
 import type { ImageSettings, RegistrySettings } from './types.ts';
-import { loadPolicy } from './verify/load.ts';
+import { loadPolicies } from './verify/policies.ts';
 
 /** What of the tools of a pull follows from the settings alone. A pull keeps those that it began with. */
 export type SettingTools = Pick<
   RemoteTools,
-  'keepBlobs' | 'layerLimit' | 'transport' | 'registry' | 'window' | 'policy'
+  'keepBlobs' | 'layerLimit' | 'transport' | 'registry' | 'window' | 'policies'
 > & { readonly isPinned: Pinning };
 
 /** Reads the policy's files. Throws `invalid-argument` for what is wrong in them. */
@@ -22,6 +22,6 @@ export const toolsOf = async (
   transport,
   registry,
   window: registry.ranges && new RangeWindow(registry.ranges),
-  policy: images.policy === '' ? undefined : await loadPolicy(images.policy),
+  policies: await loadPolicies(images.policy, images.policyDir),
   isPinned: pinning(images.pinned),
 });

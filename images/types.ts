@@ -77,6 +77,8 @@ export interface ImageSettings {
   readonly pinned: readonly string[];
   /** File of the verification policy (verify/parse.ts); "" for none. */
   readonly policy: string;
+  /** Directory with those of Kubernetes namespaces; "" for none. */
+  readonly policyDir: string;
 }
 
 /** What a layer may unpack to: `bytes` at most, and `expansion` times its compressed size beyond the first GiB. */
@@ -106,6 +108,8 @@ export interface Progress {
 export interface PullOptions {
   readonly signal: AbortSignal;
   readonly progress?: (event: Progress) => void;
+  /** The Kubernetes namespace of the pod that it is for: it may have a policy of its own. */
+  readonly namespace?: string;
   readonly platform?: Platform;
 }
 

@@ -56,6 +56,7 @@ const expected: Config = {
     max_layer_expansion: 200,
     pinned: [],
     policy: '',
+    policy_dir: '',
   },
   mounts: { make_missing_sources: true },
   limits: { nofile_soft: 1024, nofile_hard: 524_288, pids: 0 },

@@ -46,6 +46,8 @@ export interface Config {
     readonly pinned: readonly string[];
     /** A file; "" for none. */
     readonly policy: string;
+    /** A directory; "" for none. */
+    readonly policy_dir: string;
   };
   readonly mounts: { readonly make_missing_sources: boolean };
   /** `pids` 0 means no limit. */

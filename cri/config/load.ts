@@ -1,5 +1,5 @@
 import { invalid, messageOf } from '../../base/errors.ts';
-import { loadPolicy } from '../../images/verify/load.ts';
+import { loadPolicies } from '../../images/verify/policies.ts';
 import { assemble } from './assemble.ts';
 import { checkTogether } from './check.ts';
 import type { Config } from './index.ts';
@@ -46,12 +46,14 @@ export const loadConfig = async (file: string | undefined, overrides: Overrides 
 
 /** Its keys as well: a node that cannot verify what it was told to must not start. */
 const checkPolicy = async ({ config: { images }, origins }: Loaded): Promise<void> => {
-  if (images.policy === '') return;
-  try {
-    await loadPolicy(images.policy);
-  } catch (error) {
-    throw invalid(inWords({ place: lineOf(['images.policy'], origins), text: `images.policy: ${messageOf(error)}` }));
-  }
+  const checks = [
+    { key: 'images.policy', check: () => loadPolicies(images.policy, '') },
+    { key: 'images.policy_dir', check: () => loadPolicies('', images.policy_dir) },
+  ];
+  for (const { key, check } of checks)
+    await check().catch((error: unknown) => {
+      throw invalid(inWords({ place: lineOf([key], origins), text: `${key}: ${messageOf(error)}` }));
+    });
 };
 
 /** The same from texts. */

@@ -322,6 +322,16 @@ export const keys: readonly Key[] = [
     ],
   },
   {
+    name: 'images.policy_dir',
+    type: 'file',
+    reload: true,
+    default: '',
+    comment: [
+      'A directory of such files, NAMESPACE.json: each decides alone about the images of the pods of that Kubernetes namespace.',
+      '"" for none.',
+    ],
+  },
+  {
     name: 'mounts.make_missing_sources',
     type: 'boolean',
     reload: true,

@@ -38,7 +38,7 @@ export interface BundleRequest {
 
 /** The container's directories, its config.json and its compiled plan; the image's layers are held for it. */
 export const makeBundle = async (runtime: Runtime, input: BundleRequest, rollback: Rollback): Promise<Bundle> => {
-  const volumes = await findVolumes(runtime, input.id, input.config, input.image);
+  const volumes = await findVolumes(runtime, input);
   const container = await withProfiles(runtime, await specOf(runtime, { ...input, volumes }, rollback));
   for (const notice of container.notices) runtime.log.warn({ container: input.id }, notice);
   await relabelMounts(runtime, input.sandbox, input.config, container.spec.linux.mountLabel);

@@ -93,6 +93,8 @@ const build = async (runtime: Runtime, wanted: Wanted, rollback: Rollback): Prom
   const { id, sandbox, config } = wanted;
   checkReady(sandbox);
   const image = findImage(runtime, config);
+  const namespace = sandbox.config.metadata?.namespace ?? '';
+  runtime.images.checkAllowed(image, namespace, config.image?.user_specified_image ?? '');
   const log = logPath(sandbox.config.log_directory, config.log_path) ?? '';
   checkCounts(config);
   await checkLogDirectory(log);

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
-import type { ContainerConfig, Mount } from '../../api/generated/types.ts';
+import type { Mount } from '../../api/generated/types.ts';
 import { notFound, within } from '../../base/errors.ts';
 import { makeDirectory, makeOwnedDirectory, removeTree } from '../../base/files.ts';
 import type { ImageRecord } from '../../images/index.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
 import { checkImageMount, isImageMount, type Volume, volumePaths } from '../spec/image-mounts.ts';
+import type { BundleRequest } from './bundle.ts';
 
 /** A mount of the request that shows an image. */
 export interface ImageVolume {
@@ -25,25 +26,25 @@ export interface Volumes {
 /** What the request and the image ask for. Nothing is made yet. Errors: `not-found` when an image or a sub path is not there. */
 export const findVolumes = async (
   runtime: Runtime,
-  id: string,
-  { mounts }: ContainerConfig,
-  image: ImageRecord,
+  { id, sandbox, config: { mounts }, image }: BundleRequest,
 ): Promise<Volumes> => {
+  const namespace = sandbox.config.metadata?.namespace ?? '';
   const { volumes } = containerPaths(runtime.config, id);
   const images = mounts
     .filter((mount) => isImageMount(mount))
-    .map((mount, i) => ({ mount, image: imageOf(runtime, mount), head: join(volumes, `image-${i}`) }));
+    .map((mount, i) => ({ mount, image: imageOf(runtime, mount, namespace), head: join(volumes, `image-${i}`) }));
   await Promise.all(images.map((volume) => checkDirectory(runtime, volume)));
   const own = volumePaths(image.config, mounts).map((path, i) => ({ path, source: join(volumes, `own-${i}`) }));
   return { images, own };
 };
 
-const imageOf = (runtime: Runtime, mount: Mount): ImageRecord => {
+const imageOf = (runtime: Runtime, mount: Mount, namespace: string): ImageRecord => {
   const what = checkImageMount(mount);
-  const { image = '', runtime_handler = '' } = mount.image ?? {};
+  const { image = '', runtime_handler = '', user_specified_image = '' } = mount.image ?? {};
   checkHandler(what, runtime_handler);
   const found = runtime.images.resolve(image);
   if (found === undefined) throw notFound(`${what}: image ${image} is not here: pull it first`);
+  runtime.images.checkAllowed(found, namespace, user_specified_image);
   return found;
 };
 

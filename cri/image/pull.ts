@@ -13,8 +13,12 @@ export const pullImage = async (
   const name = request.image?.image ?? '';
   if (name === '') throw invalid('PullImage: image is empty');
   checkHandler('PullImage', request.image?.runtime_handler ?? '');
+  const namespace = request.sandbox_config?.metadata?.namespace ?? '';
   try {
-    const image_ref = await runtime.images.pull(name, registryAuth(request.auth), { signal: call.signal });
+    const image_ref = await runtime.images.pull(name, registryAuth(request.auth), {
+      signal: call.signal,
+      ...(namespace !== '' && { namespace }),
+    });
     return { image_ref };
   } catch (error) {
     throw asKubeletWants(error);

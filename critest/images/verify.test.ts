@@ -387,7 +387,7 @@ test('the narrowest scope decides, and all of its requirements have to hold', as
   }));
   at.registry.add('1', made, 'elsewhere/app');
   at.registry.add('free', made);
-  await refuses(t, at, /policy of "127.0.0.1:\d+" refuses it: nothing of it may be pulled/, 'elsewhere/app:1');
+  await refuses(t, at, /policy of "127.0.0.1:\d+" refuses it: nothing of it may come in/, 'elsewhere/app:1');
   t.is(await at.pull('app:free'), made.id);
   const payload = claim(`${at.registry.host}/app`, digest);
   at.sign([signed(ec, payload)]);

@@ -66,6 +66,7 @@ export const testSettings: ImageSettings = {
   layerLimit: { bytes: 2 ** 33, expansion: 200 },
   pinned: [],
   policy: '',
+  policyDir: '',
 };
 
 export const openWorld = async (options: Partial<ImagesOptions> = {}): Promise<ImageWorld> => {

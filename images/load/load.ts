@@ -8,6 +8,8 @@ import { type PullTools, pullImage } from '../pull/pull.ts';
 import { formatReference, type Reference } from '../reference.ts';
 import type { Document } from '../source.ts';
 import type { Platform, Progress } from '../types.ts';
+import { verifyGiven } from '../verify/given.ts';
+import type { Policies } from '../verify/policies.ts';
 import { archiveContents, type Contents, layoutContents } from './contents.ts';
 import { Spool } from './spool.ts';
 import { wantedOf } from './wanted.ts';
@@ -22,6 +24,10 @@ export interface LoadJob {
   readonly report: (event: Progress) => void;
 }
 
+export interface LoadTools extends PullTools {
+  readonly policies: Policies;
+}
+
 /** An image that is whole and has its names. */
 export interface LoadedImage {
   readonly id: Digest;
@@ -34,7 +40,7 @@ export interface LoadedImage {
  * Takes in the images of an archive or a layout; the way is that of a pull. Nothing is unpacked before it is known that each
  * image is there for one of the platforms.
  */
-export const loadImages = async (tools: PullTools, job: LoadJob): Promise<readonly LoadedImage[]> => {
+export const loadImages = async (tools: LoadTools, job: LoadJob): Promise<readonly LoadedImage[]> => {
   if (typeof job.from === 'string') {
     const layout = await Layout.open(job.from);
     return obtain(tools, job, await layoutContents(layout, job.from));
@@ -55,7 +61,7 @@ interface Root {
 }
 
 const obtain = async (
-  tools: PullTools,
+  tools: LoadTools,
   job: LoadJob,
   { source, document, entries, what }: Contents,
 ): Promise<readonly LoadedImage[]> => {
@@ -64,7 +70,9 @@ const obtain = async (
   const fetch = (digest: string): Promise<Document> => source.manifest(digest, signal);
   for (const wanted of wantedOf(entries, job.name, what)) {
     const root = await chooseEntry(document, wanted.entries, platforms, fetch, signal);
-    await checkWhole(source, await chooseImage(root, platforms, fetch, signal));
+    const choice = await chooseImage(root, platforms, fetch, signal);
+    await checkWhole(source, choice);
+    await verifyGiven(tools, wanted.reference, root.digest, () => choice.documents, signal);
     roots.push({ reference: wanted.reference, root });
   }
   const loaded = new Map<string, LoadedImage>();

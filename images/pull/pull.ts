@@ -38,6 +38,8 @@ export interface PullJob {
   readonly report: (event: Progress) => void;
   /** Throws when the image must not be pulled; asked before anything but manifests is fetched. */
   readonly verify?: (documents: Choice['documents']) => Promise<void>;
+  /** Whose policy that is, if not the node's. */
+  readonly by?: string;
 }
 
 /** Makes everything of the image there, then its record, then its names. Gives the image id. */
@@ -192,7 +194,7 @@ const assemble = async (
 /** The name comes last: it never points to what is not whole. The tag comes after the digest, so no tag lacks one. */
 const commit = async (
   { store }: PullTools,
-  { reference, root }: PullJob,
+  { reference, root, by }: PullJob,
   { manifest, documents }: Choice,
   configBytes: Buffer,
   image: StoredImage,
@@ -204,7 +206,7 @@ const commit = async (
   ]);
   await catalog.addImage(image);
   const target = root.digest;
-  await catalog.addName({ name: `${nameOf(reference)}@${target}`, image: image.id, target });
+  await catalog.addName({ name: `${nameOf(reference)}@${target}`, image: image.id, target }, by);
   if (reference.tag !== undefined)
-    await catalog.addName({ name: `${nameOf(reference)}:${reference.tag}`, image: image.id, target });
+    await catalog.addName({ name: `${nameOf(reference)}:${reference.tag}`, image: image.id, target }, by);
 };

@@ -8,7 +8,7 @@ import type { RangeWindow } from '../registry/ranges.ts';
 import type { RetryPolicy } from '../registry/temporary.ts';
 import type { Transport } from '../registry/transport.ts';
 import type { Log, Platform, Progress, RegistrySettings } from '../types.ts';
-import type { Policy } from '../verify/policy.ts';
+import type { Policies } from '../verify/policies.ts';
 import { verifyImage } from '../verify/verify.ts';
 import { PullLog } from './log.ts';
 import { type PullJob, type PullTools, pullImage } from './pull.ts';
@@ -20,13 +20,15 @@ export interface RemoteTools extends PullTools {
   readonly window: RangeWindow | undefined;
   /** How many pulls are under way; the others wait in line. */
   readonly pulls: Limit;
-  /** Which images may be pulled; undefined for all. */
-  readonly policy: Policy | undefined;
+  /** Which images may be pulled. */
+  readonly policies: Policies;
   readonly log: Log;
 }
 
 export interface RemoteJob {
   readonly reference: Reference;
+  /** Of the pod that it is pulled for; undefined for none. */
+  readonly namespace: string | undefined;
   /** The normalised name, for the log. */
   readonly name: string;
   readonly keyring: Keyring;
@@ -49,10 +51,11 @@ export const pullRemote = (tools: RemoteTools, job: RemoteJob): Promise<Digest> 
     };
     // From here on all goes by digest: a tag that is moved meanwhile changes nothing.
     const root = await source.manifest(reference.digest ?? reference.tag ?? 'latest', signal);
-    const { policy, helper } = tools;
+    const { key: by, policy } = tools.policies.of(job.namespace);
+    const { helper } = tools;
     const verify: PullJob['verify'] = (documents) =>
       policy === undefined ? Promise.resolve() : verifyImage(policy, helper, { source, reference, documents, signal });
-    const id = await pullImage(tools, { source, reference, root, platforms, signal, report, verify });
+    const id = await pullImage(tools, { source, reference, root, platforms, signal, report, verify, by });
     progress.done(id);
     return id;
   });

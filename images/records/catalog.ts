@@ -1,5 +1,6 @@
 import { type Digest, digestParts, isDigest, sha256 } from '../../base/digest.ts';
 import { isTemporary } from '../../base/files.ts';
+import { KeyedLocks } from '../../base/locks.ts';
 import type { Paths } from '../paths.ts';
 import type { Pinning } from '../pinned.ts';
 import { formatReference, parseReference } from '../reference.ts';
@@ -27,6 +28,7 @@ export class Catalog {
   readonly #imageFiles: RecordFiles<StoredImage>;
   readonly #nameFiles: RecordFiles<StoredName>;
   readonly #leaseFiles: RecordFiles<StoredLease>;
+  readonly #naming = new KeyedLocks();
   #isPinned: Pinning;
   #views: ReadonlyMap<Digest, ImageRecord> | undefined;
 
@@ -131,8 +133,15 @@ export class Catalog {
     });
   }
 
-  addName(name: StoredName): Promise<void> {
-    return this.#write(this.#nameFiles, this.#names, { file: keyOf(name.name), key: name.name, value: name });
+  /** `by`: whose policy has let it in; those who did before still do while it stands for the same. */
+  addName(name: Omit<StoredName, 'letIn'>, by = ''): Promise<void> {
+    return this.#naming.run(name.name, () => {
+      const before = this.#names.get(name.name);
+      const others = before?.target === name.target && before.image === name.image ? (before.letIn ?? ['']) : [];
+      const letIn = [...new Set([...others, by])].toSorted();
+      const value: StoredName = { ...name, ...(letIn.some((one) => one !== '') && { letIn }) };
+      return this.#write(this.#nameFiles, this.#names, { file: keyOf(name.name), key: name.name, value });
+    });
   }
 
   /** A repeated pull changes nothing and so writes nothing. */

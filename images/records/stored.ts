@@ -42,6 +42,8 @@ export interface StoredName {
   readonly image: Digest;
   /** The manifest or index that the name stood for when it was pulled. */
   readonly target: Digest;
+  /** Whose policies have let it in, "" for the node's; left out where that is the node's alone. */
+  readonly letIn?: readonly string[];
 }
 
 /** What a container needs: the layers of its image and of the images that it mounts stay until the lease is released. */
@@ -118,7 +120,8 @@ export const readConfig = (config: JsonObject, what = 'record'): ImageConfig => 
 export const readName = (value: unknown): StoredName => {
   const object = checkVersion(value);
   const name = textField(object, 'name', 'record');
-  return { name, image: digestField(object, 'image'), target: digestField(object, 'target') };
+  const letIn = object.letIn === undefined ? undefined : textsField(object, 'letIn', 'record');
+  return { name, image: digestField(object, 'image'), target: digestField(object, 'target'), ...(letIn && { letIn }) };
 };
 
 export const readLease = (value: unknown): StoredLease => {

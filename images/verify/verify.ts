@@ -17,6 +17,8 @@ export interface VerifyJob {
   /** From what the name stands for to the manifest of this platform. */
   readonly documents: readonly [Document, ...Document[]];
   readonly signal: AbortSignal;
+  /** What to do about a refusal. */
+  readonly advice?: string;
 }
 
 /**
@@ -27,7 +29,9 @@ export const verifyImage = async (policy: Policy, helper: Helper, job: VerifyJob
   const { scope, requirements } = requirementsFor(policy, job.reference);
   for (const requirement of requirements) {
     const problem = await problemWith(requirement, helper, job);
-    if (problem !== undefined) throw refused(`the policy of ${JSON.stringify(scope)} refuses it: ${problem}`);
+    if (problem === undefined) continue;
+    const advice = job.advice === undefined ? '' : ` (${job.advice})`;
+    throw refused(`the policy of ${JSON.stringify(scope)} refuses it: ${problem}${advice}`);
   }
 };
 
@@ -39,7 +43,7 @@ const problemWith = async (requirement: Requirement, helper: Helper, job: Verify
     case 'accept':
       return undefined;
     case 'reject':
-      return 'nothing of it may be pulled';
+      return 'nothing of it may come in';
     case 'program': {
       const { reference, documents, signal } = job;
       const [document] = documents;

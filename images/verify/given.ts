@@ -1,0 +1,59 @@
+import type { Digest } from '../../base/digest.ts';
+import { BerthError, notFound, within } from '../../base/errors.ts';
+import { formatReference, type Reference } from '../reference.ts';
+import type { Document, Source } from '../source.ts';
+import type { ImageStore } from '../store.ts';
+import type { Helper } from '../types.ts';
+import type { Policies } from './policies.ts';
+import { verifyImage } from './verify.ts';
+
+export interface GivenTools {
+  readonly policies: Policies;
+  readonly helper: Helper;
+  readonly store: ImageStore;
+}
+
+type Documents = readonly [Document, ...Document[]];
+
+/** Archives and layouts have a source, which brings no signatures; a name that is only given has none. */
+const nowhere: Source = {
+  manifest: async (digest) => {
+    throw notFound(`${digest}: signatures are looked for in registries alone`);
+  },
+  // biome-ignore lint/correctness/useYield: it has nothing
+  blob: async function* () {
+    throw notFound('there is no blob');
+  },
+};
+
+/**
+ * Asks the node's policy about a name that is given here and not pulled: by a load, an import, a tag. A name that stands for the
+ * same already is let be. Errors: permission-denied.
+ */
+export const verifyGiven = async (
+  { policies, helper, store }: GivenTools,
+  reference: Reference,
+  target: Digest,
+  read: () => Documents | Promise<Documents>,
+  signal: AbortSignal,
+): Promise<void> => {
+  const { policy } = policies.of(undefined);
+  const name = formatReference(reference);
+  if (policy === undefined || store.catalog.name(name)?.target === target) return;
+  const advice = 'pull it from its registry, or give it a name that the policy lets be';
+  try {
+    await verifyImage(policy, helper, { source: nowhere, reference, documents: await read(), signal, advice });
+  } catch (error) {
+    throw within(name, error);
+  }
+};
+
+/** What a name of an image that is here stands for: the index if there is one, and the image's own manifest. */
+export const documentsOf = async ({ blobs }: ImageStore, target: Digest, manifest: Digest): Promise<Documents> => {
+  const read = async (digest: Digest): Promise<Document> => {
+    const bytes = await blobs.read(digest);
+    if (bytes === undefined) throw new BerthError('failed-precondition', `its manifest ${digest} is not here any more`);
+    return { bytes, mediaType: '', digest };
+  };
+  return target === manifest ? [await read(target)] : [await read(target), await read(manifest)];
+};
