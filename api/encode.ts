@@ -19,6 +19,15 @@ export const encodeListItem = (field: Field, values: unknown): Buffer => {
   return writer.finish();
 };
 
+/** A message field with its tag and length; its bytes are there already. */
+export const encodeWhole = (field: Field, parts: readonly Uint8Array[]): Buffer => {
+  const writer = new Writer();
+  writeTag(writer, field, wire.bytes);
+  writer.uint32(parts.reduce((sum, part) => sum + part.length, 0));
+  for (const part of parts) writer.raw(part);
+  return writer.finish();
+};
+
 const writeFields = (writer: Writer, type: MessageType, values: unknown): void => {
   if (typeof values !== 'object' || values === null) throw wrong(type.name, values);
   for (const field of type.fields) {

@@ -1,6 +1,6 @@
 import { BerthError } from '../base/errors.ts';
 import { encode, type MessageName } from './codec.ts';
-import { encodeListItem } from './encode.ts';
+import { encodeListItem, encodeWhole } from './encode.ts';
 import type { Input, Messages } from './generated/types.ts';
 import { messageType } from './schema.ts';
 
@@ -37,8 +37,30 @@ export const encodeItem = <Name extends MessageName, Key extends Lists<Messages[
 export const encodeMessage = <Name extends MessageName>(name: Name, message: Input<Messages[Name]>): Encoded =>
   new Encoded(encode(name, message));
 
-/** The answer whose one list has these items, each from `encodeItem`. */
+/**
+ * A field that is a message, or one item of a list of them, with its tag and length: `parts` together are the message's
+ * bytes, since in protobuf's encoding the fields of a message may be written one after the other by different writers.
+ */
+export const encodeField = <Name extends MessageName, Key extends keyof Messages[Name] & string>(
+  message: Name,
+  field: Key,
+  parts: readonly Uint8Array[],
+): Uint8Array => {
+  const found = messageType(message).fields.find(({ name }) => name === field);
+  if (found?.kind !== 'message' || found.list === 'map')
+    throw new BerthError('internal', `encode ${message}.${field}: not a message`);
+  return encodeWhole(found, parts);
+};
+
+/** The answer whose one list has these items, each from `encodeItem` or `encodeField`. */
 export const joinItems = (items: readonly Uint8Array[]): Encoded => new Encoded(Buffer.concat(items));
+
+/** The same for items that are made one after the other. */
+export const joinAll = async (items: AsyncIterable<Uint8Array>): Promise<Encoded> => {
+  const all: Uint8Array[] = [];
+  for await (const item of items) all.push(item);
+  return joinItems(all);
+};
 
 /** What one answer of a stream holds about: small enough to be sent while the next is made. */
 const pageBytes = 256 << 10;

@@ -26,7 +26,8 @@ const scalars: Record<string, (pick: Pick) => unknown> = {
   int32: (pick) => pickFrom(pick, [0, 1, -1, 2 ** 31 - 1, -(2 ** 31)]),
   uint32: (pick) => pickFrom(pick, [0, 1, 127, 128, 2 ** 32 - 1]),
   int64: (pick) => pickFrom(pick, [0n, 1n, -1n, 2n ** 63n - 1n, -(2n ** 63n), 1_763_785_963_123_456_789n]),
-  uint64: (pick) => pickFrom(pick, [0n, 1n, 2n ** 49n, 2n ** 63n, 2n ** 64n - 1n]),
+  uint64: (pick) =>
+    pickFrom(pick, [0n, 1n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 35n, 2n ** 49n, 2n ** 60n, 2n ** 63n, 2n ** 64n - 1n]),
 };
 
 const value = (field: Field, pick: Pick, depth: number): unknown => {

@@ -104,13 +104,29 @@ export class Writer {
   }
 
   uint64(value: bigint): void {
-    let rest = BigInt.asUintN(64, value);
-    while (rest > 0xffff_ffffn) {
-      this.#room(1);
-      this.#bytes[this.#at++] = Number(rest & 0x7fn) | 0x80;
-      rest >>= 7n;
+    const whole = BigInt.asUintN(64, value);
+    if (whole <= 0xffff_ffffn) this.uint32(Number(whole));
+    else {
+      // Arithmetic of bigints is slow: once, and the rest in numbers of 28 and 36 bits.
+      this.#lowest(Number(whole & 0xfff_ffffn));
+      this.#above(Number(whole >> 28n));
     }
-    this.uint32(Number(rest));
+  }
+
+  /** The first four bytes of a varint that has more. */
+  #lowest(value: number): void {
+    this.#room(4);
+    for (let shift = 0; shift < 28; shift += 7) this.#bytes[this.#at++] = ((value >>> shift) & 0x7f) | 0x80;
+  }
+
+  /** The rest of a varint: up to 36 bits. */
+  #above(value: number): void {
+    let rest = value;
+    for (; rest > 0xffff_ffff; rest = Math.floor(rest / 128)) {
+      this.#room(1);
+      this.#bytes[this.#at++] = (rest & 0x7f) | 0x80;
+    }
+    this.uint32(rest);
   }
 
   double(value: number): void {
@@ -120,6 +136,11 @@ export class Writer {
 
   bytes(value: Uint8Array): void {
     this.uint32(value.length);
+    this.raw(value);
+  }
+
+  /** Bytes as they are. */
+  raw(value: Uint8Array): void {
     this.#room(value.length);
     this.#bytes.set(value, this.#at);
     this.#at += value.length;

@@ -25,6 +25,7 @@ import { AppArmor } from './security/apparmor.ts';
 import { ServiceManager } from './service/service-manager.ts';
 import { checkContainerRecord, checkSandboxRecord } from './state/check.ts';
 import { Store } from './state/store.ts';
+import { CgroupReader } from './stats/cgroup.ts';
 import { CpuSampler } from './stats/cpu-sampler.ts';
 import { openForwarder, openStreaming } from './stream/open.ts';
 
@@ -59,6 +60,7 @@ export class Daemon implements AsyncDisposable {
     const reloads = new Reloads(live, manager, options);
     stack.defer(() => manager.stopping());
     await recoverTelling(runtime, manager);
+    await runtime.cpuSampler.sample();
     ready.reach();
     await manager.ready();
     log.info({ listen: config.listen, root: config.root, network: runtime.network.status().source }, 'berthd is ready');
@@ -170,6 +172,7 @@ const openRuntime = async (
       'berthd has no CAP_SYS_RESOURCE: a lower oom_score_adj of a container becomes its own',
     );
   const objects = emptyObjects();
+  const cgroupReader = stack.use(new CgroupReader(cgroups));
   const stopping = stopFollowing(objects.containers, stack);
   return {
     config,
@@ -187,7 +190,8 @@ const openRuntime = async (
     containerStore,
     stopping,
     containersDisk: await ContainersDisk.open(config.root, agent, log, stopping),
-    cpuSampler: stack.use(new CpuSampler({ ...objects, cgroups })),
+    cgroupReader,
+    cpuSampler: stack.use(new CpuSampler({ ...objects, log, cgroupReader })),
     selfCheck: new SelfCheck(config.listen),
     ...objects,
   };

@@ -17,6 +17,7 @@ import type { Container, ContainerRecord } from './state/container.ts';
 import { Objects } from './state/objects.ts';
 import type { Sandbox, SandboxRecord } from './state/sandbox.ts';
 import type { Store } from './state/store.ts';
+import type { CgroupReader } from './stats/cgroup.ts';
 import type { CpuSampler } from './stats/cpu-sampler.ts';
 import type { StreamingServer } from './stream/server.ts';
 
@@ -35,6 +36,7 @@ export interface Runtime {
   readonly supervisorsCgroup: readonly string[];
   readonly host: Host;
   readonly appArmor: AppArmor;
+  readonly cgroupReader: CgroupReader;
   readonly cpuSampler: CpuSampler;
   readonly selfCheck: SelfCheck;
   readonly sandboxes: Objects<Sandbox>;
@@ -97,6 +99,14 @@ export const containerPaths = (config: Pick<Config, 'state' | 'root'>, id: strin
 
 export const containersOf = (runtime: Pick<Runtime, 'containers'>, sandboxId: string): Container[] =>
   runtime.containers.values().filter((container) => container.record.sandboxId === sandboxId);
+
+/** The same for many pods, of the containers that there are now. */
+export const containersOfAll = (
+  runtime: Pick<Runtime, 'containers'>,
+): ((sandboxId: string) => readonly Container[]) => {
+  const groups = Map.groupBy(runtime.containers.values(), ({ record }) => record.sandboxId);
+  return (sandboxId) => groups.get(sandboxId) ?? [];
+};
 
 /** Nanoseconds since 1970, as CRI wants every time. */
 export const now = nanosecondClock(

@@ -1,24 +1,23 @@
-import { type Encoded, encodeItem, joinItems } from '../../api/encoded.ts';
+import { type Encoded, encodeItem, joinAll } from '../../api/encoded.ts';
 import type { ContainerActivity, Input } from '../../api/generated/types.ts';
 import { resourcesOf } from '../container/status.ts';
 import { now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
-import { readBlockBytes, readThreads } from '../stats/activity.ts';
+import { readBlockBytes } from '../stats/activity.ts';
 import { containerCgroup } from '../stats/cpu-sampler.ts';
-import { gathered, inSlices } from '../stats/in-slices.ts';
+import { inSlices } from '../stats/in-slices.ts';
 
 /** Of the containers that run. */
 export const adminActivity = async (runtime: Runtime): Promise<Encoded> => {
   const running = runtime.containers.values().filter(({ record }) => record.state.kind === 'running');
-  const items = inSlices(running, (container) =>
-    encodeItem('ActivityResponse', 'containers', activityOf(runtime, container)),
+  return joinAll(
+    inSlices(running, (container) => encodeItem('ActivityResponse', 'containers', activityOf(runtime, container))),
   );
-  return joinItems(await gathered(items));
 };
 
 const sum = (counts: readonly bigint[]): bigint => counts.reduce((total, count) => total + count, 0n);
 
-const activityOf = ({ cgroups }: Runtime, container: Container): Input<ContainerActivity> => {
+const activityOf = ({ cgroups, cgroupReader }: Runtime, container: Container): Input<ContainerActivity> => {
   const path = containerCgroup(cgroups, container);
   const devices = path === undefined ? [] : readBlockBytes(cgroups, path);
   const { cpu_quota: quota = 0n, cpu_period: period = 0n } = resourcesOf(container) ?? {};
@@ -27,7 +26,7 @@ const activityOf = ({ cgroups }: Runtime, container: Container): Input<Container
     timestamp: now(),
     read_bytes: sum(devices.map(({ readBytes }) => readBytes)),
     written_bytes: sum(devices.map(({ writtenBytes }) => writtenBytes)),
-    threads: path === undefined ? 0n : readThreads(cgroups, path),
+    threads: (path === undefined ? undefined : cgroupReader.processes(path)) ?? 0n,
     cpu_limit_nano_cores: quota > 0n ? (quota * 1_000_000_000n) / (period || 100_000n) : 0n,
   };
 };

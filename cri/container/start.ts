@@ -27,6 +27,7 @@ const start = async (runtime: Runtime, container: Container): Promise<void> => {
     .catch((error: unknown) => afterFailure(runtime, container, error));
   if (report === undefined) return;
   await setState(runtime, container, { kind: 'running', pid: report.pid, startedAt: String(report.startedAt) });
+  runtime.cpuSampler.born(container);
   await follow(runtime, container);
 };
 

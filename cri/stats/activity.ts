@@ -1,7 +1,6 @@
 import { type CgroupMode, hierarchyOf } from '../cgroup/mode.ts';
 import { readKernelFile } from './kernel-file.ts';
 import { type BlockIo, parseV1BlockIo, parseV2BlockIo } from './metrics/block-io.ts';
-import { parseCount } from './parse.ts';
 
 const fileOf = (mode: CgroupMode, path: string, controller: string, name: string): string => {
   const { mount } = mode.unified ?? hierarchyOf(mode, controller) ?? {};
@@ -13,7 +12,3 @@ export const readBlockBytes = (mode: CgroupMode, path: string): readonly BlockIo
   mode.unified === undefined
     ? parseV1BlockIo(fileOf(mode, path, 'blkio', 'blkio.throttle.io_service_bytes_recursive'), '')
     : parseV2BlockIo(fileOf(mode, path, 'io', 'io.stat'));
-
-/** Processes and threads; 0 where the kernel does not count them. */
-export const readThreads = (mode: CgroupMode, path: string): bigint =>
-  parseCount(fileOf(mode, path, 'pids', 'pids.current')) ?? 0n;

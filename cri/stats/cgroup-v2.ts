@@ -1,39 +1,86 @@
+import { existsSync } from 'node:fs';
+import { countIn, Keys } from './counts.ts';
 import type { CgroupFigures, MemoryFigures, Pressure } from './figures.ts';
-import { readKernelFile } from './kernel-file.ts';
-import { parseCount, parseKeyed, parseLimit, parsePressure } from './parse.ts';
+import { type KeptFiles, text } from './kept-files.ts';
+import { limitOf, parsePressure } from './parse.ts';
 
-/** cgroup-v2.rst; `directory` is the cgroup's own. */
-export const readV2 = (directory: string): Omit<CgroupFigures, 'at'> => {
-  const pressure = (name: string): Pressure | undefined =>
-    parsePressure(readKernelFile(`${directory}/${name}.pressure`));
-  return {
-    cpu: readV2Cpu(directory),
-    memory: readMemory(directory),
-    processes: parseCount(readKernelFile(`${directory}/pids.current`)),
-    pressure: { cpu: pressure('cpu'), memory: pressure('memory'), io: pressure('io') },
-  };
-};
+/** cgroup-v2.rst: the places of `v2Files`. The first is what is sampled. */
+const at = {
+  cpu: 0,
+  stat: 1,
+  usage: 2,
+  limit: 3,
+  swap: 4,
+  swapLimit: 5,
+  processes: 6,
+  cpuPressure: 7,
+  memoryPressure: 8,
+  ioPressure: 9,
+} as const;
+
+const v2Files: readonly string[] = [
+  'cpu.stat',
+  'memory.stat',
+  'memory.current',
+  'memory.max',
+  'memory.swap.current',
+  'memory.swap.max',
+  'pids.current',
+  'cpu.pressure',
+  'memory.pressure',
+  'io.pressure',
+];
+
+/** A kernel that counts no pressure, or was started so, has none of this. */
+const hasPressure = existsSync('/proc/pressure');
+
+/** `directory` is the cgroup's own. */
+export const v2Paths = (directory: string): readonly string[] =>
+  v2Files.map((name) => (name.endsWith('.pressure') && !hasPressure ? '' : `${directory}/${name}`));
+
+export const readV2 = (files: KeptFiles): Pick<CgroupFigures, 'cpu' | 'memory' | 'pressure'> => ({
+  cpu: readV2Cpu(files),
+  memory: readMemory(files),
+  pressure: {
+    cpu: readPressure(files, at.cpuPressure),
+    memory: readPressure(files, at.memoryPressure),
+    io: readPressure(files, at.ioPressure),
+  },
+});
+
+const count = (files: KeptFiles, place: number): bigint | undefined => countIn(text, 0, files.read(place));
+
+const cpuKeys = new Keys('usage_usec');
 
 /** CPU time alone, in nanoseconds. */
-export const readV2Cpu = (directory: string): bigint | undefined => {
-  const microseconds = parseKeyed(readKernelFile(`${directory}/cpu.stat`) ?? '').get('usage_usec');
+export const readV2Cpu = (files: KeptFiles): bigint | undefined => {
+  const [microseconds] = cpuKeys.in(text, files.read(at.cpu));
   return microseconds === undefined ? undefined : microseconds * 1000n;
 };
 
-const readMemory = (directory: string): MemoryFigures | undefined => {
-  const file = (name: string): string | undefined => readKernelFile(`${directory}/memory.${name}`);
-  const usage = parseCount(file('current'));
-  const stat = parseKeyed(file('stat') ?? '');
-  if (usage === undefined || stat.size === 0) return undefined;
-  const inactive = stat.get('inactive_file') ?? 0n;
+export const readV2Processes = (files: KeptFiles): bigint | undefined => count(files, at.processes);
+
+const readPressure = (files: KeptFiles, place: number): Pressure | undefined => {
+  const length = files.read(place);
+  return length <= 0 ? undefined : parsePressure(text.toString('latin1', 0, length));
+};
+
+const keys = new Keys('inactive_file', 'anon', 'pgfault', 'pgmajfault');
+
+const readMemory = (files: KeptFiles): MemoryFigures | undefined => {
+  const length = files.read(at.stat);
+  if (length <= 0) return undefined;
+  const [inactive = 0n, rss = 0n, faults = 0n, majorFaults = 0n] = keys.in(text, length);
+  const usage = count(files, at.usage);
+  if (usage === undefined) return undefined;
   return {
     usage,
     workingSet: usage > inactive ? usage - inactive : 0n,
-    rss: stat.get('anon') ?? 0n,
-    limit: parseLimit(file('max')),
-    swap: parseCount(file('swap.current')) ?? 0n,
-    swapLimit: parseLimit(file('swap.max')),
-    faults: stat.get('pgfault') ?? 0n,
-    majorFaults: stat.get('pgmajfault') ?? 0n,
+    rss,
+    limit: limitOf(count(files, at.limit)),
+    swap: count(files, at.swap) ?? 0n,
+    swapLimit: limitOf(count(files, at.swapLimit)),
+    faults,
+    majorFaults,
   };
 };

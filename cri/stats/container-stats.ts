@@ -1,38 +1,45 @@
-import type {
-  ContainerStats,
-  ContainerStatsRequest,
-  ContainerStatsResponse,
-  Input,
-} from '../../api/generated/types.ts';
+import { encode } from '../../api/codec.ts';
+import { Encoded, encodeField } from '../../api/encoded.ts';
+import type { ContainerStatsRequest } from '../../api/generated/types.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { type Reading, readContainer } from './reading.ts';
 import { wireCpu, wireDisk, wireIo, wireMemory, wireSwap } from './wire.ts';
 
 /** What the kernel counts now. One that does not run has only what it takes on disk. */
-export const containerStats = async (
-  runtime: Runtime,
-  request: ContainerStatsRequest,
-): Promise<Input<ContainerStatsResponse>> => {
+export const containerStats = async (runtime: Runtime, request: ContainerStatsRequest): Promise<Encoded> => {
   const container = runtime.containers.get(request.container_id);
   await runtime.containersDisk.settle([container.id]);
-  return { stats: statsOf(runtime, container, readContainer(runtime, container)) };
+  return new Encoded(
+    encodeField('ContainerStatsResponse', 'stats', statsOf(runtime, container, readContainer(runtime, container))),
+  );
 };
 
+/** The bytes of a ContainerStats, in parts. */
 export const statsOf = (
   runtime: Runtime,
   container: Container,
   reading: Reading | undefined,
-): Input<ContainerStats> => {
-  const { config, id } = container;
-  return {
-    attributes: { id, metadata: config.metadata, labels: config.labels, annotations: config.annotations },
+): readonly Uint8Array[] => [
+  attributesOf(container),
+  encode('ContainerStats', {
     ...(reading && {
       cpu: wireCpu(reading),
       memory: wireMemory(reading.figures),
       swap: wireSwap(reading.figures),
       io: wireIo(reading.figures),
     }),
-    writable_layer: wireDisk(runtime.containersDisk.of(id), runtime.containersDisk.mountpoint),
-  };
+    writable_layer: wireDisk(runtime.containersDisk.of(container.id), runtime.containersDisk.mountpoint),
+  }),
+];
+
+const known = new WeakMap<Container, Uint8Array>();
+
+/** Kept with the container, whose configuration does not change. */
+const attributesOf = (container: Container): Uint8Array => {
+  const { id, config } = container;
+  const { metadata, labels, annotations } = config;
+  const bytes = known.get(container) ?? encode('ContainerStats', { attributes: { id, metadata, labels, annotations } });
+  known.set(container, bytes);
+  return bytes;
 };

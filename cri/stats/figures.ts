@@ -30,10 +30,11 @@ export interface MemoryFigures {
 export interface CgroupFigures {
   /** Of the reading, nanoseconds since 1970. */
   readonly at: bigint;
+  /** The same in nanoseconds of a clock that nobody sets. */
+  readonly steadyAt: bigint;
   /** Nanoseconds of CPU time since the cgroup was made. */
   readonly cpu: bigint | undefined;
   readonly memory: MemoryFigures | undefined;
-  readonly processes: bigint | undefined;
   readonly pressure: {
     readonly cpu: Pressure | undefined;
     readonly memory: Pressure | undefined;

@@ -23,9 +23,3 @@ export async function* inSlices<T, R>(items: readonly T[], action: (item: T) => 
     await pause();
   }
 }
-
-export const gathered = async <T>(items: AsyncIterable<T>): Promise<readonly T[]> => {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
-};

@@ -7,7 +7,7 @@ const buffer = Buffer.allocUnsafe(1 << 16);
  * ENODEV: of a cgroup that has just gone. ESRCH: of a process that has. EOPNOTSUPP: pressure on a kernel that was started
  * without it.
  */
-const missing = ['ENOENT', 'ENODEV', 'ESRCH', 'EOPNOTSUPP', 'ENOTDIR'];
+export const missing: readonly string[] = ['ENOENT', 'ENODEV', 'ESRCH', 'EOPNOTSUPP', 'ENOTDIR'];
 
 /** The kernel gives whole lines, about a page of them a read; none is so long. After fewer bytes there are no more. */
 const leastOfMore = 2048;

@@ -1,5 +1,5 @@
 import { statfs } from 'node:fs/promises';
-import { type Encoded, encodeItem, joinItems, pagesOf } from '../../api/encoded.ts';
+import { type Encoded, encodeItem, joinAll, pagesOf } from '../../api/encoded.ts';
 import type { ContainerMetrics, Input, Metric, PodSandboxMetrics } from '../../api/generated/types.ts';
 import { readMachine } from '../cgroup/machine.ts';
 import { resourcesOf } from '../container/status.ts';
@@ -7,7 +7,7 @@ import { containersOf, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { containerCgroup, podCgroup } from './cpu-sampler.ts';
-import { gathered, type Pause, pauses } from './in-slices.ts';
+import { type Pause, pauses } from './in-slices.ts';
 import { families } from './metrics/families.ts';
 import { readMore } from './metrics/more-figures.ts';
 import { openFilesLimit, readProcesses } from './metrics/processes.ts';
@@ -28,8 +28,7 @@ import { networksOf } from './pod-sandbox-stats.ts';
 import { readContainer } from './reading.ts';
 
 /** The metrics of all ready pods: the network's are the pod's, the others its running containers'. */
-export const listPodSandboxMetrics = async (runtime: Runtime): Promise<Encoded> =>
-  joinItems(await gathered(items(runtime)));
+export const listPodSandboxMetrics = (runtime: Runtime): Promise<Encoded> => joinAll(items(runtime));
 
 /** The same in pages. */
 export const streamPodSandboxMetrics = (runtime: Runtime): AsyncIterable<Encoded> => pagesOf(items(runtime));
@@ -97,7 +96,7 @@ const samplesOf = async (
     ...memorySamples(figures, more),
     ...blockSamples(more.blockIo),
     ...diskSamples(runtime.containersDisk.of(container.id), disk),
-    ...processSamples(figures, more, processes, openFilesLimit(state.pid)),
+    ...processSamples(runtime.cgroupReader.processes(path), more, processes, openFilesLimit(state.pid)),
     ...specSamples(resourcesOf(container), BigInt(state.startedAt)),
     ...pressureSamples(figures),
   ];

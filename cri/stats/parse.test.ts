@@ -1,6 +1,6 @@
 import test from 'ava';
 import { parseNetDevices } from './net-devices.ts';
-import { parseCount, parseKeyed, parseLimit, parsePressure } from './parse.ts';
+import { limitOf, parseCount, parseKeyed, parsePressure } from './parse.ts';
 import { CpuRates } from './rates.ts';
 import { wireIo } from './wire.ts';
 
@@ -22,10 +22,9 @@ test('a count is a whole number or nothing', (t) => {
 });
 
 test('no limit is none, in the words of v2 and in the number of v1', (t) => {
-  t.is(parseLimit('1048576\n'), 1048576n);
-  t.is(parseLimit('max\n'), undefined);
-  t.is(parseLimit('9223372036854771712\n'), undefined);
-  t.is(parseLimit(undefined), undefined);
+  t.is(limitOf(1048576n), 1048576n);
+  t.is(limitOf(parseCount('max\n')), undefined);
+  t.is(limitOf(9223372036854771712n), undefined);
 });
 
 test('a pressure file gives both kinds of stalls, and without "full" zeros for it', (t) => {
@@ -73,44 +72,55 @@ test('pressure is told in nanoseconds, as CRI has it, of what the kernel counts 
   const io = parsePressure(
     'some avg10=1.50 avg60=0.20 avg300=0.03 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n',
   );
-  const none = { cpu: undefined, memory: undefined, processes: undefined };
+  const none = { steadyAt: 1n, cpu: undefined, memory: undefined };
   const wired = wireIo({ at: 1n, ...none, pressure: { cpu: undefined, memory: undefined, io } });
   t.deepEqual(wired?.psi?.Some, { Total: 7000n, Avg10: 1.5, Avg60: 0.2, Avg300: 0.03 });
   t.is(wired?.psi?.Full?.Total, 5000n);
 });
 
-const at = (seconds: bigint, cpuSeconds: bigint) => ({ at: seconds * second, cpu: cpuSeconds * second });
+const at = (seconds: bigint, cpuSeconds: bigint) => ({ steadyAt: seconds * second, cpu: cpuSeconds * second });
 
 test('a rate is that since the sampling before the last one, however often it is asked for', (t) => {
   const rates = new CpuRates();
   rates.sampled(new Map([['/a', at(10n, 1n)]]));
   rates.sampled(new Map([['/a', at(15n, 2n)]]));
-  for (let i = 0; i < 3; i += 1) t.is(rates.nanoCores('/a', at(20n, 6n), undefined), second / 2n);
+  for (let i = 0; i < 3; i += 1) t.is(rates.nanoCores('/a', at(20n, 6n)), second / 2n);
   rates.sampled(new Map([['/a', at(20n, 6n)]]));
-  t.is(rates.nanoCores('/a', at(21n, 8n), undefined), second);
+  t.is(rates.nanoCores('/a', at(21n, 8n)), second);
 });
 
 test('before there were two samplings the rate is that since the start', (t) => {
   const rates = new CpuRates();
-  t.is(rates.nanoCores('/a', at(12n, 4n), at(10n, 0n)), 2n * second);
-  rates.sampled(new Map([['/a', at(11n, 3n)]]));
-  t.is(rates.nanoCores('/a', at(12n, 4n), at(10n, 0n)), 2n * second);
+  rates.born('/a', 10n * second);
+  t.is(rates.nanoCores('/a', at(12n, 4n)), 2n * second);
+  rates.sampled(new Map([['/a', at(13n, 9n)]]));
+  t.is(rates.nanoCores('/a', at(14n, 8n)), 2n * second);
+  rates.sampled(new Map([['/a', at(18n, 10n)]]));
+  t.is(rates.nanoCores('/a', at(19n, 12n)), second / 2n);
+});
+
+test('what starts while a sampling is under way has its rate all the same', (t) => {
+  const rates = new CpuRates();
+  rates.born('/a', 10n * second);
+  rates.sampled(new Map());
+  t.is(rates.nanoCores('/a', at(12n, 4n)), 2n * second);
 });
 
 test('after a restart of the daemon the rate of what has run for long is not that of its whole life', (t) => {
   const rates = new CpuRates();
-  t.is(rates.nanoCores('/a', at(10_000n, 10n), at(10n, 0n)), undefined);
+  t.is(rates.nanoCores('/a', at(10_000n, 10n)), undefined);
   rates.sampled(new Map([['/a', at(10_001n, 11n)]]));
-  t.is(rates.nanoCores('/a', at(10_003n, 13n), at(10n, 0n)), second);
+  t.is(rates.nanoCores('/a', at(10_003n, 13n)), second);
 });
 
 test('there is no rate over less than a second, without a past, and of a cgroup that was made anew', (t) => {
   const rates = new CpuRates();
-  t.is(rates.nanoCores('/a', at(12n, 4n), undefined), undefined);
-  t.is(rates.nanoCores('/a', { at: 10n * second + 999_999_999n, cpu: 1n }, at(10n, 0n)), undefined);
+  t.is(rates.nanoCores('/a', at(12n, 4n)), undefined);
+  rates.born('/b', 10n * second);
+  t.is(rates.nanoCores('/b', { steadyAt: 10n * second + 999_999_999n, cpu: 1n }), undefined);
   rates.sampled(new Map([['/a', at(10n, 9n)]]));
-  t.is(rates.nanoCores('/a', at(12n, 4n), undefined), undefined);
+  t.is(rates.nanoCores('/a', at(12n, 4n)), undefined);
   rates.sampled(new Map());
   rates.sampled(new Map());
-  t.is(rates.nanoCores('/a', at(99n, 99n), undefined), undefined);
+  t.is(rates.nanoCores('/a', at(99n, 99n)), undefined);
 });

@@ -20,10 +20,8 @@ export const parseCount = (text: string | undefined): bigint | undefined => {
 /** v1 has no word for "no limit": it is the largest number of whole pages. */
 const noLimit = 1n << 62n;
 
-export const parseLimit = (text: string | undefined): bigint | undefined => {
-  const limit = parseCount(text);
-  return limit === undefined || limit >= noLimit ? undefined : limit;
-};
+export const limitOf = (limit: bigint | undefined): bigint | undefined =>
+  limit === undefined || limit >= noLimit ? undefined : limit;
 
 const noStall: Stall = { total: 0n, avg10: 0, avg60: 0, avg300: 0 };
 

@@ -1,7 +1,6 @@
 import type { Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
-import { readCgroup } from './cgroup.ts';
 import { containerCgroup, podCgroup } from './cpu-sampler.ts';
 import type { CgroupFigures, MemoryFigures } from './figures.ts';
 
@@ -13,9 +12,8 @@ export interface Reading {
 
 /** Undefined when it does not run, also when it has just ended and nobody has told yet. */
 export const readContainer = (runtime: Runtime, container: Container): Reading | undefined => {
-  const { state } = container.record;
   const path = containerCgroup(runtime.cgroups, container);
-  return path === undefined || state.kind !== 'running' ? undefined : read(runtime, path, BigInt(state.startedAt));
+  return path === undefined ? undefined : read(runtime, path);
 };
 
 /** The pod's own cgroup with all that is in it; where it has none, its containers together. */
@@ -30,10 +28,20 @@ export const readPod = (
   return running.reduce<Reading | undefined>((sum, reading) => (sum ? together(sum, reading) : reading), undefined);
 };
 
-const read = (runtime: Runtime, path: string, since?: bigint): Reading | undefined => {
-  const figures = readCgroup(runtime.cgroups, path);
+const read = (runtime: Runtime, path: string): Reading | undefined => {
+  const figures = runtime.cgroupReader.figures(path);
   if (figures.cpu === undefined && figures.memory === undefined) return undefined;
-  return { figures, nanoCores: runtime.cpuSampler.nanoCores(path, figures, since) };
+  return { figures, nanoCores: runtime.cpuSampler.nanoCores(path, figures) };
+};
+
+/** How many processes and threads of the pod there are, counted as `readPod` does. */
+export const podProcesses = (runtime: Runtime, sandbox: Sandbox, containers: readonly Container[]): Count => {
+  const path = podCgroup(sandbox);
+  if (path !== undefined) return runtime.cgroupReader.processes(path);
+  const paths = containers.map((container) => containerCgroup(runtime.cgroups, container));
+  return paths
+    .map((one) => (one === undefined ? undefined : runtime.cgroupReader.processes(one)))
+    .reduce(plus, undefined);
 };
 
 type Count = bigint | undefined;
@@ -44,9 +52,9 @@ const plus = (a: Count, b: Count): Count => (a === undefined || b === undefined 
 const together = (a: Reading, b: Reading): Reading => ({
   figures: {
     at: a.figures.at,
+    steadyAt: a.figures.steadyAt,
     cpu: plus(a.figures.cpu, b.figures.cpu),
     memory: memoryTogether(a.figures.memory, b.figures.memory),
-    processes: plus(a.figures.processes, b.figures.processes),
     pressure: { cpu: undefined, memory: undefined, io: undefined },
   },
   nanoCores: plus(a.nanoCores, b.nanoCores),

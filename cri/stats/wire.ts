@@ -74,7 +74,7 @@ export const wireDisk = (use: MeasuredDisk | undefined, mountpoint: string): Inp
     inodes_used: { value: BigInt(use.inodes) },
   };
 
-export const wireProcesses = ({ at, processes }: CgroupFigures): Input<ProcessUsage> | undefined =>
+export const wireProcesses = (at: bigint, processes: bigint | undefined): Input<ProcessUsage> | undefined =>
   processes === undefined ? undefined : { timestamp: at, process_count: wrapped(processes) };
 
 /** `own`: the interface that Berth has CNI make first; a pod on a plugin with names of its own has the first one. */

@@ -82,7 +82,7 @@ export const diskSamples = (
   ]);
 
 export const processSamples = (
-  { processes: threads }: CgroupFigures,
+  threads: bigint | undefined,
   { mostThreads }: MoreFigures,
   { processes, descriptors, sockets }: ProcessFigures,
   openFiles: bigint | undefined,
