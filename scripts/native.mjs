@@ -2,7 +2,7 @@
 //   node scripts/native.mjs              berth-shim (musl, static) and each tools/*.c (glibc)
 //   node scripts/native.mjs --sanitize   berth-shim-asan (glibc, dynamic, ASan and UBSan) as well
 //   node scripts/native.mjs --analyze    gcc -fanalyzer over every source; a finding fails
-//   node scripts/native.mjs --fuzz N     fuzz/unpack.c under clang's libFuzzer for N seconds; build/fuzz keeps what it found
+//   node scripts/native.mjs --fuzz N     each of fuzz/*.c under clang's libFuzzer for N seconds; build/fuzz keeps what it found
 //   node scripts/native.mjs --test       test/*.c under the sanitizers: builds, runs, prints their TAP and a sum
 import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -140,6 +140,9 @@ const libraries = {
   'berth-decompress': ['-lisal', '-l:libzstd.a', '-l:libcrypto.a', '-l:libseccomp.a'],
 };
 
+/** What a test or a fuzzer is linked with that has a tool's source in it. */
+const included = { decompress: libraries['berth-decompress'] };
+
 const buildTools = async () => {
   for (const file of sourcesIn(join(source, 'tools'))) {
     const name = basename(file, '.c');
@@ -157,7 +160,7 @@ const runTests = async () => {
   mkdirSync(join(output, 'test'), { recursive: true });
   for (const file of sourcesIn(join(source, 'test'))) {
     const program = join(output, 'test', basename(file, '.c'));
-    await link('asan', program, [...(await compileAll('asan', [file])), ...objects]);
+    await link('asan', program, [...(await compileAll('asan', [file])), ...objects], included[basename(file, '.c')]);
     const { stdout, stderr, status, signal } = spawnSync(program, { encoding: 'utf8', timeout: 120_000 });
     process.stdout.write(`# ${basename(file, '.c')}\n${stdout}${stderr}`);
     const passed = (stdout.match(/^ok /gm) ?? []).length;
@@ -172,19 +175,25 @@ const runTests = async () => {
   if (sum.failed > 0 || sum.passed === 0) process.exitCode = 1;
 };
 
-const runFuzzer = async (seconds) => {
+/** The seeds of unpack.c are text, in which more than one layer has room. */
+const fuzzers = [
+  { name: 'unpack', seeds: 'seeds', length: 6000 },
+  { name: 'decompress', seeds: 'seeds-decompress', length: 4096 },
+];
+
+const runFuzzer = async ({ name, seeds, length }, seconds) => {
   const native = await compileAll(
     'fuzz',
     sourcesIn(source).filter((file) => basename(file) !== 'main.c'),
   );
-  const [target] = await compileAll('fuzz', [join(source, 'fuzz/unpack.c')]);
-  await link('fuzz', join(output, 'fuzz-unpack'), [target, ...native]);
-  const found = join(root, 'build/fuzz/');
+  const [target] = await compileAll('fuzz', [join(source, `fuzz/${name}.c`)]);
+  await link('fuzz', join(output, `fuzz-${name}`), [target, ...native], included[name]);
+  const found = join(root, `build/fuzz/${name}/`);
   mkdirSync(join(found, 'corpus'), { recursive: true });
-  const limits = [`-max_total_time=${seconds}`, '-max_len=6000', '-timeout=20', '-rss_limit_mb=1500'];
+  const limits = [`-max_total_time=${seconds}`, `-max_len=${length}`, '-timeout=20', '-rss_limit_mb=1500'];
   const report = ['-close_fd_mask=3', '-use_value_profile=1', '-print_final_stats=1', `-artifact_prefix=${found}`];
-  const inputs = [join(found, 'corpus'), join(source, 'fuzz/seeds')];
-  const { status } = spawnSync(join(output, 'fuzz-unpack'), [...limits, ...report, ...inputs], { stdio: 'inherit' });
+  const inputs = [join(found, 'corpus'), join(source, 'fuzz', seeds)];
+  const { status } = spawnSync(join(output, `fuzz-${name}`), [...limits, ...report, ...inputs], { stdio: 'inherit' });
   if (status !== 0) process.exitCode = 1;
 };
 
@@ -203,7 +212,7 @@ try {
   await buildTools();
   if (wanted.has('--sanitize')) await buildProgram('asan', 'berth-shim-asan');
   if (wanted.has('--test')) await runTests();
-  if (wanted.has('--fuzz')) await runFuzzer(seconds);
+  if (wanted.has('--fuzz')) for (const fuzzer of fuzzers) await runFuzzer(fuzzer, seconds);
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;

@@ -81,10 +81,13 @@ static int skip_padding(const uint8_t *bytes, size_t length) {
 
 static int gunzip(void) {
   static struct inflate_state state;
+  struct isal_gzip_header header;
   isal_inflate_init(&state);
   for (;;) {
-    // A member
-    state.crc_flag = ISAL_GZIP;
+    // A member. isal_inflate forgets the flags of a header that comes in two parts, so it does not read it.
+    bool begun = false;
+    isal_gzip_header_init(&header);
+    state.crc_flag = ISAL_GZIP_NO_HDR_VER;
     state.next_in = input;
     state.avail_in = (uint32_t)have;
     do {
@@ -93,6 +96,12 @@ static int gunzip(void) {
         if (have == 0) return DECOMPRESS_CUT;
         state.next_in = input;
         state.avail_in = (uint32_t)have;
+      }
+      if (!begun) {
+        const int result = isal_read_gzip_header(&state, &header);
+        if (result < 0) return result == ISAL_INCORRECT_CHECKSUM ? DECOMPRESS_CHECKSUM : DECOMPRESS_INVALID;
+        if (result == ISAL_END_INPUT) continue;
+        begun = true;
       }
       do {
         state.next_out = output;
