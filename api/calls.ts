@@ -31,10 +31,17 @@ export interface CallOptions {
   readonly log: Log;
 }
 
+export interface RunningCall {
+  readonly method: Method;
+  /** As performance.now() was. */
+  readonly started: number;
+  readonly controller: AbortController;
+}
+
 /** What is the same for every call: readiness, signal, steps' name, log line, histogram, status. Never throws. */
 export class Calls {
   readonly #options: CallOptions;
-  readonly #running = new Map<AbortController, Method>();
+  readonly #running = new Set<RunningCall>();
 
   constructor(options: CallOptions) {
     this.#options = options;
@@ -42,7 +49,12 @@ export class Calls {
 
   /** Aborts the signal of every call that runs, or of those that stream answers and might never end. */
   abort(reason: BerthError, { streams = false } = {}): void {
-    for (const [controller, method] of this.#running) if (!streams || method.stream) controller.abort(reason);
+    for (const { controller, method } of this.#running) if (!streams || method.stream) controller.abort(reason);
+  }
+
+  /** The calls that have not ended. */
+  running(): Iterable<Pick<RunningCall, 'method' | 'started'>> {
+    return this.#running;
   }
 
   unary(method: Method, handler: AnyHandler | undefined) {
@@ -105,19 +117,20 @@ export class Calls {
   async #track(method: Method, call: AnyCall, run: (call: Call, ids: object) => Promise<void>): Promise<unknown> {
     const started = performance.now();
     const controller = new AbortController();
-    this.#running.set(controller, method);
+    const running = { method, started, controller };
+    this.#running.add(running);
     call.on('cancelled', () => controller.abort(goneReason(method, call)));
     const ids: Record<string, unknown> = {};
     const context = { rpc: method.name, signal: controller.signal, log: this.#options.log };
     const error = await settle(() => inCall(method.name, () => run(context, ids)));
-    this.#running.delete(controller);
+    this.#running.delete(running);
     const failure = error === undefined ? undefined : explained(error.cause, controller.signal);
     this.#account(method, performance.now() - started, ids, failure);
     return failure;
   }
 
   #account(method: Method, milliseconds: number, ids: Record<string, unknown>, error: unknown): void {
-    callSeconds.observe({ rpc: method.name, code: error === undefined ? 'ok' : codeOf(error) }, milliseconds / 1000);
+    callSeconds.observe({ method: method.name, code: error === undefined ? 'ok' : codeOf(error) }, milliseconds / 1000);
     logCall(this.#options.log, { rpc: method.name, milliseconds, ids, ...(error === undefined ? {} : { error }) });
   }
 }

@@ -308,7 +308,7 @@ test('the latency histogram counts each call by RPC and code', (t) =>
     async ({ client }) => {
       await failure(client.PodSandboxStats({}));
       const text = await registry.metrics();
-      t.regex(text, /berth_call_duration_seconds_count\{rpc="PodSandboxStats",code="aborted"\} 1\n/);
+      t.regex(text, /berth_rpc_duration_seconds_count\{method="PodSandboxStats",code="aborted"\} 1\n/);
     },
   ));
 

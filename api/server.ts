@@ -3,7 +3,7 @@ import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 import { BerthError } from '../base/errors.ts';
 import type { InheritedSocket } from './activation.ts';
 import { socketPath } from './address.ts';
-import { type AnyHandler, type CallOptions, Calls, messageLimit } from './calls.ts';
+import { type AnyHandler, type CallOptions, Calls, messageLimit, type RunningCall } from './calls.ts';
 import type { Handlers } from './handlers.ts';
 import { adopt, listen } from './listen.ts';
 import { methods } from './methods.ts';
@@ -65,6 +65,11 @@ export class ApiServer implements AsyncDisposable {
     this.#sockets = sockets;
     this.#grpc = grpc;
     this.#calls = calls;
+  }
+
+  /** The calls that have not ended, with the performance.now() of their begin. */
+  running(): Iterable<Pick<RunningCall, 'method' | 'started'>> {
+    return this.#calls.running();
   }
 
   /**

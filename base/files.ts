@@ -57,7 +57,7 @@ export const writeAtomic = (
   data: string | Uint8Array,
   options: { readonly mode?: number; readonly durable?: boolean } = {},
 ): Promise<void> =>
-  step(`write ${stepName(path)}`, async () => {
+  change('write', path, async () => {
     const { mode = 0o600, durable = true } = options;
     const temporary = temporaryName(path);
     try {
@@ -75,7 +75,7 @@ export const writeAtomic = (
  * the thread pool cost twenty times what the calls do.
  */
 export const writeVolatile = (path: string, data: string | Uint8Array, mode = 0o600): Promise<void> =>
-  step(`write ${stepName(path)}`, async () => {
+  change('write', path, async () => {
     const temporary = temporaryName(path);
     try {
       writeFileSync(temporary, data, { flag: 'wx', mode });
@@ -90,7 +90,11 @@ export const writeVolatile = (path: string, data: string | Uint8Array, mode = 0o
 
 /** One write to a file of the kernel (cgroupfs, procfs), which takes or refuses it as a whole. */
 export const writeKernelFile = (path: string, value: string): Promise<void> =>
-  step(`set ${stepName(path)}`, () => writeFile(path, value, { flag: 'r+' }));
+  change('set', path, () => writeFile(path, value, { flag: 'r+' }));
+
+/** One step of a kind (`verb`) that there are few of, on a path of any number. */
+const change = <T>(verb: string, path: string, action: () => Promise<T>): Promise<T> =>
+  step(`${verb} ${stepName(path)}`, action, { stage: verb, object: path });
 
 /** Ids in a step's name would make it another name each time: they become `<id>`. */
 const stepName = (path: string): string =>
@@ -103,14 +107,14 @@ const stepName = (path: string): string =>
 
 /** Makes the directory and its parents; the mode holds for those that it makes. */
 export const makeDirectory = (path: string, mode = 0o700): Promise<void> =>
-  step(`mkdir ${stepName(path)}`, async () => void (await mkdir(path, { recursive: true, mode })));
+  change('mkdir', path, async () => void (await mkdir(path, { recursive: true, mode })));
 
 /**
  * Makes the directory and its missing parents; gives what was made, the deepest first, for removeEmptyDirectories. Not by
  * the recursion of `mkdir`, which goes on for ever where a file system makes nothing (/proc).
  */
 export const makeMissingDirectory = (path: string, mode: number): Promise<readonly string[]> =>
-  step(`mkdir ${stepName(path)}`, async () => {
+  change('mkdir', path, async () => {
     const missing: string[] = [];
     for (let at = path; (await orMissing(stat(at))) === undefined; at = dirname(at)) missing.push(at);
     const made: string[] = [];
@@ -136,7 +140,7 @@ const isMade = async (path: string, mode: number): Promise<boolean> => {
 
 /** Makes the directory in a parent that must be there; one that is there already is fine. */
 export const makeLastDirectory = (path: string, mode: number): Promise<void> =>
-  step(`mkdir ${stepName(path)}`, async () => {
+  change('mkdir', path, async () => {
     try {
       await mkdir(path, { mode });
     } catch (error) {
@@ -153,7 +157,7 @@ export const makePrivateDirectory = async (path: string): Promise<void> => {
   const info = await lstat(path);
   if (!info.isDirectory() || info.uid !== process.getuid?.())
     throw new BerthError('failed-precondition', `${path}: not a directory of this user; Berth keeps its secrets there`);
-  if ((info.mode & 0o777) !== 0o700) await step(`chmod ${stepName(path)}`, () => chmod(path, 0o700));
+  if ((info.mode & 0o777) !== 0o700) await change('chmod', path, () => chmod(path, 0o700));
 };
 
 /** A new directory with this owner and mode, whatever the process's umask; its parents are made with 0700. */
@@ -161,7 +165,7 @@ export const makeOwnedDirectory = (
   path: string,
   { mode, uid, gid }: { readonly mode: number; readonly uid: number; readonly gid: number },
 ): Promise<void> =>
-  step(`mkdir ${stepName(path)}`, async () => {
+  change('mkdir', path, async () => {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await mkdir(path, { mode: 0o700 });
     // owner first: a change of it clears setuid and setgid
@@ -171,7 +175,7 @@ export const makeOwnedDirectory = (
 
 /** Removes a file or a whole tree; no error when it is not there. Never follows links. */
 export const removeTree = (path: string): Promise<void> =>
-  step(`remove ${stepName(path)}`, () => rm(path, { recursive: true, force: true }));
+  change('remove', path, () => rm(path, { recursive: true, force: true }));
 
 /**
  * Removes each directory that is empty, in this order; one that is not there, in use or not empty is no error. Nothing
@@ -190,18 +194,18 @@ const removeEmpty = (path: string): void => {
 
 /** Renames over what is there; `durable` syncs the target's directory. */
 export const moveInto = (from: string, to: string, options: { readonly durable?: boolean } = {}): Promise<void> =>
-  step(`move ${stepName(to)}`, async () => {
+  change('move', to, async () => {
     await rename(from, to);
     if (options.durable ?? true) await syncDirectory(dirname(to));
   });
 
-export const linkFile = (from: string, to: string): Promise<void> => step(`link ${stepName(to)}`, () => link(from, to));
+export const linkFile = (from: string, to: string): Promise<void> => change('link', to, () => link(from, to));
 
 export const makeSymlink = (target: string, path: string): Promise<void> =>
-  step(`symlink ${stepName(path)}`, () => symlink(target, path));
+  change('symlink', path, () => symlink(target, path));
 
 export const setMode = (path: string, mode: number): Promise<void> =>
-  step(`chmod ${stepName(path)}`, () => chmod(path, mode));
+  change('chmod', path, () => chmod(path, mode));
 
 /** The file's bytes, undefined when it is not there; more than `limit` bytes is an error before anything is read. */
 export const readLimited = async (path: string, limit: number): Promise<Buffer | undefined> => {

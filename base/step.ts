@@ -4,15 +4,40 @@ import { BerthError } from './errors.ts';
 
 /**
  * Every durable or external step (a file written, a process started, a message that changes something) runs through
- * `step`. In production it only calls `action`. A test may set BERTH_FAULT to end, fail or hang the process at a step:
+ * `step`. In production it calls `action` and keeps in mind that it runs. A test may set BERTH_FAULT to end, fail or hang the process at a step:
  * `stop@RunPodSandbox:3` (kill -9 before the third step of a RunPodSandbox), `fail@…`, `hang@…`, `pause@…` (SIGSTOP,
  * until the test lets it go on). BERTH_FAULT may be the path of a file that says so, read when a call begins; BERTH_STEPS
  * is a file that gets one line `<rpc> <name>` a step.
  */
-export const step = async <T>(name: string, action: () => Promise<T>): Promise<T> => {
-  if (faults !== undefined) await faults.reach(name);
-  return action();
+export const step = async <T>(name: string, action: () => Promise<T>, about: About = {}): Promise<T> => {
+  const work = { stage: about.stage ?? name, object: about.object ?? '', since: performance.now() };
+  running.add(work);
+  try {
+    if (faults !== undefined) await faults.reach(name);
+    return await action();
+  } finally {
+    running.delete(work);
+  }
 };
+
+export interface About {
+  /** A kind of step, of which there are few; the step's name unless told. */
+  readonly stage?: string;
+  /** Whose step it is: a path, an id. */
+  readonly object?: string;
+}
+
+/** A step that has begun and not ended. */
+export interface Work {
+  readonly stage: string;
+  readonly object: string;
+  /** As performance.now() was. */
+  readonly since: number;
+}
+
+const running = new Set<Work>();
+
+export const workInProgress = (): ReadonlySet<Work> => running;
 
 /** Runs `action` as one call of the RPC `rpc`, so that faults can name it. Free when no fault is asked for. */
 export const inCall = <T>(rpc: string, action: () => T): T =>

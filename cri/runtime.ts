@@ -11,6 +11,7 @@ import { EventHub } from './events/hub.ts';
 import type { Host } from './host.ts';
 import type { Log } from './log.ts';
 import type { Network } from './network/network.ts';
+import type { Metrics } from './observe/metrics.ts';
 import type { SelfCheck } from './observe/self-check.ts';
 import type { AppArmor } from './security/apparmor.ts';
 import type { Container, ContainerRecord } from './state/container.ts';
@@ -39,6 +40,7 @@ export interface Runtime {
   readonly cgroupReader: CgroupReader;
   readonly cpuSampler: CpuSampler;
   readonly selfCheck: SelfCheck;
+  readonly metrics: Metrics;
   readonly sandboxes: Objects<Sandbox>;
   readonly containers: Objects<Container>;
   readonly sandboxStore: Store<SandboxRecord>;

@@ -14,6 +14,7 @@ import { Gate } from './layers/gate.ts';
 import type { TreeSize } from './layers/trees.ts';
 import { Limit } from './limit.ts';
 import { type LoadedImage, loadImages } from './load/load.ts';
+import { noMeter } from './meter.ts';
 import { tagImage, type Untagged, untagImage } from './naming.ts';
 import { Paths } from './paths.ts';
 import { hostPlatforms, wishedPlatforms } from './platform.ts';
@@ -34,6 +35,7 @@ import { toolsOf } from './settings.ts';
 import { collectGarbage, openStore } from './store.ts';
 import type {
   Helper,
+  ImageCounts,
   ImageMounts,
   ImageRecord,
   ImageSettings,
@@ -41,6 +43,7 @@ import type {
   Log,
   Platform,
   Progress,
+  PullMeter,
   PullOptions,
   RegistryAuth,
   RegistrySettings,
@@ -65,6 +68,8 @@ export interface ImagesOptions {
   readonly registry: RegistrySettings;
   readonly images: ImageSettings;
   readonly log: Log;
+  /** Nothing is measured without. */
+  readonly meter?: PullMeter;
   /** For tests that do not want to wait. */
   readonly retries?: RetryPolicy;
   readonly uploads?: UploadSizes;
@@ -109,6 +114,7 @@ export class Images implements AsyncDisposable {
       ...settings,
       limit,
       layerFlights,
+      meter: options.meter ?? noMeter,
       retries: options.retries,
       pulls: new Limit(images.parallelPulls),
       uploads: new Limit(images.parallelLayers),
@@ -265,6 +271,15 @@ export class Images implements AsyncDisposable {
   checkAllowed(image: ImageRecord, namespace: string, asked: string): void {
     const { policies, store } = this.#tools;
     checkAllowed(policies, store.catalog, image, namespace, asked);
+  }
+
+  /** How many there are that a container uses, that none uses, and that have no name and stay for a container alone. */
+  counts(): ImageCounts {
+    const { catalog } = this.#tools.store;
+    const leased = new Set(catalog.leases().flatMap(({ image, volumes }) => [image, ...volumes]));
+    const named = new Set(catalog.names().map(({ image }) => image));
+    const used = [...named].filter((id) => leased.has(id)).length;
+    return { used, unused: named.size - used, unnamed: catalog.images().length - named.size };
   }
 
   /** Removes all names of the image; what no container needs any more goes with them. No error when it is not there. */

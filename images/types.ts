@@ -15,6 +15,8 @@ export interface HelperRequest {
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
   readonly name: string;
+  /** For the log when it hangs: whose run it is. */
+  readonly object?: string;
 }
 
 /** stdout and stderr hold 1 MiB each at most. */
@@ -23,6 +25,17 @@ export interface HelperResult {
   readonly signal: number;
   readonly stdout: Buffer;
   readonly stderr: Buffer;
+}
+
+/** Parts of a pull, in the order of their begin. `layer` is one layer fetched, decompressed and unpacked; `layers` all of them. */
+export type PullStage = 'queue' | 'resolve' | 'manifest' | 'verify' | 'config' | 'layers' | 'layer' | 'fixups' | 'commit';
+
+/** What is measured of pulls. */
+export interface PullMeter {
+  /** One stage of one pull has ended after so many seconds, with this error or without one. */
+  stage(name: PullStage, seconds: number, error?: unknown): void;
+  /** So many bytes of blobs came from a registry. */
+  received(bytes: number): void;
 }
 
 /** The part of a pino logger that is used here. */
@@ -150,6 +163,12 @@ export interface ImageRecord {
   readonly artifactType?: string;
   /** A pattern of the configuration names it: no garbage collection and no prune may take it. */
   readonly pinned: boolean;
+}
+
+export interface ImageCounts {
+  readonly used: number;
+  readonly unused: number;
+  readonly unnamed: number;
 }
 
 export interface ImageMounts {

@@ -41,6 +41,8 @@ export class Agent implements AsyncDisposable {
   #failures = 0;
   #lastFailure = '';
   #restarts = 0;
+  /** One question at a time: an agent that hangs answers none. */
+  #asked: Promise<string | undefined> | undefined;
   readonly #closing = new AbortController();
 
   private constructor(
@@ -75,15 +77,30 @@ export class Agent implements AsyncDisposable {
     return `spawn agent: died or failed to start ${this.#failures} times in a row, last: ${this.#lastFailure}`;
   }
 
+  /** The same asked of the C agent itself, which may be hung; `limitMs` for its answer. */
+  async check(limitMs: number): Promise<string | undefined> {
+    const problem = this.problem();
+    if (problem !== undefined || this.#closing.signal.aborted) return problem ?? 'spawn agent: the daemon is ending';
+    this.#asked ??= this.tryLock('/proc/self/none')
+      .then(() => undefined, messageOf)
+      .finally(() => {
+        this.#asked = undefined;
+      });
+    const late = `spawn agent: no answer in ${limitMs} ms`;
+    return Promise.race([this.#asked, delay(limitMs, late, { ref: false })]);
+  }
+
   /** Runs a program to its end; a code other than 0 is the caller's to judge. `unavailable` when the agent dies meanwhile. */
   run(request: RunRequest): Promise<RunResult> {
-    return step(request.name, async () => new Run(request).on(await this.#ready()));
+    const object = request.object ?? request.lock ?? '';
+    return step(request.name, async () => new Run(request).on(await this.#ready()), { object });
   }
 
   /** Starts a container's supervisor, and resolves at its report that the container runs (or waits). */
   supervise(bundle: string, options: SuperviseOptions = {}): Promise<StartReport> {
     const { cgroupKill } = this.features;
-    return step('supervise', async () => supervise(await this.#ready(), bundle, { cgroupKill, ...options }));
+    const start = async () => supervise(await this.#ready(), bundle, { cgroupKill, ...options });
+    return step('supervise', start, { object: bundle });
   }
 
   /** Whether nobody holds the lock, and the process group in the file (0: none). A missing file is free. */
@@ -94,7 +111,8 @@ export class Agent implements AsyncDisposable {
 
   /** Waits so long for the lock, then kills the holder with its process group. Resolves when the lock is free. */
   async endHolder(path: string, waitMs: number): Promise<void> {
-    await step('end lock holder', () => this.#ask(Frame.END_HOLDER, [cString(path, 'lock'), waitMs]));
+    const fields = [cString(path, 'lock'), waitMs];
+    await step('end lock holder', () => this.#ask(Frame.END_HOLDER, fields), { object: path });
   }
 
   /** sd_notify(3): `READY=1`. Nothing happens without NOTIFY_SOCKET. */

@@ -28,6 +28,8 @@ export interface RunRequest {
   readonly timeoutMs?: number;
   /** For step() and for errors: `cni bridge ADD`. Holds no id. */
   readonly name: string;
+  /** For the log when it hangs: whose run it is. The lock unless given. */
+  readonly object?: string;
 }
 
 export interface RunResult {

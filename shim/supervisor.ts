@@ -43,12 +43,15 @@ export const exitOf = (payload: Buffer): Exit => {
 /** One connection to a container's supervisor, for any number of requests. Errors: `unavailable` when it is lost. */
 export class Supervisor {
   readonly #socket: ShimSocket;
+  readonly #bundle: string;
   readonly #waiting = new Map<number, PromiseWithResolvers<FrameIn>>();
   #lastId = 0;
   #lost: BerthError | undefined;
 
-  constructor(socket: ShimSocket) {
+  /** `bundle` is for the log when it does not answer. */
+  constructor(socket: ShimSocket, bundle = '') {
     this.#socket = socket;
+    this.#bundle = bundle;
     socket.listen({ frame: (frame) => this.#answer(frame), lost: (error) => this.#lose(error) });
   }
 
@@ -90,7 +93,8 @@ export class Supervisor {
   }
 
   #change(name: string, type: number, ...fields: readonly Field[]): Promise<void> {
-    return step(`supervisor ${name}`, async () => void (await this.#ask(type, ...fields)));
+    const ask = async (): Promise<void> => void (await this.#ask(type, ...fields));
+    return step(`supervisor ${name}`, ask, { object: this.#bundle });
   }
 
   async #ask(type: number, ...fields: readonly Field[]): Promise<Buffer> {
@@ -119,7 +123,7 @@ export class Supervisor {
 
 /** Connects to the supervisor of a bundle directory. Errors: `unavailable` when none answers. */
 export const connectSupervisor = async (bundle: string): Promise<Supervisor> =>
-  new Supervisor(await ShimSocket.open(bundle));
+  new Supervisor(await ShimSocket.open(bundle), bundle);
 
 const isExit = (value: unknown): value is { code: number; signal: number; finishedAt: string; oomKilled: boolean } =>
   typeof value === 'object' &&

@@ -1,6 +1,9 @@
 import type { Config } from './index.ts';
 import { keys, lastOf, tableOf, tables, type Value } from './schema.ts';
 
+/** Sockets that follow `state` when that is set and they are not. Ten bytes at most, as check.ts counts on. */
+export const inState: Readonly<Record<string, string>> = { listen: 'berth.sock', 'metrics.address': 'http.sock' };
+
 /** The whole configuration, nothing of which can be changed: values by the keys' names, and defaults for the rest. */
 export const assemble = (values: ReadonlyMap<string, Value>): Config => {
   const config = Object.fromEntries(Object.keys(tables).map((table): [string, Record<string, unknown>] => [table, {}]));
@@ -9,8 +12,11 @@ export const assemble = (values: ReadonlyMap<string, Value>): Config => {
     const table = config[tableOf(name)] ?? {};
     table[lastOf(name)] = Array.isArray(value) ? Object.freeze([...value]) : value;
   }
+  for (const [name, socket] of Object.entries(inState)) {
+    const table = config[tableOf(name)] ?? {};
+    if (!values.has(name) && values.has('state')) table[lastOf(name)] = `unix://${config['']?.state}/${socket}`;
+  }
   const { '': top = {}, ...rest } = config;
-  if (!values.has('listen') && values.has('state')) top.listen = `unix://${top.state}/berth.sock`;
   for (const table of Object.values(rest)) Object.freeze(table);
   return Object.freeze({ ...top, ...rest }) as unknown as Config;
 };

@@ -1,5 +1,6 @@
 import { longestSocketPath, socketPath } from '../../api/address.ts';
 import { messageOf } from '../../base/errors.ts';
+import { isRemote } from '../observe/endpoint.ts';
 import type { Config } from './index.ts';
 
 /** What is wrong with keys that are right one by one; `names` are those keys. */
@@ -16,6 +17,7 @@ export const checkTogether = (config: Config): Conflict[] =>
     { names: ['root', 'state'], text: nested(config) },
     { names: ['limits.nofile_soft', 'limits.nofile_hard'], text: openFiles(config) },
     { names: ['streaming.tls_cert', 'streaming.tls_key', 'streaming.tls_client_ca'], text: certificates(config) },
+    { names: ['metrics.address', 'metrics.allow_remote'], text: remote(config) },
   ].flatMap(({ names, text }) => (text === undefined ? [] : [{ names, text }]));
 
 /** Sockets in the state directory are `<state>/<name of ten bytes at most>`; deeper ones are reached by a short path. */
@@ -35,6 +37,11 @@ const listenLength = ({ listen }: Config): string | undefined => {
     return `listen: ${messageOf(error)}`;
   }
 };
+
+const remote = ({ metrics }: Config): string | undefined =>
+  !metrics.allow_remote && isRemote(metrics.address)
+    ? `metrics.address: ${metrics.address} is not of the loopback: set metrics.allow_remote if everybody who reaches it may read`
+    : undefined;
 
 const inside = (inner: string, outer: string): boolean =>
   inner === outer || inner.startsWith(`${outer.replace(/\/$/, '')}/`);

@@ -72,6 +72,7 @@ const expected: Config = {
     idle_seconds: 14_400,
     creation_seconds: 30,
   },
+  metrics: { address: 'unix:///run/berth/http.sock', allow_remote: false, stuck_seconds: 60 },
 };
 
 test('an empty file gives every key its default', (t) => {

@@ -74,6 +74,7 @@ test('config dump gives every key with its value and its origin, and is a file t
     const lines = out.split('\n');
     t.true(lines.includes(`state = "/s"  # ${file}:1`));
     t.true(lines.includes('listen = "unix:///s/berth.sock"  # follows state'));
+    t.true(lines.includes('address = "unix:///s/http.sock"  # follows state'));
     t.true(lines.includes(`output_limit = 4194304  # ${directory}/a.toml:2`));
     t.true(lines.includes('plain_http = []  # default'));
     t.is(lines.filter((line) => / = .* {2}# /.test(line)).length, keys.length);

@@ -66,6 +66,12 @@ export interface Config {
     readonly idle_seconds: number;
     readonly creation_seconds: number;
   };
+  readonly metrics: {
+    /** "", `unix:///path`, or an IP address with its port (observe/endpoint.ts). */
+    readonly address: string;
+    readonly allow_remote: boolean;
+    readonly stuck_seconds: number;
+  };
   readonly selinux: { readonly enable: boolean };
   /** Bytes of each stream. */
   readonly exec: { readonly output_limit: number };

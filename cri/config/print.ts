@@ -1,4 +1,4 @@
-import { settingOf } from './assemble.ts';
+import { inState, settingOf } from './assemble.ts';
 import type { Loaded } from './load.ts';
 import { type Key, keys, lastOf, tableOf, tables, type Value } from './schema.ts';
 
@@ -29,7 +29,7 @@ export const defaultFile = (): string => Object.entries(tables).map(standardTabl
 /** What is in force, as a file that says the same, with the place that each value comes from. */
 export const dumpFile = ({ config, origins, files }: Loaded): string => {
   const originOf = (name: string): string => {
-    if (name === 'listen' && !origins.has(name) && origins.has('state')) return 'follows state';
+    if (Object.hasOwn(inState, name) && !origins.has(name) && origins.has('state')) return 'follows state';
     return origins.get(name) ?? 'default';
   };
   const entry = ({ name }: Key): string => `${lastOf(name)} = ${toml(settingOf(config, name))}  # ${originOf(name)}`;

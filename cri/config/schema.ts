@@ -14,6 +14,7 @@ export type TypeName =
   | 'profile'
   | 'annotation'
   | 'ip'
+  | 'endpoint'
   | 'file';
 
 export type Value = string | number | boolean | readonly string[];
@@ -53,6 +54,7 @@ export const tables: Readonly<Record<string, string>> = {
   selinux: 'Labels of containers, where the kernel has SELinux.',
   exec: 'Commands that are run in containers.',
   streaming: 'The server for exec, attach and port-forward. The kubelet connects to it for its clients.',
+  metrics: 'What tells of the daemon itself, by HTTP: /metrics for Prometheus, /healthz and /readyz.',
 };
 
 /**
@@ -461,5 +463,35 @@ export const keys: readonly Key[] = [
     least: 1,
     most: 3600,
     comment: ['What a client may take to open all the streams that it needs.'],
+  },
+  {
+    name: 'metrics.address',
+    type: 'endpoint',
+    reload: false,
+    default: 'unix:///run/berth/http.sock',
+    comment: [
+      'A socket, unix:///path, that root alone can use, or an address of the loopback with its port, "127.0.0.1:9464", which every',
+      'user and every pod in the host\'s network can. "" for neither. Follows `state` when that is set and this is not.',
+    ],
+  },
+  {
+    name: 'metrics.allow_remote',
+    type: 'boolean',
+    reload: false,
+    default: false,
+    comment: ['Allows another address than those of the loopback: whoever reaches it reads, without TLS and credentials.'],
+  },
+  {
+    name: 'metrics.stuck_seconds',
+    type: 'integer',
+    unit: 'seconds',
+    reload: false,
+    default: 60,
+    least: 1,
+    most: 86_400,
+    comment: [
+      'A step (a file written, a plugin run, a supervisor asked) that takes longer is stuck: it is told once in the log and counted',
+      'in berth_stuck_work. Steps that take long by nature, such as unpacking, have a multiple of it.',
+    ],
   },
 ];

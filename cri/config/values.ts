@@ -3,6 +3,7 @@ import { isAbsolute, normalize } from 'node:path';
 import { socketPath } from '../../api/address.ts';
 import { invalid, messageOf } from '../../base/errors.ts';
 import { problemOfPattern } from '../../images/pinned.ts';
+import { parseEndpoint } from '../observe/endpoint.ts';
 import type { Key, TypeName, Value } from './schema.ts';
 import type { Raw } from './toml.ts';
 
@@ -152,6 +153,15 @@ const ip: Read = (raw) => {
   return value;
 };
 
+const endpoint: Read = (raw, key) => {
+  const what = '"", a socket as unix:///path, or an IP address with its port such as 127.0.0.1:9464 or [::1]:9464';
+  const value = text(what, raw);
+  if (value === '') return value;
+  if (value.startsWith('unix:')) return address(raw, key);
+  if (parseEndpoint(value) === undefined) throw wanted(what, raw);
+  return value;
+};
+
 const file: Read = (raw, key) => (raw === '' ? raw : path(raw, key));
 
 const readers: Readonly<Record<TypeName, Read>> = {
@@ -170,6 +180,7 @@ const readers: Readonly<Record<TypeName, Read>> = {
   profile,
   annotation,
   ip,
+  endpoint,
   file,
 };
 

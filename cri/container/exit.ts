@@ -68,6 +68,7 @@ const waitOnce = async (runtime: Runtime, container: Container, connected: () =>
 /** The supervisor is dead and has left no exit record: what it held is killed, and the container ended with 137. */
 export const recordLoss = async (runtime: Runtime, container: Container): Promise<void> => {
   runtime.log.error({ container: container.id }, 'supervisor died: its container is killed');
+  runtime.metrics.supervisorDeaths.inc();
   await endCgroup(runtime.agent, container.record.cgroups);
   await setState(runtime, container, {
     kind: 'exited',
@@ -81,6 +82,7 @@ export const recordLoss = async (runtime: Runtime, container: Container): Promis
 
 export const recordExit = async (runtime: Runtime, container: Container, exit: Exit): Promise<void> => {
   const exitCode = exit.code;
+  if (exit.oomKilled) runtime.metrics.oomKills.inc();
   await setState(runtime, container, {
     kind: 'exited',
     startedAt: await startedAt(runtime, container),

@@ -8,6 +8,10 @@ const mostWaiting = 4096;
 export class EventHub {
   readonly #listeners = new Set<Listener>();
 
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
   /** `encode` runs once, and not at all while nobody listens. */
   publish(encode: () => Encoded): void {
     if (this.#listeners.size === 0) return;

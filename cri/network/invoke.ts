@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { BerthError, codeOf, type ErrorCode, messageOf, orMissing } from '../../base/errors.ts';
 import type { PluginConf } from './conflist.ts';
 import { asObject, type JsonObject, parseJson } from './json.ts';
-import type { PluginOutput, PluginRunner } from './types.ts';
+import type { Command, OnPluginCall, PluginOutput, PluginRunner } from './types.ts';
 
-export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
+export type { Command };
 
 /** What CNI_* says of an attachment. */
 export interface AttachmentParameters {
@@ -103,10 +103,12 @@ const failure = (output: PluginOutput, where: string): BerthError => {
 export class Invoker {
   readonly #runner: PluginRunner;
   readonly binDirs: readonly string[];
+  readonly #onCall: OnPluginCall;
 
-  constructor(runner: PluginRunner, binDirs: readonly string[]) {
+  constructor(runner: PluginRunner, binDirs: readonly string[], onCall: OnPluginCall = () => undefined) {
     this.#runner = runner;
     this.binDirs = binDirs;
+    this.#onCall = onCall;
   }
 
   /** Waits for a call that an earlier daemon, or a cancelled one, left behind; then ends it. */
@@ -116,6 +118,21 @@ export class Invoker {
 
   /** One plugin, one command. The answer's JSON, undefined when it is empty. Errors name plugin, command and sandbox. */
   async call(call: PluginCall): Promise<JsonObject | undefined> {
+    const { command, plugin } = call;
+    const begun = performance.now();
+    const tell = (error?: unknown): void =>
+      this.#onCall({ command, plugin, seconds: (performance.now() - begun) / 1000, error });
+    try {
+      const answer = await this.#call(call);
+      tell();
+      return answer;
+    } catch (error) {
+      tell(error);
+      throw error;
+    }
+  }
+
+  async #call(call: PluginCall): Promise<JsonObject | undefined> {
     const { command, plugin, attachment } = call;
     const where = `cni ${plugin} ${command}${attachment === undefined ? '' : ` of sandbox ${attachment.sandboxId}`}`;
     const program = await findPlugin(plugin, this.binDirs);

@@ -20,6 +20,7 @@ import {
   type NetworkLog,
   type NetworkSandbox,
   type NetworkStatus,
+  type OnPluginCall,
   type PluginRunner,
   podInterface,
 } from './types.ts';
@@ -32,6 +33,7 @@ export interface NetworkOptions {
   /** Berth's durable directory; records and the default network are in `cni/` under it. */
   readonly root: string;
   readonly log: NetworkLog;
+  readonly onCall?: OnPluginCall;
   readonly watchTimes?: WatchTimes;
   /** Milliseconds before the first try in the background; doubles up to ten minutes. */
   readonly retryMs?: number;
@@ -102,7 +104,7 @@ export class Network implements AsyncDisposable {
 
   #follow(config: NetworkConfig): { readonly chain: Chain; readonly chooser: Chooser; readonly watch: DirectoryWatch } {
     const { agent, root, log, watchTimes = defaultTimes } = this.#options;
-    const invoker = new Invoker(agent, config.binDirs);
+    const invoker = new Invoker(agent, config.binDirs, this.#options.onCall);
     return {
       chain: new Chain(invoker, this.#records, log),
       chooser: new Chooser(invoker, config, join(root, 'cni'), this.#node, log),

@@ -28,6 +28,16 @@ export interface PluginRunner {
   endHolder(path: string, waitMs: number): Promise<void>;
 }
 
+export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
+
+/** A plugin's call has ended; without `error` it was done. */
+export type OnPluginCall = (call: {
+  readonly command: Command;
+  readonly plugin: string;
+  readonly seconds: number;
+  readonly error: unknown;
+}) => void;
+
 export interface NetworkLog {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;

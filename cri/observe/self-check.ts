@@ -5,7 +5,7 @@ import { startingMessage } from '../../api/calls.ts';
 import { messageOf } from '../../base/errors.ts';
 
 /** A busy node may take its time; one that takes longer serves nobody. */
-const defaultLimitMs = 5000;
+const defaultLimitMs = 10_000;
 
 const headers = {
   ':method': 'POST',

@@ -24,7 +24,7 @@ export const runHelper = async (
   what: string,
   allowed: readonly number[] = [0],
 ): Promise<HelperResult> => {
-  const result = await helper.run(request);
+  const result = await helper.run({ object: what, ...request });
   if (result.signal === 0 && allowed.includes(result.code)) return result;
   const line = result.stderr.toString('utf8').trim().split('\n').at(-1)?.slice(0, 500) ?? '';
   const end = result.signal === 0 ? `exit ${result.code}` : `signal ${result.signal}`;

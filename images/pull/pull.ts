@@ -8,12 +8,13 @@ import type { UnpackTools } from '../layers/unpack.ts';
 import type { Limit } from '../limit.ts';
 import type { Descriptor, ImageManifest } from '../manifest.ts';
 import { mostLayers } from '../manifest.ts';
+import { timed } from '../meter.ts';
 import { describePlatform, isSameMachine } from '../platform.ts';
 import { annotationsOf, readConfig, type StoredImage } from '../records/stored.ts';
 import { nameOf, type Reference } from '../reference.ts';
 import type { Document, Source } from '../source.ts';
 import type { ImageStore } from '../store.ts';
-import type { ImageLayer, LayerLimit, Platform, Progress } from '../types.ts';
+import type { ImageLayer, LayerLimit, Platform, Progress, PullMeter } from '../types.ts';
 import { obtainArtifact } from './artifact.ts';
 import { type Choice, chooseImage } from './choose.ts';
 import { fetchDocument, fetchManifest } from './fetch.ts';
@@ -24,6 +25,7 @@ export interface PullTools extends UnpackTools {
   readonly keepBlobs: boolean;
   readonly layerLimit: LayerLimit;
   readonly limit: Limit;
+  readonly meter: PullMeter;
   readonly layerFlights: SharedFlights<void, Progress>;
 }
 
@@ -44,19 +46,22 @@ export interface PullJob {
 
 /** Makes everything of the image there, then its record, then its names. Gives the image id. */
 export const pullImage = async (tools: PullTools, job: PullJob): Promise<Digest> => {
-  const { store } = tools;
+  const { store, meter } = tools;
   using _root = store.holds.take(holdKey('blob', job.root.digest));
   const fetch = fetchManifest(store.blobs, job.source);
-  const choice = await chooseImage(job.root, job.platforms, fetch, job.signal);
-  await job.verify?.(choice.documents);
+  const choose = () => chooseImage(job.root, job.platforms, fetch, job.signal);
+  const choice = await timed(meter, 'manifest', choose);
+  await timed(meter, 'verify', async () => job.verify?.(choice.documents));
   const id = idOf(choice, job);
   using _image = store.holds.take(holdKey('image', id), ...keysOfManifest(choice));
-  const configBytes = await fetchDocument(store.blobs, job.source, choice.manifest.config, job.signal);
+  const fetchConfig = () => fetchDocument(store.blobs, job.source, choice.manifest.config, job.signal);
+  const configBytes = await timed(meter, 'config', fetchConfig);
   if (choice.manifest.artifactType !== undefined) {
     using _tree = store.holds.take(holdKey('layer', id));
-    const artifact = await assembleArtifact(tools, job, choice, id, choice.manifest.artifactType);
+    const { artifactType } = choice.manifest;
+    const artifact = await timed(meter, 'layers', () => assembleArtifact(tools, job, choice, id, artifactType));
     job.signal.throwIfAborted();
-    await commit(tools, job, choice, configBytes, artifact);
+    await timed(meter, 'commit', () => commit(tools, job, choice, configBytes, artifact));
     return id;
   }
   const config = parseConfig(configBytes, `image config ${choice.manifest.config.digest}`);
@@ -67,10 +72,10 @@ export const pullImage = async (tools: PullTools, job: PullJob): Promise<Digest>
     ...chain.map((id) => holdKey('fixup', id)),
   );
   const layers = choice.manifest.layers.map((descriptor, i) => layerOf(descriptor, config.diffIds[i]));
-  await obtainLayers(tools, job, choice.manifest.layers, layers);
-  const image = await assemble(tools, job, choice, config, layers);
+  await timed(meter, 'layers', () => obtainLayers(tools, job, choice.manifest.layers, layers));
+  const image = await timed(meter, 'fixups', () => assemble(tools, job, choice, config, layers));
   job.signal.throwIfAborted();
-  await commit(tools, job, choice, configBytes, image);
+  await timed(meter, 'commit', () => commit(tools, job, choice, configBytes, image));
   return image.id;
 };
 
@@ -155,14 +160,13 @@ const obtainLayers = async (
 
 const obtainOne = (tools: PullTools, job: PullJob, descriptor: Descriptor, diffId: Digest): Promise<void> => {
   const { digest, size: total } = descriptor;
-  const { store, limit } = tools;
+  const { store, limit, meter } = tools;
   return tools.layerFlights.join(diffId, job.signal, job.report, async ({ signal, report }) => {
     report({ digest, offset: 0, total, phase: 'waiting' });
     const onBytes = (offset: number): void => report({ digest, offset, total, phase: 'fetching' });
     const work = { source: job.source, descriptor, diffId, signal, report: onBytes };
-    await limit.run(signal, () =>
-      obtainLayer({ ...tools, blobs: store.blobs, parts: store.parts, layers: store.layers }, work),
-    );
+    const stores = { blobs: store.blobs, parts: store.parts, layers: store.layers };
+    await limit.run(signal, () => timed(meter, 'layer', () => obtainLayer({ ...tools, ...stores }, work)));
     report({ digest, offset: total, total, phase: 'done' });
   });
 };

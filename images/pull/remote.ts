@@ -1,5 +1,6 @@
 import type { Digest } from '../../base/digest.ts';
 import type { Limit } from '../limit.ts';
+import { timed } from '../meter.ts';
 import type { Reference } from '../reference.ts';
 import { Registry } from '../registry/client.ts';
 import { endpointsOf } from '../registry/hosts/endpoints.ts';
@@ -38,19 +39,29 @@ export interface RemoteJob {
 }
 
 /** Pulls from the hosts that the configuration has for the reference at this moment. Gives the image id. */
-export const pullRemote = (tools: RemoteTools, job: RemoteJob): Promise<Digest> =>
-  tools.pulls.run(job.signal, async () => {
+export const pullRemote = (tools: RemoteTools, job: RemoteJob): Promise<Digest> => {
+  const { meter } = tools;
+  const queued = performance.now();
+  return tools.pulls.run(job.signal, async () => {
+    meter.stage('queue', (performance.now() - queued) / 1000);
     const { reference, keyring, platforms, signal } = job;
     const { transport, registry, retries, window, log } = tools;
     const endpoints = await endpointsOf(registry, reference.host, log);
-    const source = new Registry(transport, endpoints, reference.repository, { keyring, retries, window, log });
+    const source = new Registry(transport, endpoints, reference.repository, {
+      keyring,
+      retries,
+      window,
+      log,
+      received: meter.received,
+    });
     using progress = new PullLog(log, job.name, source.served);
     const report = (event: Progress): void => {
       progress.note(event);
       job.report(event);
     };
     // From here on all goes by digest: a tag that is moved meanwhile changes nothing.
-    const root = await source.manifest(reference.digest ?? reference.tag ?? 'latest', signal);
+    const ask = () => source.manifest(reference.digest ?? reference.tag ?? 'latest', signal);
+    const root = await timed(meter, 'resolve', ask);
     const { key: by, policy } = tools.policies.of(job.namespace);
     const { helper } = tools;
     const verify: PullJob['verify'] = (documents) =>
@@ -59,3 +70,4 @@ export const pullRemote = (tools: RemoteTools, job: RemoteJob): Promise<Digest> 
     progress.done(id);
     return id;
   });
+};

@@ -5,6 +5,9 @@ import { rangeOf } from './resume.ts';
 import { isOutage } from './temporary.ts';
 import type { Reply } from './transport.ts';
 
+/** A host has given so many bytes. */
+export type Served = (host: string, bytes: number) => void;
+
 /**
  * Which hosts are asked for one blob. After a cut the next one goes on where the last was; when what came of that is not
  * the blob, nobody can say whose fault it is, and each has to give it whole.
@@ -12,14 +15,14 @@ import type { Reply } from './transport.ts';
 export class BlobHosts {
   readonly #blob: Descriptor;
   readonly #attempts: Attempts;
-  readonly #served: Map<string, number>;
+  readonly #served: Served;
   /** Who gave bytes since the beginning. */
   readonly #givers = new Set<Repository>();
   #isContinued = false;
   /** No two hosts' bytes are put together any more. */
   isAlone = false;
 
-  constructor(blob: Descriptor, hosts: readonly Repository[], health: HostHealth, served: Map<string, number>) {
+  constructor(blob: Descriptor, hosts: readonly Repository[], health: HostHealth, served: Served) {
     this.#blob = blob;
     this.#attempts = new Attempts(`blob ${blob.digest}`, hosts, health);
     this.#served = served;
@@ -45,7 +48,7 @@ export class BlobHosts {
   async *#watched(host: Repository, body: AsyncIterable<Buffer>, signal: AbortSignal): AsyncGenerator<Buffer> {
     try {
       for await (const chunk of body) {
-        this.#served.set(host.host, (this.#served.get(host.host) ?? 0) + chunk.length);
+        this.#served(host.host, chunk.length);
         yield chunk;
       }
     } catch (error) {

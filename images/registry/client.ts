@@ -5,7 +5,7 @@ import type { Descriptor } from '../manifest.ts';
 import type { Document, Source } from '../source.ts';
 import type { Log } from '../types.ts';
 import { Attempts, type HostHealth } from './attempts.ts';
-import { BlobHosts } from './blob-hosts.ts';
+import { BlobHosts, type Served } from './blob-hosts.ts';
 import type { Endpoint } from './hosts/endpoints.ts';
 import type { Keyring } from './keyring.ts';
 import { type RangeWindow, transferred } from './ranges.ts';
@@ -21,6 +21,8 @@ export interface RegistryOptions {
   /** What may be read ahead; without it each blob comes over one connection. */
   readonly window?: RangeWindow | undefined;
   readonly log?: Log;
+  /** Is told of the bytes of blobs as they come. */
+  readonly received?: ((bytes: number) => void) | undefined;
 }
 
 /** A repository by all hosts that are to be asked for it: mirrors in order, then the registry itself. */
@@ -29,6 +31,7 @@ export class Registry implements Source {
   readonly #policy: RetryPolicy;
   readonly #window: RangeWindow | undefined;
   readonly #health: HostHealth;
+  readonly #received: (bytes: number) => void;
   readonly #blobs = new Map<Digest, BlobHosts>();
   /** Bytes of blobs by the host that gave them. */
   readonly served = new Map<string, number>();
@@ -37,11 +40,12 @@ export class Registry implements Source {
     transport: Pick<Transport, 'send'>,
     endpoints: readonly Endpoint[],
     repository: string,
-    { keyring, retries = retryPolicy, window, log }: RegistryOptions,
+    { keyring, retries = retryPolicy, window, log, received }: RegistryOptions,
   ) {
     this.#hosts = withoutRepeats(endpoints).map((endpoint) => new Repository(transport, endpoint, repository, keyring));
     this.#policy = retries;
     this.#window = window;
+    this.#received = received ?? (() => undefined);
     // A mirror that has not everything is as it should be.
     const onFailure: HostHealth['onFailure'] = (host, what, error) =>
       log?.[codeOf(error) === 'not-found' ? 'debug' : 'warn'](
@@ -84,12 +88,17 @@ export class Registry implements Source {
   blobFrom(descriptor: Descriptor, begin: number, signal: AbortSignal): AsyncIterable<Buffer> {
     const { digest, size } = descriptor;
     const what = `blob ${digest}`;
-    const hosts = this.#blobs.get(digest) ?? new BlobHosts(descriptor, this.#able(what), this.#health, this.served);
+    const hosts = this.#blobs.get(digest) ?? new BlobHosts(descriptor, this.#able(what), this.#health, this.#note);
     this.#blobs.set(digest, hosts);
     hosts.begin(begin);
     const open: Open = (from, to, within) => hosts.open(from, to, within);
     return transferred(open, begin, { size, what, policy: this.#policy, signal }, this.#window);
   }
+
+  readonly #note: Served = (host, bytes) => {
+    this.served.set(host, (this.served.get(host) ?? 0) + bytes);
+    this.#received(bytes);
+  };
 
   again({ digest }: Descriptor, error: unknown): void {
     const hosts = this.#blobs.get(digest);
