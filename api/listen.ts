@@ -14,13 +14,18 @@ export const listen = async (
   onConnection: (socket: Socket) => void,
   options: ServerOpts = {},
 ): Promise<Server> => {
+  const server = createServer(options, onConnection);
+  await listenOn(server, path);
+  return server;
+};
+
+/** The same for a server that is there. */
+export const listenOn = async (server: Server, path: string): Promise<void> => {
   const directory = dirname(path);
   await makeDirectory(directory, 0o700);
   await checkDirectory(directory, path);
   await clearStale(path);
-  const server = createServer(options, onConnection);
   await bind(server, path);
-  return server;
 };
 
 /**

@@ -204,8 +204,7 @@ export const linkFile = (from: string, to: string): Promise<void> => change('lin
 export const makeSymlink = (target: string, path: string): Promise<void> =>
   change('symlink', path, () => symlink(target, path));
 
-export const setMode = (path: string, mode: number): Promise<void> =>
-  change('chmod', path, () => chmod(path, mode));
+export const setMode = (path: string, mode: number): Promise<void> => change('chmod', path, () => chmod(path, mode));
 
 /** The file's bytes, undefined when it is not there; more than `limit` bytes is an error before anything is read. */
 export const readLimited = async (path: string, limit: number): Promise<Buffer | undefined> => {

@@ -16,6 +16,8 @@ import { readHost } from './host.ts';
 import { LiveRuntime } from './live.ts';
 import type { Log } from './log.ts';
 import { Network } from './network/network.ts';
+import { Metrics } from './observe/metrics.ts';
+import { openObserve } from './observe/open.ts';
 import { SelfCheck } from './observe/self-check.ts';
 import { imageOptions, networkConfig } from './options.ts';
 import { recover } from './recover/recover.ts';
@@ -54,6 +56,7 @@ export class Daemon implements AsyncDisposable {
       ready: () => ready.reached,
       log,
     });
+    stack.use(await openObserve(runtime, server, () => ready.problem));
     // gives running calls a moment: who restarts the daemon wants none of them lost
     stack.defer(() => server.close(callGraceMs));
     const manager = serviceManager(runtime, stack);
@@ -62,6 +65,7 @@ export class Daemon implements AsyncDisposable {
     await recoverTelling(runtime, manager);
     await runtime.cpuSampler.sample();
     ready.reach();
+    stack.defer(() => ready.end());
     await manager.ready();
     log.info({ listen: config.listen, root: config.root, network: runtime.network.status().source }, 'berthd is ready');
     return new Daemon(stack.move(), reloads);
@@ -85,6 +89,7 @@ const patienceMs = 5000;
 class Readiness {
   readonly #settled = Promise.withResolvers<void>();
   #reached = false;
+  #ended = false;
 
   constructor() {
     setTimeout(() => this.#settled.resolve(), patienceMs).unref();
@@ -99,9 +104,19 @@ class Readiness {
     return this.#settled.promise;
   }
 
+  /** Why calls are not served; undefined while they are. */
+  get problem(): string | undefined {
+    if (this.#ended) return 'berthd is stopping';
+    return this.#reached ? undefined : 'berthd is starting: what there was before is still being looked at';
+  }
+
   reach(): void {
     this.#reached = true;
     this.#settled.resolve();
+  }
+
+  end(): void {
+    this.#ended = true;
   }
 }
 
@@ -155,9 +170,10 @@ const openRuntime = async (
   const agent = stack.use(
     await Agent.start({ log, without: switchedOff(process.env.BERTH_WITHOUT), nofileSoft: config.limits.nofile_soft }),
   );
+  const metrics = new Metrics();
   const [images, network, streaming, host, sandboxStore, containerStore] = await Promise.all([
-    openImages(config, agent, log),
-    openNetwork(config, agent, log),
+    openImages(config, agent, log, metrics),
+    openNetwork(config, agent, log, metrics),
     openStreaming(config, log),
     readHost(config),
     Store.open(join(config.root, 'state/sandboxes'), checkSandboxRecord, log),
@@ -193,6 +209,7 @@ const openRuntime = async (
     cgroupReader,
     cpuSampler: stack.use(new CpuSampler({ ...objects, log, cgroupReader })),
     selfCheck: new SelfCheck(config.listen),
+    metrics,
     ...objects,
   };
 };
@@ -207,7 +224,7 @@ const stopFollowing = (containers: Runtime['containers'], stack: AsyncDisposable
   return stopping.signal;
 };
 
-const openImages = async (config: Config, agent: Agent, log: Log): Promise<Images> =>
+const openImages = async (config: Config, agent: Agent, log: Log, { pullMeter: meter }: Metrics): Promise<Images> =>
   Images.open({
     root: config.root,
     helper: agent,
@@ -215,7 +232,8 @@ const openImages = async (config: Config, agent: Agent, log: Log): Promise<Image
     decompressor: join(dirname(await shimProgram()), 'berth-decompress'),
     ...imageOptions(config),
     log,
+    meter,
   });
 
-const openNetwork = (config: Config, agent: Agent, log: Log): Promise<Network> =>
-  Network.open({ agent, root: config.root, log, config: networkConfig(config) });
+const openNetwork = (config: Config, agent: Agent, log: Log, { onPluginCall: onCall }: Metrics): Promise<Network> =>
+  Network.open({ agent, root: config.root, log, onCall, config: networkConfig(config) });

@@ -28,7 +28,16 @@ export interface HelperResult {
 }
 
 /** Parts of a pull, in the order of their begin. `layer` is one layer fetched, decompressed and unpacked; `layers` all of them. */
-export type PullStage = 'queue' | 'resolve' | 'manifest' | 'verify' | 'config' | 'layers' | 'layer' | 'fixups' | 'commit';
+export type PullStage =
+  | 'queue'
+  | 'resolve'
+  | 'manifest'
+  | 'verify'
+  | 'config'
+  | 'layers'
+  | 'layer'
+  | 'fixups'
+  | 'commit';
 
 /** What is measured of pulls. */
 export interface PullMeter {

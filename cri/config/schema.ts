@@ -479,7 +479,9 @@ export const keys: readonly Key[] = [
     type: 'boolean',
     reload: false,
     default: false,
-    comment: ['Allows another address than those of the loopback: whoever reaches it reads, without TLS and credentials.'],
+    comment: [
+      'Allows another address than those of the loopback: whoever reaches it reads, without TLS and credentials.',
+    ],
   },
   {
     name: 'metrics.stuck_seconds',

@@ -10,15 +10,15 @@ export interface Check {
 }
 
 /** What /readyz asks, in this order; each costs a few microseconds or one answer of the agent. */
-export const checkNames = ['recovery', 'agent', 'network', 'state', 'root'] as const;
+export const checkNames = ['daemon', 'agent', 'network', 'state', 'root'] as const;
 
-export type Checked = Pick<Runtime, 'config' | 'agent' | 'network'> & { readonly isReady: () => boolean };
+export type Checked = Pick<Runtime, 'config' | 'agent' | 'network'> & { readonly notServing: () => string | undefined };
 
 /** Whether pods can be run now. Never throws. */
-export const readiness = async ({ config, agent, network, isReady }: Checked): Promise<readonly Check[]> => {
+export const readiness = async ({ config, agent, network, notServing }: Checked): Promise<readonly Check[]> => {
   const { ready, message } = network.status();
   const problems = {
-    recovery: isReady() ? undefined : 'what there was before the start is still being looked at',
+    daemon: notServing(),
     agent: await agent.check(agentMs),
     network: ready ? undefined : message,
     state: await problemOfDirectory(config.state),
@@ -43,7 +43,9 @@ const problemOfDirectory = async (path: string): Promise<string | undefined> => 
 
 /** As Kubernetes' components write it: a line a check, and the sum. */
 export const inWords = (what: string, checks: readonly Check[]): string => {
-  const lines = checks.map(({ name, problem }) => (problem === undefined ? `[+]${name} ok` : `[-]${name} failed: ${problem}`));
+  const lines = checks.map(({ name, problem }) =>
+    problem === undefined ? `[+]${name} ok` : `[-]${name} failed: ${problem}`,
+  );
   const isWell = checks.every(({ problem }) => problem === undefined);
-  return `${[...lines, `${what} check ${isWell ? 'passed' : 'failed'}`].join('\n')}\n`;
+  return [...lines, `${what} check ${isWell ? 'passed' : 'failed'}`].join('\n');
 };

@@ -9,7 +9,7 @@ import type { StuckWork } from './stuck.ts';
 export interface Observed {
   readonly runtime: Pick<Runtime, 'sandboxes' | 'containers' | 'images' | 'agent' | 'events' | 'config' | 'network'>;
   readonly server: Pick<ApiServer, 'running'>;
-  readonly isReady: () => boolean;
+  readonly notServing: () => string | undefined;
   readonly delay: Pick<EventLoopDelay, 'read'>;
   readonly stuck: Pick<StuckWork, 'counts'>;
 }
@@ -41,13 +41,21 @@ const definitions: readonly Definition[] = [
     name: 'berth_pods',
     help: 'Pod sandboxes by state.',
     labels: ['state'],
-    read: ({ runtime }) => byState(podStates, runtime.sandboxes.values().map(({ record }) => record.state)),
+    read: ({ runtime }) =>
+      byState(
+        podStates,
+        runtime.sandboxes.values().map(({ record }) => record.state),
+      ),
   },
   {
     name: 'berth_containers',
     help: 'Containers by state.',
     labels: ['state'],
-    read: ({ runtime }) => byState(containerStates, runtime.containers.values().map(({ record }) => record.state.kind)),
+    read: ({ runtime }) =>
+      byState(
+        containerStates,
+        runtime.containers.values().map(({ record }) => record.state.kind),
+      ),
   },
   {
     name: 'berth_images',
@@ -77,7 +85,7 @@ const definitions: readonly Definition[] = [
     name: 'berth_ready',
     help: 'Whether each check of /readyz passes.',
     labels: ['check'],
-    read: async ({ runtime, isReady }) => (await readiness({ ...runtime, isReady })).map(sampleOf),
+    read: async ({ runtime, notServing }) => (await readiness({ ...runtime, notServing })).map(sampleOf),
   },
   {
     name: 'berth_agent_restarts_total',

@@ -12,9 +12,18 @@ const codeLabel = (error: unknown): string => (error === undefined ? 'ok' : code
 /** What is counted where it happens. What can be looked up is asked when somebody scrapes (gauges.ts). */
 export class Metrics {
   readonly registry = new Registry();
-  readonly oomKills = this.#counter('berth_oom_kills_total', 'Containers in which the kernel killed a process for memory, counted at their end.');
-  readonly supervisorDeaths = this.#counter('berth_supervisor_deaths_total', 'Supervisors that died before their container, which is killed then.');
-  readonly #pulledBytes = this.#counter('berth_pulled_bytes_total', 'Bytes of blobs that came from registries, those that were thrown away included.');
+  readonly oomKills = this.#counter(
+    'berth_oom_kills_total',
+    'Containers in which the kernel killed a process for memory, counted at their end.',
+  );
+  readonly supervisorDeaths = this.#counter(
+    'berth_supervisor_deaths_total',
+    'Supervisors that died before their container, which is killed then.',
+  );
+  readonly #pulledBytes = this.#counter(
+    'berth_pulled_bytes_total',
+    'Bytes of blobs that came from registries, those that were thrown away included.',
+  );
   readonly #cniSeconds = new Histogram({
     name: 'berth_cni_duration_seconds',
     help: 'Duration of each call of a CNI plugin, by command, plugin and the code it ended with.',

@@ -27,7 +27,7 @@ test('nobody at the socket, nobody who answers, and a call that fails are each t
   withSocket(async (address, path) => {
     t.regex((await new SelfCheck(address).problem()) ?? '', /^Version over .*b\.sock: connect ENOENT /);
     const mute = createServer((socket) => void socket.resume()).listen(path);
-    t.regex((await new SelfCheck(address, 100).problem()) ?? '', /: no answer in 100 ms$/);
+    t.regex((await new SelfCheck(address).problem(100)) ?? '', /: no answer in 100 ms$/);
     await new Promise((resolve) => mute.close(resolve));
     await using _server = await serve({}, { address, log, ready: () => true });
     t.regex((await new SelfCheck(address).problem()) ?? '', /: status 12: Version: not implemented/);

@@ -23,29 +23,27 @@ const message = Buffer.alloc(5);
  */
 export class SelfCheck {
   readonly #path: string;
-  readonly #limitMs: number;
   #current: Promise<string | undefined> | undefined;
 
   /** `address`: `unix:///path`. */
-  constructor(address: string, limitMs = defaultLimitMs) {
+  constructor(address: string) {
     this.#path = socketPath(address);
-    this.#limitMs = limitMs;
   }
 
-  /** What is wrong; undefined while all is well, also while the daemon is starting. Never throws. */
-  problem(): Promise<string | undefined> {
-    this.#current ??= this.#ask().finally(() => {
+  /** What is wrong; undefined while all is well, also while the daemon is starting. The first one's limit holds for all. Never throws. */
+  problem(limitMs = defaultLimitMs): Promise<string | undefined> {
+    this.#current ??= this.#ask(limitMs).finally(() => {
       this.#current = undefined;
     });
     return this.#current;
   }
 
   /** Not by api/client.ts: gRPC's client keeps a connection that was never answered for long after it was closed. */
-  async #ask(): Promise<string | undefined> {
+  async #ask(limitMs: number): Promise<string | undefined> {
     const socket = connectSocket(this.#path);
     const session = connect('http://localhost', { createConnection: () => socket });
     const { promise: late, resolve } = Promise.withResolvers<string>();
-    const timer = setTimeout(() => resolve(`no answer in ${this.#limitMs} ms`), this.#limitMs);
+    const timer = setTimeout(() => resolve(`no answer in ${limitMs} ms`), limitMs);
     try {
       const problem = await Promise.race([answerOf(socket, session), late]);
       return problem && `Version over ${this.#path}: ${problem}`;
