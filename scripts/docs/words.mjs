@@ -15,6 +15,7 @@ const types = {
   profile: '`"builtin"` or an absolute path',
   annotation: '`""` or the name of an annotation',
   ip: 'an IP address',
+  endpoint: '`""`, `unix:///path`, or an IP address with its port',
   file: '`""` or an absolute path',
 };
 
