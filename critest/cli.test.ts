@@ -220,3 +220,16 @@ test('berth events tells of a container from its creation to its end, and SIGTER
     `deleted container ${full}`,
   ]);
 });
+
+test('bash completes the names of pods, containers and images that are there', async (t) => {
+  const pod = await runPod(daemon());
+  await pod.run(idle, { metadata: { name: 'complete-me' } });
+  const script = `PATH=${join(sourceTree, 'bin')}:$PATH; source <(berth completion bash)
+    export BERTH_ADDRESS=${daemon().address} COMP_WORDBREAKS=' '
+    for COMP_LINE in "$@"; do COMP_POINT=\${#COMP_LINE}; _berth; echo "\${COMPREPLY[*]}"; done`;
+  const name = pod.config.metadata?.name ?? '';
+  const lines = [`berth exec ${name}/`, `berth rmi ${names.busybox.slice(0, -3)}`, `berth port-forward ${name}`];
+  const { stdout, stderr } = await daemon().world.run('bash', ['--norc', '-c', script, 'bash', ...lines]);
+  t.is(stderr, '');
+  t.is(stdout, `${name}/complete-me\n${names.busybox}\n${name}\n`);
+});

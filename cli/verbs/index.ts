@@ -1,5 +1,6 @@
 import type { Verb } from '../context.ts';
 import { attach } from './attach.ts';
+import { completion } from './completion.ts';
 import { cp } from './cp.ts';
 import { events } from './events.ts';
 import { exec } from './exec.ts';
@@ -54,4 +55,5 @@ export const verbs: readonly Verb[] = [
   reload,
   install,
   uninstall,
+  completion(() => verbs),
 ];
