@@ -73,7 +73,7 @@ export class BlobStore {
   /** Commits what the writer holds; the caller has checked size and digest. */
   add(digest: Digest, size: number, writer: BlobWriter): Promise<void> {
     return this.#locks.run(digest, async () => {
-      await writer.commit(this.#paths.blob(digest));
+      await writer.commit(this.#paths.blob(digest), size);
       this.#sizes.set(digest, size);
     });
   }

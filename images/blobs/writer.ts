@@ -1,6 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { BerthError } from '../../base/errors.ts';
 import { moveInto, removeTree } from '../../base/files.ts';
 import { step } from '../../base/step.ts';
+import { shared, spent } from './spent.ts';
 
 /** So much may wait for the disk before the network is made to wait. */
 const mostPending = 1 << 20;
@@ -12,7 +14,11 @@ const mostVectors = 1024;
 
 const dropFront = (chunks: Buffer[], bytes: number): void => {
   let left = bytes;
-  while (chunks[0] !== undefined && left >= chunks[0].length) left -= chunks.shift()?.length ?? 0;
+  for (let first = chunks[0]; first !== undefined && left >= first.length; first = chunks[0]) {
+    left -= first.length;
+    spent(first);
+    chunks.shift();
+  }
   if (chunks[0] !== undefined) chunks[0] = chunks[0].subarray(left);
 };
 
@@ -29,11 +35,14 @@ export class BlobWriter implements AsyncDisposable {
   #isClosed = false;
   /** Bytes that the file had, and that are passed over when they come. */
   #surplus: number;
+  /** Of the file. */
+  #size: number;
 
   private constructor(temporary: string, file: FileHandle, had = 0) {
     this.#temporary = temporary;
     this.#file = file;
     this.#surplus = had;
+    this.#size = had;
   }
 
   /** `temporary` is in the file system of the blobs and is not there yet. */
@@ -52,6 +61,7 @@ export class BlobWriter implements AsyncDisposable {
     const chunk = given.subarray(Math.min(this.#surplus, given.length));
     this.#surplus -= given.length - chunk.length;
     if (chunk.length === 0) return;
+    shared(chunk);
     this.#pending += chunk.length;
     this.#waiting.push(chunk);
     if (this.#waiting.length === 1) this.#queue(() => this.#writeWaiting());
@@ -77,14 +87,17 @@ export class BlobWriter implements AsyncDisposable {
     while (chunks.length > 0) {
       const { bytesWritten } = await this.#file.writev(chunks.slice(0, mostVectors));
       this.#pending -= bytesWritten;
+      this.#size += bytesWritten;
       dropFront(chunks, bytesWritten);
     }
   }
 
-  /** Makes the file durable as `path`. */
-  async commit(path: string): Promise<void> {
+  /** Makes the file of `size` bytes durable as `path`. */
+  async commit(path: string, size: number): Promise<void> {
     await this.#tail;
     if (this.#failure !== undefined) throw this.#failure;
+    if (this.#size !== size)
+      throw new BerthError('internal', `write ${path}: ${this.#size} bytes were written where ${size} came`);
     await this.#file.sync();
     await this.#close();
     await moveInto(this.#temporary, path);

@@ -7,6 +7,8 @@ import { removeTree, setMode } from '../../base/files.ts';
 const longestPath = 107;
 const tokenBytes = 32;
 const greetingMs = 10_000;
+/** So many bytes of a layer wait for its helper before the network is made to. */
+const mostWaiting = 1 << 18;
 
 export interface Door extends Disposable {
   readonly token: string;
@@ -23,7 +25,7 @@ export class Gate implements AsyncDisposable {
 
   private constructor(path: string) {
     this.path = path;
-    this.#server = createServer((socket) => this.#greet(socket));
+    this.#server = createServer({ highWaterMark: mostWaiting }, (socket) => this.#greet(socket));
   }
 
   /** `path` is in a directory that only root may enter. */

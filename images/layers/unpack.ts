@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Digest, isDigest } from '../../base/digest.ts';
 import { BerthError, errnoOf } from '../../base/errors.ts';
 import { readLimited } from '../../base/files.ts';
+import { spent } from '../blobs/spent.ts';
 import type { Helper, LayerLimit } from '../types.ts';
 import { mostBytes, tooLarge } from './bound.ts';
 import type { Door, Gate } from './gate.ts';
@@ -103,7 +104,7 @@ const feed = async (door: Door, stream: AsyncIterable<Buffer>, signal: AbortSign
   try {
     for await (const chunk of stream) {
       if (failure !== undefined) throw failure;
-      if (!socket.write(chunk)) await drained(socket, signal);
+      if (!socket.write(chunk, () => spent(chunk))) await drained(socket, signal);
     }
     socket.end();
   } catch (error) {

@@ -1,7 +1,9 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { BerthError } from '../../base/errors.ts';
+import { spendable } from '../blobs/spent.ts';
 import type { RegistrySettings } from '../types.ts';
 import { Agents } from './agents.ts';
+import { arriving } from './arriving.ts';
 import { connectionError, crawling, plainHint, stalled } from './connection-errors.ts';
 import { Exchange } from './exchange.ts';
 import { type Connection, isPlainHost, standardConnection } from './hosts/endpoints.ts';
@@ -127,10 +129,10 @@ async function* readBody(
     if (isWaiting) response.destroy(stalled(host, seconds));
   }, seconds * 1000);
   try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
+    for await (const chunk of arriving(response)) {
       isWaiting = false;
       if (pace.isCrawling(chunk.length, performance.now() - since)) throw crawling(host, seconds);
-      yield chunk;
+      yield spendable(chunk);
       isWaiting = true;
       since = performance.now();
       timer.refresh();
