@@ -52,6 +52,12 @@ const add = (name, passed, failed) => {
   console.log(`${name}: ${passed} passed, ${failed} failed`);
 };
 
+/** One after the other: each has a processor's worth of work. */
+const machines = async (options) => {
+  await counted('service', join(root, 'critest/vm/run'), ['--service'], options);
+  await counted('machine', join(root, 'critest/vm/run'), [], options);
+};
+
 const milliseconds = (text) =>
   [...text.matchAll(/([\d.]+)(ms|m|s)/g)].reduce(
     (sum, [, n, unit]) => sum + Number(n) * { ms: 1, s: 1000, m: 60_000 }[unit],
@@ -91,7 +97,7 @@ if (await check('build', node, ['scripts/build.mjs'])) {
   // tested without root does.
   const later = { later: true };
   const beside = [
-    counted('machine', join(root, 'critest/vm/run'), [], later),
+    machines(later),
     counted('c', node, ['scripts/native.mjs', '--test'], later),
     ava('unit', ['build/**/*.test.js', '!build/critest/**'], later),
   ];
