@@ -1,6 +1,6 @@
 import { BerthError } from '../base/errors.ts';
 import { enumType, type Field, type MessageType, messageType } from './schema.ts';
-import { Writer, wire } from './wire.ts';
+import { varintSize, Writer, wire } from './wire.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -21,11 +21,22 @@ export const encodeListItem = (field: Field, values: unknown): Buffer => {
 
 /** A message field with its tag and length; its bytes are there already. */
 export const encodeWhole = (field: Field, parts: readonly Uint8Array[]): Buffer => {
-  const writer = new Writer();
-  writeTag(writer, field, wire.bytes);
-  writer.uint32(parts.reduce((sum, part) => sum + part.length, 0));
+  const tag = (field.id << 3) | wire.bytes;
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const writer = new Writer(varintSize(tag) + varintSize(length) + length);
+  writer.uint32(tag);
+  writer.uint32(length);
   for (const part of parts) writer.raw(part);
   return writer.finish();
+};
+
+/** One more item of a list of messages: what `parts` have of it already, then `values`. */
+export const writeItem = (writer: Writer, field: Field, parts: readonly Uint8Array[], values: unknown): void => {
+  writeTag(writer, field, wire.bytes);
+  writer.nested(() => {
+    for (const part of parts) writer.raw(part);
+    writeFields(writer, messageType(field.type), values);
+  });
 };
 
 const writeFields = (writer: Writer, type: MessageType, values: unknown): void => {

@@ -1,8 +1,9 @@
 import { BerthError } from '../base/errors.ts';
 import { encode, type MessageName } from './codec.ts';
-import { encodeListItem, encodeWhole } from './encode.ts';
+import { encodeListItem, encodeWhole, writeItem } from './encode.ts';
 import type { Input, Messages } from './generated/types.ts';
-import { messageType } from './schema.ts';
+import { type Field, messageType } from './schema.ts';
+import { Writer } from './wire.ts';
 
 /** A response that is bytes already: a handler may answer with it instead of an object. */
 export class Encoded {
@@ -26,12 +27,7 @@ export const encodeItem = <Name extends MessageName, Key extends Lists<Messages[
   response: Name,
   field: Key,
   item: Input<ItemOf<Messages[Name][Key]>>,
-): Uint8Array => {
-  const found = messageType(response).fields.find(({ name }) => name === field);
-  if (found?.list !== 'list' || found.kind !== 'message')
-    throw new BerthError('internal', `encode ${response}.${field}: not a list of messages`);
-  return encodeListItem(found, item);
-};
+): Uint8Array => encodeListItem(listOf(response, field), item);
 
 /** A whole answer, encoded once for several who get it. */
 export const encodeMessage = <Name extends MessageName>(name: Name, message: Input<Messages[Name]>): Encoded =>
@@ -50,6 +46,34 @@ export const encodeField = <Name extends MessageName, Key extends keyof Messages
   if (found?.kind !== 'message' || found.list === 'map')
     throw new BerthError('internal', `encode ${message}.${field}: not a message`);
   return encodeWhole(found, parts);
+};
+
+/** The items of a list that share parts: what several of them have is encoded once. */
+export class ListEncoder<Name extends MessageName, Key extends Lists<Messages[Name]> & string> {
+  readonly #field: Field;
+  readonly #writer: Writer;
+
+  /** `expected` bytes, or more. */
+  constructor(message: Name, field: Key, expected: number) {
+    this.#field = listOf(message, field);
+    this.#writer = new Writer(expected);
+  }
+
+  add(shared: readonly Uint8Array[], rest: Input<ItemOf<Messages[Name][Key]>>): void {
+    writeItem(this.#writer, this.#field, shared, rest);
+  }
+
+  /** All items with their tags and lengths. */
+  finish(): Uint8Array {
+    return this.#writer.finish();
+  }
+}
+
+const listOf = (message: string, field: string): Field => {
+  const found = messageType(message).fields.find(({ name }) => name === field);
+  if (found?.list !== 'list' || found.kind !== 'message')
+    throw new BerthError('internal', `encode ${message}.${field}: not a list of messages`);
+  return found;
 };
 
 /** The answer whose one list has these items, each from `encodeItem` or `encodeField`. */

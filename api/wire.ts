@@ -86,11 +86,16 @@ export class Reader {
 
 /** Writes protobuf's encoding into a buffer that grows. */
 export class Writer {
-  #bytes = Buffer.allocUnsafe(512);
+  #bytes: Buffer;
   #at = 0;
 
+  constructor(expected = 512) {
+    this.#bytes = Buffer.allocUnsafe(expected);
+  }
+
+  /** What was written; the writer is of no use then. */
   finish(): Buffer {
-    return Buffer.from(this.#bytes.subarray(0, this.#at));
+    return this.#at === this.#bytes.length ? this.#bytes : Buffer.from(this.#bytes.subarray(0, this.#at));
   }
 
   uint32(value: number): void {
@@ -179,7 +184,7 @@ export class Writer {
   }
 }
 
-const varintSize = (value: number): number => {
+export const varintSize = (value: number): number => {
   let size = 1;
   for (let rest = value >>> 7; rest > 0; rest >>>= 7) size += 1;
   return size;

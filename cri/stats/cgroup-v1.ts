@@ -37,12 +37,18 @@ export const readV1Cpu = (files: KeptFiles): bigint | undefined => count(files, 
 
 export const readV1Processes = (files: KeptFiles): bigint | undefined => count(files, at.processes);
 
-const keys = new Keys('total_inactive_file', 'total_rss', 'total_swap', 'total_pgfault', 'total_pgmajfault');
+const keys = new Keys(
+  ...['total_inactive_file', 'total_rss', 'total_cache', 'total_mapped_file'],
+  ...['total_swap', 'total_pgfault', 'total_pgmajfault'],
+);
 
 const readMemory = (files: KeptFiles): MemoryFigures | undefined => {
   const length = files.read(at.stat);
   if (length <= 0) return undefined;
-  const [inactive = 0n, rss = 0n, swap = 0n, faults = 0n, majorFaults = 0n] = keys.in(text, length);
+  const [inactive = 0n, rss = 0n, cache = 0n, mapped = 0n, swap = 0n, faults = 0n, majorFaults = 0n] = keys.in(
+    text,
+    length,
+  );
   const usage = count(files, at.usage);
   if (usage === undefined) return undefined;
   const limit = limitOf(count(files, at.limit));
@@ -51,6 +57,8 @@ const readMemory = (files: KeptFiles): MemoryFigures | undefined => {
     usage,
     workingSet: usage > inactive ? usage - inactive : 0n,
     rss,
+    cache,
+    mapped,
     limit,
     swap,
     // v1 limits memory and swap together.

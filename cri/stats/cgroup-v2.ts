@@ -65,18 +65,20 @@ const readPressure = (files: KeptFiles, place: number): Pressure | undefined => 
   return length <= 0 ? undefined : parsePressure(text.toString('latin1', 0, length));
 };
 
-const keys = new Keys('inactive_file', 'anon', 'pgfault', 'pgmajfault');
+const keys = new Keys('inactive_file', 'anon', 'file', 'file_mapped', 'pgfault', 'pgmajfault');
 
 const readMemory = (files: KeptFiles): MemoryFigures | undefined => {
   const length = files.read(at.stat);
   if (length <= 0) return undefined;
-  const [inactive = 0n, rss = 0n, faults = 0n, majorFaults = 0n] = keys.in(text, length);
+  const [inactive = 0n, rss = 0n, cache = 0n, mapped = 0n, faults = 0n, majorFaults = 0n] = keys.in(text, length);
   const usage = count(files, at.usage);
   if (usage === undefined) return undefined;
   return {
     usage,
     workingSet: usage > inactive ? usage - inactive : 0n,
     rss,
+    cache,
+    mapped,
     limit: limitOf(count(files, at.limit)),
     swap: count(files, at.swap) ?? 0n,
     swapLimit: limitOf(count(files, at.swapLimit)),

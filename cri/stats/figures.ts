@@ -17,6 +17,9 @@ export interface MemoryFigures {
   /** Without page cache that was not used of late: what kubelet ranks pods by. */
   readonly workingSet: bigint;
   readonly rss: bigint;
+  /** Page cache; and mapped files. */
+  readonly cache: bigint;
+  readonly mapped: bigint;
   /** Missing without a limit. */
   readonly limit: bigint | undefined;
   readonly swap: bigint;

@@ -65,6 +65,12 @@ export class KeptFiles implements Disposable {
   }
 }
 
+/** A file that is read seldom: so many bytes of `text`; -1 when it is not there. */
+export const readOnce = (path: string): number => {
+  using file = new KeptFiles([path], { left: 0 });
+  return file.read(0);
+};
+
 /** The kernel gives a file of one record whole; only what is about as long as a page may have more. */
 const leastOfMore = 2048;
 

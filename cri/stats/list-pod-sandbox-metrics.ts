@@ -1,15 +1,15 @@
 import { statfs } from 'node:fs/promises';
-import { type Encoded, encodeItem, joinAll, pagesOf } from '../../api/encoded.ts';
-import type { ContainerMetrics, Input, Metric, PodSandboxMetrics } from '../../api/generated/types.ts';
+import { encode } from '../../api/codec.ts';
+import { type Encoded, encodeField, joinAll, ListEncoder, pagesOf } from '../../api/encoded.ts';
 import { readMachine } from '../cgroup/machine.ts';
 import { resourcesOf } from '../container/status.ts';
-import { containersOf, now, type Runtime } from '../runtime.ts';
+import { containersOfAll, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { containerCgroup, podCgroup } from './cpu-sampler.ts';
 import { type Pause, pauses } from './in-slices.ts';
 import { families } from './metrics/families.ts';
-import { readMore } from './metrics/more-figures.ts';
+import { type MoreFigures, moreReader } from './metrics/more-figures.ts';
 import { openFilesLimit, readProcesses } from './metrics/processes.ts';
 import {
   blockSamples,
@@ -37,18 +37,29 @@ async function* items(runtime: Runtime): AsyncGenerator<Uint8Array> {
   const pods = runtime.sandboxes.values().filter(({ record }) => record.state === 'ready');
   const networks = await networksOf(runtime, pods);
   await runtime.containersDisk.settle(runtime.containers.values().map(({ id }) => id));
-  const machine = { disk: await fileSystemOf(runtime), pageSizes: readMachine().pageSizes, pause: pauses() };
-  for (const sandbox of pods)
-    yield encodeItem(
-      'ListPodSandboxMetricsResponse',
-      'pod_metrics',
-      await metricsOf(runtime, sandbox, networks.get(sandbox) ?? [], machine),
-    );
+  const machine = {
+    disk: await fileSystemOf(runtime),
+    more: moreReader(runtime.cgroups, readMachine().pageSizes),
+    pause: pauses(),
+  };
+  const containers = containersOfAll(runtime);
+  for (const sandbox of pods) {
+    await machine.pause();
+    const metrics = [
+      encode('PodSandboxMetrics', { pod_sandbox_id: sandbox.id }),
+      podMetrics(sandbox, networks.get(sandbox)),
+    ];
+    for (const container of containers(sandbox.id)) {
+      await machine.pause();
+      metrics.push(await containerMetrics(runtime, sandbox, container, machine));
+    }
+    yield encodeField('ListPodSandboxMetricsResponse', 'pod_metrics', metrics);
+  }
 }
 
 interface Machine {
   readonly disk: FileSystem;
-  readonly pageSizes: readonly string[];
+  more(path: string): MoreFigures;
   readonly pause: Pause;
 }
 
@@ -57,38 +68,35 @@ const fileSystemOf = async ({ containersDisk }: Runtime): Promise<FileSystem> =>
   return { bytes: bsize * blocks, inodes: files, freeInodes: ffree };
 };
 
-const metricsOf = async (
+const podMetrics = (sandbox: Sandbox, network: readonly NetDevice[] = []): Uint8Array =>
+  encodeMetrics('PodSandboxMetrics', networkSamples(network), labelsOf(sandbox, podCgroup(sandbox) ?? ''));
+
+const containerMetrics = async (
   runtime: Runtime,
   sandbox: Sandbox,
-  network: readonly NetDevice[],
+  container: Container,
   machine: Machine,
-): Promise<Input<PodSandboxMetrics>> => {
-  const containers: Input<ContainerMetrics>[] = [];
-  for (const container of containersOf(runtime, sandbox.id)) {
-    await machine.pause();
-    const samples = await samplesOf(runtime, container, machine);
-    const labels = labelsOf(sandbox, containerCgroup(runtime.cgroups, container) ?? '', container);
-    containers.push({ container_id: container.id, metrics: wireMetrics(samples, labels) });
-  }
-  return {
-    pod_sandbox_id: sandbox.id,
-    metrics: wireMetrics(networkSamples(network), labelsOf(sandbox, podCgroup(sandbox) ?? '')),
-    container_metrics: containers,
-  };
+): Promise<Uint8Array> => {
+  const samples = await samplesOf(runtime, container, machine);
+  const labels = labelsOf(sandbox, containerCgroup(runtime.cgroups, container) ?? '', container);
+  return encodeField('PodSandboxMetrics', 'container_metrics', [
+    encode('ContainerMetrics', { container_id: container.id }),
+    encodeMetrics('ContainerMetrics', samples, labels),
+  ]);
 };
 
 /** Empty for one that does not run. */
 const samplesOf = async (
   runtime: Runtime,
   container: Container,
-  { disk, pageSizes, pause }: Machine,
+  { disk, more: readMore, pause }: Machine,
 ): Promise<readonly Sample[]> => {
   const { state } = container.record;
   const path = containerCgroup(runtime.cgroups, container);
   const reading = readContainer(runtime, container);
   if (reading === undefined || path === undefined || state.kind !== 'running') return [];
   const { figures } = reading;
-  const more = readMore(runtime.cgroups, path, pageSizes);
+  const more = readMore(path);
   const processes = await readProcesses(runtime.cgroups, path, pause);
   return [
     ['container_last_seen', figures.at / 1_000_000_000n],
@@ -109,15 +117,19 @@ const labelsOf = (sandbox: Sandbox, cgroup: string, container?: Container): read
   return [cgroup, (container ?? sandbox).id, image, namespace, pod, container?.config.metadata?.name ?? ''];
 };
 
-const types = new Map(families.map(({ name, type }) => [name, type]));
+const heads = new Map(families.map(({ name, type }) => [name, encode('Metric', { name, metric_type: type })]));
 
-const wireMetrics = (samples: readonly Sample[], labels: readonly string[]): readonly Input<Metric>[] => {
-  const timestamp = now();
-  return samples.map(([name, value, ...more]) => ({
-    name,
-    timestamp,
-    metric_type: types.get(name),
-    label_values: [...labels, ...more],
-    value: { value },
-  }));
+/** A metric has some two hundred bytes, most of them labels. */
+const expectedBytes = 256;
+
+const encodeMetrics = (
+  message: 'PodSandboxMetrics' | 'ContainerMetrics',
+  samples: readonly Sample[],
+  labels: readonly string[],
+): Uint8Array => {
+  const metrics = new ListEncoder(message, 'metrics', samples.length * expectedBytes);
+  const common = encode('Metric', { timestamp: now(), label_values: labels });
+  for (const [name, value, ...more] of samples)
+    metrics.add([heads.get(name) ?? encode('Metric', { name }), common], { label_values: more, value: { value } });
+  return metrics.finish();
 };

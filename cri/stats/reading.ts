@@ -66,6 +66,8 @@ const memoryTogether = (a: MemoryFigures | undefined, b: MemoryFigures | undefin
         usage: a.usage + b.usage,
         workingSet: a.workingSet + b.workingSet,
         rss: a.rss + b.rss,
+        cache: a.cache + b.cache,
+        mapped: a.mapped + b.mapped,
         limit: undefined,
         swap: a.swap + b.swap,
         swapLimit: undefined,

@@ -1,6 +1,6 @@
 import { type CgroupMode, hierarchyOf } from '../../cgroup/mode.ts';
-import { readKernelFile } from '../kernel-file.ts';
-import { parseCount, parseKeyed } from '../parse.ts';
+import { countIn, Keys } from '../counts.ts';
+import { readOnce, text } from '../kept-files.ts';
 import { type BlockIo, parseV1BlockIo, parseV2BlockIo } from './block-io.ts';
 
 type Count = bigint | undefined;
@@ -13,8 +13,6 @@ export interface MoreFigures {
   readonly throttled: Count;
   readonly periods: Count;
   readonly throttledPeriods: Count;
-  readonly cache: Count;
-  readonly mapped: Count;
   readonly kernel: Count;
   readonly peak: Count;
   readonly limitHits: Count;
@@ -24,81 +22,100 @@ export interface MoreFigures {
   readonly hugePages: readonly { readonly size: string; readonly usage: bigint; readonly most: Count }[];
 }
 
-/** `path` is below each hierarchy's mount; `pageSizes` as "2MB". */
-export const readMore = (mode: CgroupMode, path: string, pageSizes: readonly string[]): MoreFigures =>
-  mode.unified === undefined ? readV1(mode, path, pageSizes) : readV2(mode.unified.mount + path, pageSizes);
+/** Of the cgroup at a path below each hierarchy's mount; `pageSizes` as "2MB". */
+export const moreReader = (mode: CgroupMode, pageSizes: readonly string[]): ((path: string) => MoreFigures) => {
+  const { unified } = mode;
+  if (unified !== undefined) return (path) => readV2(unified.mount + path, pageSizes);
+  const mounts = new Map(v1Controllers.map((name) => [name, hierarchyOf(mode, name)?.mount]));
+  return (path) => readV1(mounts, path, pageSizes);
+};
 
 /** USER_HZ is 100 on all machines that Node runs on. */
 const tick = 10_000_000n;
 
 const times = (count: Count, factor: bigint): Count => (count === undefined ? undefined : count * factor);
 
-const readV1 = (mode: CgroupMode, path: string, pageSizes: readonly string[]): MoreFigures => {
-  const file = (controller: string, name: string): string | undefined => {
-    const hierarchy = hierarchyOf(mode, controller);
-    return hierarchy && readKernelFile(`${hierarchy.mount}${path}/${name}`);
+const count = (path: string): Count => countIn(text, 0, readOnce(path));
+const keyed = (keys: Keys, path: string): readonly Count[] => keys.in(text, readOnce(path));
+const whole = (path: string): string => text.toString('latin1', 0, Math.max(0, readOnce(path)));
+
+const v1Controllers = ['cpu', 'cpuacct', 'memory', 'pids', 'blkio', 'hugetlb'] as const;
+
+type Mounts = ReadonlyMap<(typeof v1Controllers)[number], string | undefined>;
+
+const v1Keys = {
+  cpu: new Keys('throttled_time', 'nr_periods', 'nr_throttled'),
+  spent: new Keys('user', 'system'),
+  oom: new Keys('oom_kill'),
+};
+
+const readV1 = (mounts: Mounts, path: string, pageSizes: readonly string[]): MoreFigures => {
+  const file = (controller: (typeof v1Controllers)[number], name: string): string => {
+    const mount = mounts.get(controller);
+    return mount === undefined ? '' : `${mount}${path}/${name}`;
   };
-  const keyed = (controller: string, name: string) => parseKeyed(file(controller, name) ?? '');
-  const cpu = keyed('cpu', 'cpu.stat');
-  const spent = keyed('cpuacct', 'cpuacct.stat');
-  const memory = keyed('memory', 'memory.stat');
+  const [throttled, periods, throttledPeriods] = keyed(v1Keys.cpu, file('cpu', 'cpu.stat'));
+  const [user, system] = keyed(v1Keys.spent, file('cpuacct', 'cpuacct.stat'));
+  const [oomKills] = keyed(v1Keys.oom, file('memory', 'memory.oom_control'));
   return {
-    user: times(spent.get('user'), tick),
-    system: times(spent.get('system'), tick),
-    throttled: cpu.get('throttled_time'),
-    periods: cpu.get('nr_periods'),
-    throttledPeriods: cpu.get('nr_throttled'),
-    cache: memory.get('total_cache'),
-    mapped: memory.get('total_mapped_file'),
-    kernel: parseCount(file('memory', 'memory.kmem.usage_in_bytes')),
-    peak: parseCount(file('memory', 'memory.max_usage_in_bytes')),
-    limitHits: hitsOf(file('memory', 'memory.failcnt'), file('memory', 'memory.memsw.failcnt')),
-    oomKills: keyed('memory', 'memory.oom_control').get('oom_kill'),
-    mostThreads: mostOf(file('pids', 'pids.max')),
+    user: times(user, tick),
+    system: times(system, tick),
+    throttled,
+    periods,
+    throttledPeriods,
+    kernel: count(file('memory', 'memory.kmem.usage_in_bytes')),
+    peak: count(file('memory', 'memory.max_usage_in_bytes')),
+    limitHits: hitsOf(count(file('memory', 'memory.failcnt')), count(file('memory', 'memory.memsw.failcnt'))),
+    oomKills,
+    mostThreads: mostIn(file('pids', 'pids.max')),
     blockIo: parseV1BlockIo(
-      file('blkio', 'blkio.throttle.io_service_bytes_recursive') ?? '',
-      file('blkio', 'blkio.throttle.io_serviced_recursive') ?? '',
+      whole(file('blkio', 'blkio.throttle.io_service_bytes_recursive')),
+      whole(file('blkio', 'blkio.throttle.io_serviced_recursive')),
     ),
     hugePages: pageSizes.flatMap((size) => {
-      const usage = parseCount(file('hugetlb', `hugetlb.${size}.usage_in_bytes`));
-      const most = parseCount(file('hugetlb', `hugetlb.${size}.max_usage_in_bytes`));
+      const usage = count(file('hugetlb', `hugetlb.${size}.usage_in_bytes`));
+      const most = count(file('hugetlb', `hugetlb.${size}.max_usage_in_bytes`));
       return usage === undefined ? [] : [{ size, usage, most }];
     }),
   };
 };
 
 /** With the same limit for memory and for memory with swap, which is what a limit alone means, the second one is hit. */
-const hitsOf = (memory: string | undefined, withSwap: string | undefined): Count => {
-  const hits = parseCount(memory);
-  return hits === undefined ? undefined : hits + (parseCount(withSwap) ?? 0n);
+const hitsOf = (memory: Count, withSwap: Count): Count =>
+  memory === undefined ? undefined : memory + (withSwap ?? 0n);
+
+const v2Keys = {
+  cpu: new Keys('user_usec', 'system_usec', 'throttled_usec', 'nr_periods', 'nr_throttled'),
+  events: new Keys('max', 'oom_kill'),
+  memory: new Keys('kernel', 'slab'),
 };
 
 const readV2 = (directory: string, pageSizes: readonly string[]): MoreFigures => {
-  const file = (name: string): string | undefined => readKernelFile(`${directory}/${name}`);
-  const cpu = parseKeyed(file('cpu.stat') ?? '');
-  const memory = parseKeyed(file('memory.stat') ?? '');
-  const events = parseKeyed(file('memory.events') ?? '');
+  const [user, system, throttled, periods, throttledPeriods] = keyed(v2Keys.cpu, `${directory}/cpu.stat`);
+  const [limitHits, oomKills] = keyed(v2Keys.events, `${directory}/memory.events`);
+  // Linux < 5.18 has only its parts.
+  const [kernel, slab] = keyed(v2Keys.memory, `${directory}/memory.stat`);
   return {
-    user: times(cpu.get('user_usec'), 1000n),
-    system: times(cpu.get('system_usec'), 1000n),
-    throttled: times(cpu.get('throttled_usec'), 1000n),
-    periods: cpu.get('nr_periods'),
-    throttledPeriods: cpu.get('nr_throttled'),
-    cache: memory.get('file'),
-    mapped: memory.get('file_mapped'),
-    // Linux < 5.18 has only its parts.
-    kernel: memory.get('kernel') ?? memory.get('slab'),
-    peak: parseCount(file('memory.peak')),
-    limitHits: events.get('max'),
-    oomKills: events.get('oom_kill'),
-    mostThreads: mostOf(file('pids.max')),
-    blockIo: parseV2BlockIo(file('io.stat') ?? ''),
+    user: times(user, 1000n),
+    system: times(system, 1000n),
+    throttled: times(throttled, 1000n),
+    periods,
+    throttledPeriods,
+    kernel: kernel ?? slab,
+    peak: count(`${directory}/memory.peak`),
+    limitHits,
+    oomKills,
+    mostThreads: mostIn(`${directory}/pids.max`),
+    blockIo: parseV2BlockIo(whole(`${directory}/io.stat`)),
     hugePages: pageSizes.flatMap((size) => {
-      const usage = parseCount(file(`hugetlb.${size}.current`));
+      const usage = count(`${directory}/hugetlb.${size}.current`);
       return usage === undefined ? [] : [{ size, usage, most: undefined }];
     }),
   };
 };
 
 /** "max" is 0 in metrics. */
-const mostOf = (text: string | undefined): Count => (text?.trim() === 'max' ? 0n : parseCount(text));
+const mostIn = (path: string): Count => {
+  const most = whole(path).trim();
+  return most === 'max' ? 0n : countIn(Buffer.from(most), 0, most.length);
+};

@@ -1,4 +1,4 @@
-import { opendirSync, readlinkSync } from 'node:fs';
+import { opendirSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { errnoOf } from '../../../base/errors.ts';
 import type { CgroupMode } from '../../cgroup/mode.ts';
 import { cgroupDirectories } from '../../container/cgroup.ts';
@@ -33,13 +33,25 @@ function* openFiles(pids: readonly string[]): Generator<string> {
 }
 
 function* openFilesOf(directory: string): Generator<string> {
+  // Linux >= 6.2 tells how many there are.
+  const size = unlessGone(() => statSync(directory).size, 0);
+  const names = size > 0 && size < mostAtOnce ? namesAtOnce(directory) : namesOneByOne(directory);
+  for (const name of names) yield targetOf(`${directory}/${name}`);
+}
+
+const mostAtOnce = 256;
+
+/** A tenth of what it costs to read it entry by entry. */
+const namesAtOnce = (directory: string): readonly string[] => unlessGone(() => readdirSync(directory), []);
+
+function* namesOneByOne(directory: string): Generator<string> {
   const entries = unlessGone(() => opendirSync(directory), undefined);
   if (entries === undefined) return;
   try {
     for (;;) {
       const name = unlessGone(() => entries.readSync(), null)?.name;
       if (name === undefined) return;
-      yield targetOf(`${directory}/${name}`);
+      yield name;
     }
   } finally {
     entries.closeSync();
