@@ -24,6 +24,7 @@ import { save } from './save.ts';
 import { stop } from './stop.ts';
 import { system } from './system.ts';
 import { tag } from './tag.ts';
+import { top } from './top.ts';
 import { uninstall } from './uninstall.ts';
 import { update } from './update.ts';
 
@@ -31,6 +32,7 @@ import { update } from './update.ts';
 export const verbs: readonly Verb[] = [
   run,
   ps,
+  top,
   logs,
   events,
   exec,
