@@ -27,7 +27,7 @@ export const readiness = async ({ config, agent, network, notServing }: Checked)
   return checkNames.map((name) => ({ name, problem: problems[name] }));
 };
 
-const agentMs = 2000;
+const agentMs = 1000;
 
 /** Nothing is written: a file system that was made read-only after an error says so, and one that is full tells its room. */
 const problemOfDirectory = async (path: string): Promise<string | undefined> => {

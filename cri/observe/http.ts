@@ -20,7 +20,7 @@ const requestMs = 5000;
 const idleMs = 120_000;
 const mostConnections = 32;
 /** In a second. A page costs milliseconds, and on the loopback anyone may ask. */
-const mostRequests = 20;
+const mostRequests = 50;
 
 const plain = 'text/plain; charset=utf-8';
 const methods = ['GET', 'HEAD'];

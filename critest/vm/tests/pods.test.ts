@@ -20,3 +20,4 @@ import '../../image-own-volumes.test.ts';
 import '../../fields-pod.test.ts';
 import '../../fields-container.test.ts';
 import '../../recovery.test.ts';
+import '../../observe.test.ts';
