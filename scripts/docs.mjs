@@ -1,20 +1,23 @@
-// Makes what is told of the configuration and the commands from what the programs themselves know of them: docs/configuration.md
+// Makes what is told of the configuration and the commands from what the programs themselves know of them: docs/configuration.md and docs/metrics.md
 // (in git; with --check nothing is written there, and a stale page is an error) and the manual pages in build/man. Needs build/.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { reference } from './docs/configuration.mjs';
 import { berth, berthd, berthToml } from './docs/manual.mjs';
+import { metricsPage } from './docs/metrics.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const isCheck = process.argv.includes('--check');
 
-const page = join(root, 'docs/configuration.md');
-const text = reference();
-if (!isCheck) writeFileSync(page, text);
-else if (readFileSync(page, 'utf8') !== text) {
-  console.error('docs: docs/configuration.md is not what cri/config/schema.ts says: run bin/node scripts/docs.mjs');
-  process.exitCode = 1;
+const pages = { 'docs/configuration.md': reference(), 'docs/metrics.md': metricsPage() };
+for (const [path, text] of Object.entries(pages)) {
+  const page = join(root, path);
+  if (!isCheck) writeFileSync(page, text);
+  else if (!existsSync(page) || readFileSync(page, 'utf8') !== text) {
+    console.error(`docs: ${path} is not what the sources say: run bin/node scripts/docs.mjs`);
+    process.exitCode = 1;
+  }
 }
 
 mkdirSync(join(root, 'build/man'), { recursive: true });

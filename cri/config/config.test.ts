@@ -138,6 +138,11 @@ const wrong: readonly [string, RegExp][] = [
   ['root = ["/a"]', /root: wants an absolute path, not a list/],
   ['images = 5', /images: is a table: write \[images\]/],
   ['listen = "tcp://0.0.0.0:1"', /listen: wants an address unix/],
+  ['metrics.address = "localhost:9464"', /metrics\.address: wants "", a socket as unix:\/\/\/path, or an IP address/],
+  [
+    'metrics.address = "0.0.0.0:9464"',
+    /metrics\.address: 0\.0\.0\.0:9464 is not of the loopback: set metrics\.allow_remote/,
+  ],
   [`listen = "unix:///${'a'.repeat(107)}"`, /listen: .*108 bytes, a socket's can have 107/],
   [`state = "/${'a'.repeat(96)}"`, /state: .*97 bytes; 96 are allowed/],
   ['state = "/var/lib/berth/state"', /root and state: .* must be apart/],

@@ -1,13 +1,11 @@
-import { Registry } from 'prom-client';
-import { registry as apiRegistry } from '../../api/metrics.ts';
+import type { Registry } from 'prom-client';
 import type { ApiServer } from '../../api/server.ts';
 import type { Runtime } from '../runtime.ts';
+import { metricsOfDaemon } from './all.ts';
 import { type Check, inWords, readiness } from './checks.ts';
 import { isRemote } from './endpoint.ts';
 import { EventLoopDelay } from './event-loop.ts';
-import { addGauges } from './gauges.ts';
 import { ObserveServer, type Page, type Pages, text } from './http.ts';
-import { addProcessMetrics } from './process.ts';
 import { StuckWork } from './stuck.ts';
 
 /** Serves /metrics, /healthz and /readyz where the configuration says, and looks for stuck work in any case. */
@@ -22,10 +20,8 @@ export const openObserve = async (
   const stuck = stack.use(new StuckWork(log, stuck_seconds));
   if (address !== '') {
     const delay = stack.use(new EventLoopDelay());
-    addGauges(metrics.registry, { runtime, server, notServing, delay, stuck });
-    addProcessMetrics(metrics.registry);
     if (isRemote(address)) log.warn({ address }, 'metrics: whoever reaches this address may read them');
-    const all = Registry.merge([metrics.registry, apiRegistry]);
+    const all = metricsOfDaemon(metrics, { runtime, server, notServing, delay, stuck });
     stack.use(await ObserveServer.open(address, pagesOf(all, runtime, notServing), log));
   }
   return stack.move();

@@ -1,0 +1,135 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { text as readAll } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { withDir } from 'tmp-promise';
+import type { Log } from '../log.ts';
+import { ObserveServer, type Pages, text } from './http.ts';
+
+const nothing = (): void => undefined;
+const log = { debug: nothing, info: nothing, warn: nothing, error: nothing } as unknown as Log;
+
+const pages: Pages = {
+  '/plain': async (isVerbose) => text(200, isVerbose ? 'at length' : 'short'),
+  '/broken': async () => {
+    throw new Error('the page cannot be made');
+  },
+  '/large': async () => text(200, 'x'.repeat(8 << 20)),
+};
+
+const withServer = (action: (path: string) => Promise<void>): Promise<void> =>
+  withDir(
+    async ({ path: directory }) => {
+      const path = join(directory, 's/http.sock');
+      await using _server = await ObserveServer.open(`unix://${path}`, pages, log);
+      await action(path);
+    },
+    { unsafeCleanup: true },
+  );
+
+const opened = async (path: string): Promise<Socket> => {
+  const socket = connect(path);
+  socket.on('error', nothing);
+  await once(socket, 'connect');
+  return socket;
+};
+
+/** What comes back for these bytes until the server closes the connection. */
+const raw = async (path: string, bytes: string): Promise<string> => {
+  const socket = await opened(path);
+  socket.write(bytes);
+  return readAll(socket);
+};
+
+const get = (path: string, target: string, more = ''): Promise<string> =>
+  raw(path, `GET ${target} HTTP/1.1\r\nHost: x\r\n${more}Connection: close\r\n\r\n`);
+
+const statusIs = (t: ExecutionContext, answer: string, status: number): void => {
+  t.true(answer.startsWith(`HTTP/1.1 ${status} `), answer.slice(0, 200));
+};
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+};
+
+test('a page is given, with its query, and the head of it alone for HEAD', (t) =>
+  withServer(async (path) => {
+    t.regex(await get(path, '/plain'), /^HTTP\/1\.1 200 [\s\S]*Content-Length: 6\r\n[\s\S]*\r\n\r\nshort\n$/);
+    t.regex(await get(path, '/plain?verbose'), /\r\n\r\nat length\n$/);
+    t.regex(
+      await raw(path, 'HEAD /plain HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'),
+      /Content-Length: 6\r\n[\s\S]*\r\n\r\n$/,
+    );
+  }));
+
+test('other pages, methods and what is no HTTP are refused; a page that fails says why', (t) =>
+  withServer(async (path) => {
+    for (const target of ['/', '/plain/', '//plain', '/constructor', '/__proto__'])
+      statusIs(t, await get(path, target), 404);
+    const post = await raw(path, 'POST /plain HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc');
+    statusIs(t, post, 405);
+    t.regex(post, /^Allow: GET, HEAD\r$/m);
+    statusIs(t, await raw(path, 'hello\r\n\r\n'), 400);
+    statusIs(t, await get(path, '/plain', `X-Long: ${'a'.repeat(9000)}\r\n`), 431);
+    const broken = await get(path, '/broken');
+    statusIs(t, broken, 500);
+    t.regex(broken, /the page cannot be made\n$/);
+  }));
+
+test('a request with a body is the last of its connection, and the body is no request', (t) =>
+  withServer(async (path) => {
+    const inner = 'GET /plain HTTP/1.1\r\nHost: x\r\n\r\n';
+    const answer = await raw(path, `GET /plain HTTP/1.1\r\nHost: x\r\nContent-Length: ${inner.length}\r\n\r\n${inner}`);
+    t.is(answer.split('HTTP/1.1 200').length, 2);
+    t.regex(answer, /^Connection: close\r$/m);
+  }));
+
+test('more requests in a second than anybody needs are refused, and a second later there is an answer again', (t) =>
+  withServer(async (path) => {
+    const answers = await Promise.all(Array.from({ length: 30 }, () => get(path, '/plain')));
+    for (const answer of answers) statusIs(t, answer, 200);
+    const many = 'GET /plain HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(120);
+    const answer = await raw(path, many);
+    t.regex(answer, /HTTP\/1\.1 429 /);
+    t.true(answer.split('HTTP/1.1 200').length <= 102, 'two seconds of them at most');
+    await sleep(1000);
+    statusIs(t, await get(path, '/plain'), 200);
+  }));
+
+test('of many connections the last ones are closed, and a place that becomes free is taken', (t) =>
+  withServer(async (path) => {
+    const sockets = await Promise.all(Array.from({ length: 32 }, () => opened(path)));
+    t.is(await get(path, '/plain').catch(() => ''), '');
+    sockets[0]?.destroy();
+    await sleep(20);
+    statusIs(t, await get(path, '/plain'), 200);
+    for (const socket of sockets) socket.destroy();
+  }));
+
+test('who reads nothing, and who has sent half a request, does not keep the server from closing', async (t) => {
+  await withServer(async (path) => {
+    const lazy = await opened(path);
+    lazy.pause();
+    lazy.write('GET /large HTTP/1.1\r\nHost: x\r\n\r\n');
+    const half = await opened(path);
+    half.write('GET /pl');
+    statusIs(t, await get(path, '/plain'), 200);
+  });
+  t.pass();
+});
+
+test('a loopback address is listened on, and one that is taken is told', async (t) => {
+  const address = `127.0.0.1:${await freePort()}`;
+  await using _server = await ObserveServer.open(address, pages, log);
+  await t.throwsAsync(ObserveServer.open(address, pages, log), {
+    message: /^metrics: listen on 127\.0\.0\.1:\d+: .*EADDRINUSE/,
+  });
+  const response = await fetch(`http://${address}/plain`);
+  t.is(await response.text(), 'short\n');
+});
