@@ -29,10 +29,10 @@ export const top: Verb = {
   usage: '[--sort KEY] [--view VIEW] [--interval SECONDS] [--once | --json]',
   summary: 'show what pods and containers use: CPU, memory, network, disk, processes',
   options: [
-    [`-s, --sort KEY`, `${sortKeys.join(', ')} (default: cpu); in the terminal the keys c, m, n, i, p, a`],
-    ['-v, --view VIEW', `${views.join(', ')} (default: both); in the terminal Tab`],
+    [`-s, --sort ${sortKeys.join('|')}`, 'what to sort by (default: cpu); in the terminal the keys c, m, n, i, p, a'],
+    [`-v, --view ${views.join('|')}`, 'pods, their containers, or both (default); in the terminal Tab'],
     ['-i, --interval SECONDS', 'between two looks (default: 2; 1 with --once and --json)'],
-    ['-1, --once', 'a table, and end; also where the output is no terminal'],
+    ['--once', 'a table, and end; also where the output is no terminal'],
     ['--json', 'the same as one JSON document: processors, bytes, bytes a second'],
   ],
   run: async (argv, context) => {
@@ -40,7 +40,7 @@ export const top: Verb = {
       sort: { type: 'string', short: 's', default: 'cpu' },
       view: { type: 'string', short: 'v', default: 'both' },
       interval: { type: 'string', short: 'i' },
-      once: { type: 'boolean', short: '1', default: false },
+      once: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     });
     if (positionals.length > 0) throw new UsageError(`not understood: ${positionals.join(' ')}`);
