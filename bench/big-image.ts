@@ -12,6 +12,8 @@ export type Compression = 'gzip' | 'zstd';
 /** Each round pulls an image of its own: nothing has to be removed before, which would make ext4 slow for minutes. */
 export const bigName = (compression: Compression, round: number): string =>
   `${bigRegistry}/berth/big:${compression}-${round}`;
+/** Eight layers: the five, and the three that the crowd shares. */
+export const wideName = (round: number): string => `${bigRegistry}/berth/wide:${round}`;
 /** Ten images whose lower three layers are the same, each with one of its own. */
 export const crowdNames = (round: number): readonly string[] =>
   Array.from({ length: crowdImages }, (_, i) => `${bigRegistry}/berth/crowd${i}:${round}`);
@@ -109,6 +111,7 @@ const writeRound = async (directory: string, round: number, variants: Variants):
     await put(bigName(compression, round), await variants(big, compression));
   const shared = sharedLayers.map((_, i) => `shared-${i}`);
   const below = await variants(shared, 'gzip');
+  await put(wideName(round), [...(await variants(big, 'gzip')), ...below]);
   for (const [i, name] of crowdNames(round).entries())
     await put(name, [...below, ...(await variants([`own-${i}`], 'gzip'))]);
 };

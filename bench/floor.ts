@@ -1,6 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { PullSide } from './target.ts';
+import { mkdtemp } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { PullSide } from './pull-side.ts';
 
 /** Four layers at a time, as berthd does; nothing is checked, hashed, kept or synced. */
 const script = `set -euo pipefail
@@ -24,12 +24,10 @@ const secondsOf = (text: string): number => {
 
 /** `curl | igzip -d | tar x` (or zstd): what fetching and unpacking the image takes without being an image store. */
 export const floor = async (side: PullSide, name: string): Promise<{ readonly wall: number; readonly cpu: number }> => {
-  const directory = await mkdtemp(join(side.directory, 'floor-'));
-  try {
-    const output = await side.sh(script, [name, directory]);
-    const [wall = '', ...rest] = output.trim().split('\n');
-    return { wall: Number(wall), cpu: secondsOf(rest.join(' ')) };
-  } finally {
-    await rm(directory, { recursive: true });
-  }
+  const directory = await mkdtemp(join(side.world.seen(side.directory), 'floor-'));
+  const to = join(side.directory, basename(directory));
+  const { status, stdout, stderr } = await side.world.run('bash', ['-c', script, 'bash', name, to]);
+  if (status !== 0) throw new Error(`the floor of ${name}: status ${status}: ${stderr}`);
+  const [wall = '', ...rest] = stdout.trim().split('\n');
+  return { wall: Number(wall), cpu: secondsOf(rest.join(' ')) };
 };

@@ -4,15 +4,17 @@ import { messageOf } from '../base/errors.ts';
 import { execs } from './exec.ts';
 import { removePods, runPods } from './pods.ts';
 import { pulls } from './pull.ts';
+import { containerdPulls, ownPulls } from './pull-side.ts';
 import { calls, emptySequence, runSequence, type Sequence } from './sequence.ts';
 import { stats } from './stats.ts';
 import { streams } from './streams.ts';
 import { ms, ratio, table } from './table.ts';
 import { ownTarget, peerTarget, type Target } from './target.ts';
 
-const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--peer-big REF] [--rounds 50] [--pods 50] [--pulls 3] [--containers 10,100,500] [--idle 30] [--only streams,…]
+const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--peer-big REF] [--rounds 50] [--pods 50] [--pulls 3] [--containerd /usr/bin] [--containers 10,100,500] [--idle 30] [--only streams,…]
 Starts berthd in a world of its own and measures it; with --peer a second endpoint too, in turns within one run.
-Streams and pulls are compared when --peer-pid names a process in the peer's network and mount namespaces.
+Streams are compared when --peer-pid names a process in the peer's network and mount namespaces; pulls with the containerd
+in the directory that --containerd names, which runs in worlds of its own.
 Parts (--only): sequences, execs, streams, crowd, pulls, stats.`;
 
 const { values } = parseArgs({
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     'peer-image': { type: 'string' },
     'peer-logs': { type: 'string', default: '/tmp/bench-logs' },
     'peer-pid': { type: 'string' },
+    containerd: { type: 'string' },
     only: { type: 'string' },
     'stream-mb': { type: 'string', default: '512' },
     rounds: { type: 'string', default: '50' },
@@ -91,7 +94,6 @@ const main = async (): Promise<void> => {
         values['peer-image'] ?? targets[0]?.image ?? '',
         values['peer-logs'],
         values['peer-pid'],
-        stack,
       ),
     );
   }
@@ -114,7 +116,11 @@ const partsOf = (targets: readonly Target[]): Readonly<Record<string, () => Prom
   crowd: async () => {
     for (const target of targets) await crowd(target, 'cni', Number(values.pods));
   },
-  pulls: () => pulls(targets, Number(values.pulls)),
+  pulls: () =>
+    pulls(
+      [ownPulls, ...(values.containerd === undefined ? [] : [containerdPulls(values.containerd)])],
+      Number(values.pulls),
+    ),
   stats: () => stats(targets, values.containers.split(',').map(Number), Number(values.idle)),
 });
 

@@ -1,30 +1,35 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { TestDaemon } from '../critest/harness/daemon.ts';
+import { type Client, connect } from '../api/client.ts';
+import { TestDaemon } from '../critest/harness/daemon.ts';
 import { startRegistry } from '../critest/harness/registry.ts';
-import { systemEnvironment } from '../critest/harness/world.ts';
+import { until } from '../critest/harness/until.ts';
+import { systemEnvironment, World } from '../critest/harness/world.ts';
 import { bigRegistry } from './big-image.ts';
 import { cpuOf } from './cpu.ts';
+import { freshDisk } from './disk.ts';
 
-/** A daemon, and a registry with the images of big-image.ts beside it. */
+/** A daemon with a disk of its own that is new, and a registry with the images of big-image.ts beside it. */
 export interface PullSide {
-  /** Absolute, on the file system that the images go to. */
+  readonly world: World;
+  readonly client: Client;
+  /** On the disk. */
   readonly directory: string;
-  /** Starts the registry, with what `writeBigImages` made. */
-  serve(storage: string): Promise<void>;
   /** CPU seconds until now of its own processes and all that they have waited for. */
   cpu(): Promise<number>;
-  /** The daemon's peak of memory (VmHWM) in bytes, since `forgetPeak`. */
-  peak(): Promise<number>;
+  /** The daemon's memory (VmRSS) in bytes, and its peak (VmHWM) since `forgetPeak`. */
+  memory(): Promise<{ readonly now: number; readonly peak: number }>;
   forgetPeak(): Promise<void>;
   /** Bytes of layers that the registry has given until now: a layer that came twice counts twice. */
   fetched(): Promise<number>;
-  /** The output of a bash script where the registry can be reached. */
-  sh(script: string, args: readonly string[]): Promise<string>;
+  /** The delay of the daemon's event loop in milliseconds by quantile, as it tells it itself; begins with the first question. */
+  loop?(): Promise<ReadonlyMap<string, number>>;
+}
+
+/** Starts a side, with what `writeBigImages` made in `storage`; the stack takes it down. */
+export interface PullTarget {
+  readonly name: string;
+  start(storage: string, stack: AsyncDisposableStack): Promise<PullSide>;
 }
 
 /** Reads lines of an access log such as `"GET /v2/a/blobs/sha256:… HTTP/1.1" 200 123456 …`. */
@@ -33,73 +38,92 @@ const layersIn = async (log: string): Promise<number> => {
   return [...lines].reduce((sum, [, length]) => sum + Number(length), 0);
 };
 
-/** `proc`: the daemon's directory in /proc. */
-const memory = (proc: string): Pick<PullSide, 'peak' | 'forgetPeak'> => ({
-  peak: async () => Number(/^VmHWM:\s+(\d+) kB$/m.exec(await readFile(join(proc, 'status'), 'utf8'))?.[1]) * 1024,
-  forgetPeak: () => writeFile(join(proc, 'clear_refs'), '5'),
-});
-
-export const ownPulls = (daemon: TestDaemon): PullSide => {
-  const { world } = daemon;
+const beside = async (
+  world: World,
+  storage: string,
+  pid: number,
+  names: RegExp,
+): Promise<Omit<PullSide, 'client' | 'directory'>> => {
   const log = world.path('big-registry.log');
+  await startRegistry(world, { address: bigRegistry, storage, log });
+  const proc = world.seen(`/proc/${pid}`);
+  const kilobytes = (status: string, key: string): number =>
+    Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024;
   return {
-    ...memory(world.seen(`/proc/${daemon.pid}`)),
-    directory: world.directory,
-    serve: (storage) => startRegistry(world, { address: bigRegistry, storage, log }),
-    cpu: () => cpuOf(world.seen('/proc'), /^berth/, undefined, true),
-    fetched: () => layersIn(log),
-    sh: async (script, args) => {
-      const { status, stdout, stderr } = await world.run('bash', ['-c', script, 'bash', ...args]);
-      if (status !== 0) throw new Error(`bash in the world: status ${status}: ${stderr}`);
-      return stdout;
+    world,
+    cpu: () => cpuOf(world.seen('/proc'), names, undefined, true),
+    memory: async () => {
+      const status = await readFile(join(proc, 'status'), 'utf8');
+      return { now: kilobytes(status, 'VmRSS'), peak: kilobytes(status, 'VmHWM') };
     },
+    forgetPeak: () => writeFile(join(proc, 'clear_refs'), '5'),
+    fetched: () => layersIn(log),
   };
 };
 
-const configuration = (storage: string): string => `version: 0.1
-log: { level: warn }
-storage: { filesystem: { rootdirectory: ${storage} }, maintenance: { readonly: { enabled: true } } }
-http: { addr: ${bigRegistry} }
+const metrics = '127.0.0.1:9464';
+
+/** berthd from this tree. */
+export const ownPulls: PullTarget = {
+  name: 'berth',
+  start: async (storage, stack) => {
+    const daemon = stack.use(
+      await TestDaemon.prepare({ config: { log_level: 'info', metrics: { address: metrics } } }),
+    );
+    const { world } = daemon;
+    const directory = world.path('root');
+    await freshDisk(world, directory);
+    await daemon.boot();
+    const loop = async (): Promise<ReadonlyMap<string, number>> => {
+      const page = await world.sh(`curl -sf http://${metrics}/metrics`);
+      const lines = page.matchAll(/^berth_event_loop_delay_seconds\{quantile="([\d.]+)"\} (\S+)$/gm);
+      return new Map([...lines].map(([, quantile = '', seconds]) => [quantile, Number(seconds) * 1000]));
+    };
+    return { ...(await beside(world, storage, daemon.pid, /^berth/)), client: daemon.client, directory, loop };
+  },
+};
+
+const configuration = (world: World, root: string): string => `version = 3
+root = "${root}"
+state = "${world.path('state')}"
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]
+[grpc]
+  address = "${world.path('c.sock')}"
+[ttrpc]
+  address = "${world.path('t.sock')}"
+[plugins.'io.containerd.cri.v1.images']
+  snapshotter = "overlayfs"
+  [plugins.'io.containerd.cri.v1.images'.registry]
+    config_path = "${world.path('certs.d')}"
 `;
 
-const registryStartMs = 500;
+/** containerd from the directory `programs`; it takes igzip from the PATH. */
+export const containerdPulls = (programs: string): PullTarget => ({
+  name: 'containerd',
+  start: async (storage, stack) => {
+    const world = stack.use(await World.make());
+    const directory = world.path('root');
+    await freshDisk(world, directory);
+    const hosts = world.path('certs.d', bigRegistry);
+    await mkdir(hosts, { recursive: true });
+    await writeFile(join(hosts, 'hosts.toml'), `server = "http://${bigRegistry}"\n`);
+    const config = world.path('containerd.toml');
+    await writeFile(config, configuration(world, directory));
+    const pidFile = world.path('pid');
+    const script = `echo $$ >${pidFile}; exec "$@" >${world.path('log.txt')} 2>&1`;
+    world.spawn('sh', ['-c', script, 'sh', join(programs, 'containerd'), '--config', config], {
+      stdio: 'ignore',
+      env: systemEnvironment,
+    });
+    const client = connect(`unix://${world.path('c.sock')}`, { timeoutMs: 60_000 });
+    stack.defer(() => client.close());
+    const answers = (): Promise<boolean> => client.Version({}, { timeoutMs: 1000 }).then(isThere, isMissing);
+    await until('containerd answers', answers, startSeconds);
+    const pid = Number(await readFile(pidFile, 'utf8'));
+    return { ...(await beside(world, storage, pid, /^(?:containerd|igzip|unpigz)/)), client, directory };
+  },
+});
 
-/** `pid`: a process in the peer's namespaces, and the daemon itself. */
-export const peerPulls = async (pid: string, names: RegExp, stack: AsyncDisposableStack): Promise<PullSide> => {
-  const directory = await mkdtemp(join(tmpdir(), 'bench-'));
-  stack.defer(() => rm(directory, { recursive: true }));
-  const log = join(directory, 'registry.log');
-  return {
-    ...memory(`/proc/${pid}`),
-    directory,
-    serve: (storage) => startBeside(pid, { directory, storage, log }, stack),
-    cpu: () => cpuOf('/proc', names, pid, true),
-    fetched: () => layersIn(log),
-    sh: () => Promise.reject(new Error('the floor is measured beside our own')),
-  };
-};
-
-interface Place {
-  readonly directory: string;
-  readonly storage: string;
-  readonly log: string;
-}
-
-const startBeside = async (
-  pid: string,
-  { directory, storage, log }: Place,
-  stack: AsyncDisposableStack,
-): Promise<void> => {
-  const file = join(directory, 'registry.yml');
-  await writeFile(file, configuration(storage));
-  const output = await open(log, 'w');
-  const enter = ['--target', pid, '--net', '--', 'docker-registry', 'serve', file];
-  const child = spawn('nsenter', enter, { stdio: ['ignore', output.fd, 'ignore'], env: systemEnvironment });
-  await output.close();
-  stack.defer(async () => {
-    const closed = once(child, 'close');
-    child.kill();
-    await closed;
-  });
-  await sleep(registryStartMs);
-};
+const startSeconds = 60;
+const isThere = (): boolean => true;
+const isMissing = (): boolean => false;

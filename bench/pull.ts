@@ -1,14 +1,12 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { bigName, type Compression, crowdNames, writeBigImages } from './big-image.ts';
+import { bigName, type Compression, crowdNames, wideName, writeBigImages } from './big-image.ts';
 import { floor } from './floor.ts';
+import type { PullSide, PullTarget } from './pull-side.ts';
 import { median } from './samples.ts';
 import { ms, ratio, table } from './table.ts';
-import type { PullSide, Target } from './target.ts';
 
 /** What one pull has taken, of the endpoint's own processes. */
 interface Taken {
@@ -20,6 +18,9 @@ interface Taken {
   readonly peak: number;
   /** Milliseconds that the slowest of the calls in between waited for its answer. */
   readonly slowest: number;
+  /** Milliseconds that the daemon's event loop was late, by its own word. */
+  readonly loop99?: number | undefined;
+  readonly loopMost?: number | undefined;
   /** Layers that the registry gave. */
   readonly fetched: number;
 }
@@ -29,7 +30,7 @@ const timeoutMs = 300_000;
 const probeEveryMs = 25;
 
 /** Asks for the version again and again: what makes it wait makes every call wait. */
-const probe = async ({ client }: Target, signal: AbortSignal): Promise<number> => {
+const probe = async ({ client }: PullSide, signal: AbortSignal): Promise<number> => {
   let slowest = 0;
   while (!signal.aborted) {
     const started = performance.now();
@@ -40,23 +41,27 @@ const probe = async ({ client }: Target, signal: AbortSignal): Promise<number> =
   return slowest;
 };
 
-const taken = async (target: Target, side: PullSide, images: readonly string[]): Promise<Taken> => {
-  const { client } = target;
+const taken = async (side: PullSide, images: readonly string[]): Promise<Taken> => {
+  const { client } = side;
   const stop = new AbortController();
   // Who syncs what it has pulled would pay for what others have written before.
-  await promisify(execFile)('sync');
+  await side.world.sh('sync');
   await side.forgetPeak();
+  await side.loop?.();
   const [cpu, fetched] = [await side.cpu(), await side.fetched()];
-  const slowest = probe(target, stop.signal);
+  const slowest = probe(side, stop.signal);
   const started = performance.now();
   await Promise.all(images.map((image) => client.PullImage({ image: { image } }, { timeoutMs })));
   const wall = performance.now() - started;
   stop.abort();
+  const loop = await side.loop?.();
   return {
     wall,
     cpu: (await side.cpu()) - cpu,
-    peak: await side.peak(),
+    peak: (await side.memory()).peak,
     slowest: await slowest,
+    loop99: loop?.get('0.99'),
+    loopMost: loop?.get('1'),
     fetched: (await side.fetched()) - fetched,
   };
 };
@@ -69,68 +74,79 @@ type Row = readonly [name: string, all: readonly Partial<Taken>[]];
 const middle = (all: readonly Partial<Taken>[], key: keyof Taken): number =>
   median(all.map((one) => one[key]).filter((value) => value !== undefined));
 
+const keys = ['peak', 'slowest', 'loop99', 'loopMost', 'fetched'] as const;
+type Key = (typeof keys)[number];
+
 const print = (title: string, rows: readonly Row[]): void => {
   const own = rows[0]?.[1] ?? [];
   const cells = rows.map(([name, all]) => [
     name,
     seconds(middle(all, 'wall') / 1000),
     seconds(middle(all, 'cpu')),
-    ...(['peak', 'slowest', 'fetched'] as const).map((key) => (all[0]?.[key] === undefined ? '' : shown(all, key))),
+    ...keys.map((key) => (all[0]?.[key] === undefined ? '' : shown(all, key))),
     ratio(middle(own, 'wall'), middle(all, 'wall')),
     ratio(middle(own, 'cpu'), middle(all, 'cpu')),
   ]);
   console.log(`\n${title}\n`);
-  console.log(table(['', 'wall', 'CPU', 'peak RSS', 'slowest call', 'fetched', 'wall', 'CPU'], cells));
+  const head = ['', 'wall', 'CPU', 'peak RSS', 'slowest call', 'loop p99', 'most', 'fetched', 'wall', 'CPU'];
+  console.log(table(head, cells));
 };
 
-const shown = (all: readonly Partial<Taken>[], key: 'peak' | 'slowest' | 'fetched'): string => {
+const shown = (all: readonly Partial<Taken>[], key: Key): string => {
   const value = middle(all, key);
-  return { peak: megabytes, slowest: ms, fetched: megabytes }[key](value);
+  return { peak: megabytes, slowest: ms, loop99: ms, loopMost: ms, fetched: megabytes }[key](value);
 };
 
-const able = (targets: readonly Target[]) =>
-  targets.flatMap((target) => (target.pulls === undefined ? [] : [{ target, side: target.pulls }]));
-
-/** In turns, so that what else the machine does meets all of them. */
+/** In turns, so that what else the machine does meets all of them; each turn is a daemon and a disk that are new. */
 const measure = async (
-  targets: readonly Target[],
+  targets: readonly PullTarget[],
+  storage: string,
   images: (round: number) => readonly string[],
   rounds: number,
 ): Promise<Row[]> => {
-  const rows = able(targets).map((one) => ({ ...one, all: [] as Taken[] }));
+  const rows = targets.map((target) => ({ target, all: [] as Taken[] }));
   for (let round = 0; round < rounds; round += 1)
-    for (const { target, side, all } of rows) all.push(await taken(target, side, images(round)));
+    for (const { target, all } of rows) {
+      await using stack = new AsyncDisposableStack();
+      all.push(await taken(await target.start(storage, stack), images(round)));
+    }
   return rows.map(({ target, all }): Row => [target.name, all]);
 };
 
-/** The big image from a registry on this machine, gzip and zstd, then ten images that share layers. */
-export const pulls = async (targets: readonly Target[], rounds: number): Promise<void> => {
+/** The big image from a registry on this machine, gzip and zstd, one of eight layers, then ten images that share layers. */
+export const pulls = async (targets: readonly PullTarget[], rounds: number): Promise<void> => {
   const storage = await mkdtemp(join(tmpdir(), 'bench-registry-'));
   try {
-    await writeBigImages(storage, rounds);
-    for (const { side } of able(targets)) await side.serve(storage);
-    await measureAll(targets, rounds);
+    await writeBigImages(storage, 2);
+    await measureAll(targets, storage, rounds);
   } finally {
     await rm(storage, { recursive: true });
   }
 };
 
-const measureAll = async (targets: readonly Target[], rounds: number): Promise<void> => {
+const measureAll = async (targets: readonly PullTarget[], storage: string, rounds: number): Promise<void> => {
+  console.log('\nEach turn: a daemon of its own and a new ext4 with a journal on a loop device, for all alike.');
   for (const compression of ['gzip', 'zstd'] as const) {
-    const rows = await measure(targets, (round) => [bigName(compression, round)], rounds);
+    const rows = await measure(targets, storage, () => [bigName(compression, 0)], rounds);
     const title = `Pull of five layers, 30,000 files, ${compression}, ${rounds} rounds in turns: medians`;
-    print(title, [...rows, await floorRow(targets, compression, rounds)]);
+    print(title, [...rows, await floorRow(targets, storage, compression, rounds)]);
   }
-  print(
-    `Ten images at once, 13 layers, three of them shared by all, ${rounds} rounds in turns`,
-    await measure(targets, crowdNames, rounds),
-  );
+  const wide = await measure(targets, storage, () => [wideName(0)], rounds);
+  print(`Pull of eight layers, gzip, ${rounds} rounds in turns`, wide);
+  const crowd = await measure(targets, storage, () => crowdNames(0), rounds);
+  print(`Ten images at once, 13 layers, three of them shared by all, ${rounds} rounds in turns`, crowd);
 };
 
-const floorRow = async (targets: readonly Target[], compression: Compression, rounds: number): Promise<Row> => {
-  const side = able(targets)[0]?.side;
-  if (side === undefined) throw new Error('nothing to pull from');
+const floorRow = async (
+  [target]: readonly PullTarget[],
+  storage: string,
+  compression: Compression,
+  rounds: number,
+): Promise<Row> => {
   const all: Partial<Taken>[] = [];
-  for (let round = 0; round < rounds; round += 1) all.push(await floor(side, bigName(compression, round)));
+  for (let round = 0; target !== undefined && round < rounds; round += 1) {
+    await using stack = new AsyncDisposableStack();
+    all.push(await floor(await target.start(storage, stack), bigName(compression, 0)));
+  }
   return [compression === 'gzip' ? 'curl | igzip | tar' : 'curl | zstd | tar', all];
 };

@@ -5,9 +5,6 @@ import { TestDaemon } from '../critest/harness/daemon.ts';
 import { names } from '../critest/harness/images.ts';
 import { systemEnvironment } from '../critest/harness/world.ts';
 import { cpuOf } from './cpu.ts';
-import { ownPulls, type PullSide, peerPulls } from './pull-side.ts';
-
-export type { PullSide } from './pull-side.ts';
 
 /** An endpoint that is measured. */
 export interface Target {
@@ -24,8 +21,6 @@ export interface Target {
   readonly logs: string;
   /** Its pods have user namespaces. */
   readonly userNamespaces?: boolean;
-  /** Where it pulls the images of big-image.ts from; undefined when it is not known where it runs. */
-  readonly pulls?: PullSide;
   /** kill -9 and start again, until it answers; only for our own. */
   readonly restart?: () => Promise<void>;
   /** What a stream takes of it; undefined when it is not known where it listens. */
@@ -50,7 +45,6 @@ export const ownTarget = async (stack: AsyncDisposableStack, log: string): Promi
     processes: /^berth/,
     cpu: (children) => cpuOf(daemon.world.seen('/proc'), /^berth/, undefined, children),
     logs: daemon.world.path('logs'),
-    pulls: ownPulls(daemon),
     restart: () => daemon.killAndBoot(),
     streaming: { spawn: (command, args, options) => daemon.world.spawn(command, args, options) },
   };
@@ -62,7 +56,6 @@ export const peerTarget = async (
   image: string,
   logs: string,
   pid: string | undefined,
-  stack: AsyncDisposableStack,
 ): Promise<Target> => {
   const client = connect(address, { timeoutMs: 120_000 });
   const { image: there } = await client.ImageStatus({ image: { image } });
@@ -76,7 +69,7 @@ export const peerTarget = async (
     image,
     processes,
     cpu: (children) => cpuOf('/proc', processes, pid, children),
-    ...(pid === undefined ? {} : { streaming: peerStreaming(pid), pulls: await peerPulls(pid, processes, stack) }),
+    ...(pid === undefined ? {} : { streaming: peerStreaming(pid) }),
     logs,
   };
 };
