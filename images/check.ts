@@ -1,5 +1,5 @@
 import type { Digest } from '../base/digest.ts';
-import { errnoOf, messageOf } from '../base/errors.ts';
+import { codeOf, errnoOf, messageOf } from '../base/errors.ts';
 import { verified } from './blobs/verify.ts';
 import { orphansIn, wrongRecords } from './check-records.ts';
 import { type Finding, type Kind, ownersOf, repairFinding } from './check-repair.ts';
@@ -37,8 +37,18 @@ interface Task {
   readonly kind: Kind;
   readonly digest: Digest;
   readonly bytes: number;
-  readonly look: (signal: AbortSignal) => Promise<string | undefined>;
+  readonly look: Look;
 }
+
+/** What is wrong, or why nobody can say: that is the machine's fault, and nothing is dropped for it. */
+interface Problem {
+  readonly text: string;
+  readonly isKnown: boolean;
+}
+
+type Look = (signal: AbortSignal) => Promise<Problem | undefined>;
+
+const wrong = (text: string): Problem => ({ text, isKnown: true });
 
 /**
  * Reads every blob, layer and fix-up layer and compares it with its digest, or with the sums that were recorded when it
@@ -49,9 +59,9 @@ export async function* checkStore(tools: CheckTools, { repair, signal, log }: Ch
   const tasks = tasksOf(tools);
   const total = tasks.reduce((sum, { bytes }) => sum + bytes, 0);
   let offset = 0;
-  const settle = async (finding: Finding): Promise<Finding> => {
+  const settle = async (finding: Finding, isKnown = true): Promise<Finding> => {
     log.warn(finding, 'berth system check found something wrong');
-    return repair ? repairFinding(store, finding, log) : finding;
+    return repair && isKnown ? repairFinding(store, finding, log) : finding;
   };
   for (const { kind, digest, bytes, look } of tasks) {
     signal.throwIfAborted();
@@ -60,10 +70,10 @@ export async function* checkStore(tools: CheckTools, { repair, signal, log }: Ch
     offset += bytes;
     const base = { offset, total, subject: digest };
     if (problem === undefined) continue;
-    yield {
-      ...base,
-      finding: await settle({ kind, subject: digest, problem, ...ownersOf(store, kind, digest), repaired: false }),
-    };
+    const { text, isKnown } = problem;
+    const owners = ownersOf(store, kind, digest);
+    const finding = await settle({ kind, subject: digest, problem: text, ...owners, repaired: false }, isKnown);
+    yield { ...base, finding };
   }
   for (const finding of [...wrongRecords(store), ...(await orphansIn(store))])
     yield { offset, total, subject: finding.subject, finding: await settle(finding) };
@@ -99,8 +109,8 @@ const heldWhile = async (
   store: ImageStore,
   kind: Kind,
   digest: Digest,
-  look: () => Promise<string | undefined>,
-): Promise<string | undefined> => {
+  look: () => Promise<Problem | undefined>,
+): Promise<Problem | undefined> => {
   const isThere = (): boolean =>
     kind === 'blob' ? store.blobs.has(digest) : (kind === 'layer' ? store.layers : store.fixups).has(digest);
   if (!isThere()) return undefined;
@@ -115,34 +125,42 @@ const lookAtBlob = async (
   digest: Digest,
   size: number,
   signal: AbortSignal,
-): Promise<string | undefined> => {
+): Promise<Problem | undefined> => {
   try {
     for await (const _ of verified(blobs.stream(digest), { digest, size }, 'blob')) signal.throwIfAborted();
     return undefined;
   } catch (error) {
     signal.throwIfAborted();
-    return errnoOf(error) === 'ENOENT' ? 'is not there' : messageOf(error).replace(/^blob: /, '');
+    if (errnoOf(error) === 'ENOENT') return wrong('is not there');
+    return problemOf(error, messageOf(error).replace(/^blob: /, ''));
   }
 };
+
+/** A helper that was killed and a descriptor that could not be had say nothing of the disk. */
+const problemOf = (error: unknown, text: string): Problem =>
+  codeOf(error) === 'data-loss' || errnoOf(error) === 'EIO'
+    ? wrong(text)
+    : { text: `could not be checked, and stays: ${text}`, isKnown: false };
 
 const lookAtTree = async (
   tools: CheckTools,
   path: string,
   { sums, inodes }: TreeFacts,
   signal: AbortSignal,
-): Promise<string | undefined> => {
+): Promise<Problem | undefined> => {
   try {
     const isInBlobs = sums?.content === inBlobs;
     const found = await measuredTree(tools, path, signal, isInBlobs ? inBlobs : undefined, true);
-    if (found.inodes === 0) return 'is not there';
-    if (sums === undefined) return 'was unpacked by an older Berth, which recorded nothing to check it by';
+    if (found.inodes === 0) return wrong('is not there');
+    if (sums === undefined) return wrong('was unpacked by an older Berth, which recorded nothing to check it by');
     if (found.inodes !== inodes && !isInBlobs)
-      return `has ${found.inodes} files and directories, and had ${inodes} when it was unpacked`;
-    if (found.sums.content !== sums.content) return 'a file has other content than when it was unpacked';
-    if (found.sums.attributes !== sums.attributes) return 'names or attributes are not those of when it was unpacked';
+      return wrong(`has ${found.inodes} files and directories, and had ${inodes} when it was unpacked`);
+    if (found.sums.content !== sums.content) return wrong('a file has other content than when it was unpacked');
+    if (found.sums.attributes !== sums.attributes)
+      return wrong('names or attributes are not those of when it was unpacked');
     return undefined;
   } catch (error) {
     signal.throwIfAborted();
-    return messageOf(error);
+    return problemOf(error, messageOf(error));
   }
 };

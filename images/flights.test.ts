@@ -75,6 +75,23 @@ test("a joiner tries for itself when another's flight fails, and the failed call
   t.is(await second, 'well');
 });
 
+test('those who would do the same share the failure as well: nobody tries again', async (t) => {
+  const flights = new SharedFlights<string, never>();
+  const gate = Promise.withResolvers<void>();
+  let flown = 0;
+  const action = async (): Promise<string> => {
+    flown += 1;
+    await gate.promise;
+    throw new Error('the registry is down');
+  };
+  const all = Array.from({ length: 20 }, () => flights.join('k', never, quiet, action, 'same'));
+  const other = flights.join('k', never, quiet, () => Promise.resolve('well'), 'other');
+  gate.resolve();
+  for (const one of all) await t.throwsAsync(one, { message: 'the registry is down' });
+  t.is(await other, 'well');
+  t.is(flown, 1);
+});
+
 test('a caller that has gone already starts nothing', async (t) => {
   const flights = new SharedFlights<void, never>();
   await t.throwsAsync(

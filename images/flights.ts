@@ -4,6 +4,7 @@ interface Flight<T, E> {
   readonly done: Promise<T>;
   readonly abort: AbortController;
   readonly listeners: Set<(event: E) => void>;
+  readonly who: string | undefined;
   passengers: number;
   last: E | undefined;
 }
@@ -21,17 +22,21 @@ export interface Cockpit<E> {
 export class SharedFlights<T, E> {
   readonly #flights = new Map<string, Flight<T, E>>();
 
-  /** Runs `action` unless a flight of this key is under way; `listener` hears of the progress of either. */
+  /**
+   * Runs `action` unless a flight of this key is under way; `listener` hears of the progress of either. `who`: callers with the
+   * same would do the same, so that a failure is told to all of them at once; others try for themselves.
+   */
   async join(
     key: string,
     signal: AbortSignal,
     listener: (event: E) => void,
     action: (cockpit: Cockpit<E>) => Promise<T>,
+    who?: string,
   ): Promise<T> {
     for (;;) {
       if (signal.aborted) throw cancelled(signal);
       const running = this.#flights.get(key);
-      if (running === undefined) return this.#board(this.#begin(key, action), signal, listener);
+      if (running === undefined) return this.#board(this.#begin(key, action, who), signal, listener);
       if (running.passengers === 0) {
         // It is being undone: its key is free when that is finished.
         await running.done.catch(() => undefined);
@@ -43,11 +48,12 @@ export class SharedFlights<T, E> {
         // The other's credentials or registry may have been at fault; the next round is this caller's own, or joins
         // one that began after that failure.
         if (signal.aborted || running.abort.signal.aborted) throw error;
+        if (who !== undefined && running.who === who) throw error;
       }
     }
   }
 
-  #begin(key: string, action: (cockpit: Cockpit<E>) => Promise<T>): Flight<T, E> {
+  #begin(key: string, action: (cockpit: Cockpit<E>) => Promise<T>, who: string | undefined): Flight<T, E> {
     const abort = new AbortController();
     const listeners = new Set<(event: E) => void>();
     const report = (event: E): void => {
@@ -57,7 +63,7 @@ export class SharedFlights<T, E> {
     const done = Promise.resolve()
       .then(() => action({ signal: abort.signal, report }))
       .finally(() => this.#flights.delete(key));
-    const flight: Flight<T, E> = { done, abort, listeners, passengers: 0, last: undefined };
+    const flight: Flight<T, E> = { done, abort, listeners, who, passengers: 0, last: undefined };
     this.#flights.set(key, flight);
     return flight;
   }

@@ -152,15 +152,20 @@ export class Images implements AsyncDisposable {
     const name = formatReference(reference);
     const platforms = options.platform === undefined ? this.#platforms : wishedPlatforms(options.platform);
     // The credentials' digest, so that nobody gets an image by the credentials of another.
+    const user = sha256(JSON.stringify([ownHost, own(ownHost)]));
     const { namespace } = options;
     const { key: by } = this.#tools.policies.of(namespace);
-    const key = JSON.stringify([name, sha256(JSON.stringify([ownHost, own(ownHost)])), platforms, by]);
+    const key = JSON.stringify([name, user, platforms, by]);
     const listener = options.progress ?? (() => undefined);
     const flights = this.#pulls;
     const tools = this.#tools;
     return this.#attempt(`pull image ${name}`, options.signal, () =>
-      flights.join(key, options.signal, listener, (cockpit) =>
-        pullRemote(tools, { reference, name, namespace, keyring, platforms, ...cockpit }),
+      flights.join(
+        key,
+        options.signal,
+        listener,
+        (cockpit) => pullRemote(tools, { reference, name, namespace, keyring, user, platforms, ...cockpit }),
+        user,
       ),
     );
   }
@@ -187,6 +192,8 @@ export class Images implements AsyncDisposable {
     const platforms = platform === undefined ? this.#platforms : wishedPlatforms(platform);
     const job = { from, name, platforms, signal, report };
     const isStream = typeof from !== 'string';
+    // What comes but once is not lost for what only waits to be deleted.
+    if (isStream) await this.#makeRoom();
     const loaded = await this.#attempt('load images', signal, () => loadImages(this.#tools, job), !isStream);
     // What the archive had besides.
     await this.collect();
@@ -249,8 +256,12 @@ export class Images implements AsyncDisposable {
 
   /** What nobody needs is moved away; where the disk is nearly full it is deleted before this returns. */
   async #reclaim(): Promise<void> {
-    const { remover } = this.#tools.store;
     await this.collect();
+    await this.#makeRoom();
+  }
+
+  async #makeRoom(): Promise<void> {
+    const { remover } = this.#tools.store;
     if (remover.pending().paths.length > 0 && (await remover.isPressed()))
       await remover.flush(AbortSignal.timeout(roomMs));
   }

@@ -39,6 +39,8 @@ export class Remover implements AsyncDisposable {
   /** What could not be deleted: tried again with the next garbage. */
   #failed: Garbage[] = [];
   #pulls = 0;
+  /** So many are deleted one by one. */
+  #alone = 0;
   #quietUntil = performance.now() + quietMs;
   #urgent = 0;
   #run: Promise<void> | undefined;
@@ -142,7 +144,10 @@ export class Remover implements AsyncDisposable {
       await this.#settle();
       await this.#delete(batch, signal, isUrgent);
     } catch (error) {
-      if (!signal.aborted) this.#setAside(batch, error);
+      if (signal.aborted) return;
+      // What cannot be deleted keeps nothing else: each is tried alone.
+      if (batch.length > 1) this.#alone = batch.length;
+      else this.#setAside(batch, error);
       return;
     }
     this.#waiting = this.#waiting.filter((garbage) => !batch.includes(garbage));
@@ -152,6 +157,10 @@ export class Remover implements AsyncDisposable {
   }
 
   #batch(): readonly Garbage[] {
+    if (this.#alone > 0) {
+      this.#alone -= 1;
+      return this.#waiting.slice(0, 1);
+    }
     let inodes = 0;
     const fits = ({ size }: Garbage, at: number): boolean => {
       inodes += size?.inodes ?? inodesInBatch;

@@ -8,20 +8,10 @@ import { codeOf, type ErrorCode } from '../../base/errors.ts';
 import { type ArtifactLayer, artifact } from '../harness/artifact.ts';
 import { architecture, image, layer } from '../harness/image.ts';
 import { startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
-import { type ImageWorld, openWorld, testSettings } from './world.ts';
+import { type ImageWorld, openWithRegistry, openWorld, testSettings } from './world.ts';
 
 const never = new AbortController().signal;
-const open = async (options: Parameters<typeof openWorld>[0] = {}) => {
-  const [registry, world] = await Promise.all([startTestRegistry(), openWorld(options)]);
-  return {
-    registry,
-    world,
-    [Symbol.asyncDispose]: async () => {
-      await registry[Symbol.asyncDispose]();
-      await world[Symbol.asyncDispose]();
-    },
-  };
-};
+const open = (options: Parameters<typeof openWorld>[0] = {}) => openWithRegistry({}, options);
 const pull = (world: ImageWorld, registry: TestRegistry, tag = '1') =>
   world.images.pull(`${registry.host}/app:${tag}`, undefined, { signal: never });
 const treeOf = (world: ImageWorld, id: string): string => world.images.layersOf(id).lowers[0] ?? '';

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { codeOf } from '../../base/errors.ts';
 import { image, layer } from '../harness/image.ts';
-import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
+import { type Behaviour, isBlob, type TestRegistry } from '../harness/own-registry.ts';
 import { until } from '../harness/until.ts';
-import { helperWith, type ImageWorld, openWorld, testSettings } from './world.ts';
+import { helperWith, type ImageWorld, openWithRegistry, testSettings } from './world.ts';
 
 const noise = (seed: string, length: number): Buffer =>
   createHash('shake256', { outputLength: length }).update(seed).digest();
@@ -24,20 +24,7 @@ const never = new AbortController().signal;
 const pull = (world: ImageWorld, registry: TestRegistry, tag: string, signal = never) =>
   world.images.pull(`${registry.host}/app:${tag}`, undefined, { signal });
 
-const open = async (options: Parameters<typeof openWorld>[0] = {}) => {
-  const registry = await startTestRegistry();
-  registry.add('whole', whole);
-  registry.add('partial', partial);
-  const world = await openWorld(options);
-  return {
-    registry,
-    world,
-    [Symbol.asyncDispose]: async () => {
-      await registry[Symbol.asyncDispose]();
-      await world[Symbol.asyncDispose]();
-    },
-  };
-};
+const open = (options: Parameters<typeof openWithRegistry>[1] = {}) => openWithRegistry({ whole, partial }, options);
 
 /** Half of the first layer, and then nothing until the client goes. */
 const halfOfFirst: Behaviour = (request, response, next) => {

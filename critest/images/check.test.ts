@@ -18,10 +18,10 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type Digest, digestParts } from '../../base/digest.ts';
 import type { Finding } from '../../images/check.ts';
+import type { Helper } from '../../images/types.ts';
 import { artifact } from '../harness/artifact.ts';
 import { type Image, image, layer } from '../harness/image.ts';
-import { startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
-import { deleteGarbage, type ImageWorld, openWorld } from './world.ts';
+import { deleteGarbage, helperWith, type ImageWorld, openWithRegistry, type RegistryWorld } from './world.ts';
 
 const never = new AbortController().signal;
 const container = 'c'.repeat(64);
@@ -48,24 +48,13 @@ const alone = layer([{ name: 'alone', data: 'alone' }]);
 const two = image([base, upper], {});
 const other = image([alone], {});
 
-interface At extends AsyncDisposable {
-  readonly registry: TestRegistry;
-  readonly world: ImageWorld;
-}
+type At = RegistryWorld;
 
-const setUp = async (): Promise<At> => {
-  const registry = await startTestRegistry();
-  const world = await openWorld();
-  registry.add('two', two);
-  registry.add('other', other);
-  const pull = (tag: string) => world.images.pull(`${registry.host}/app:${tag}`, undefined, { signal: never });
-  await pull('two');
-  await pull('other');
-  const dispose = async (): Promise<void> => {
-    await registry[Symbol.asyncDispose]();
-    await world[Symbol.asyncDispose]();
-  };
-  return { registry, world, [Symbol.asyncDispose]: dispose };
+const setUp = async (options: Parameters<typeof openWithRegistry>[1] = {}): Promise<At> => {
+  const at = await openWithRegistry({ two, other }, options);
+  await at.pull('two');
+  await at.pull('other');
+  return at;
 };
 
 const check = async ({ images }: ImageWorld, repair = false): Promise<readonly Finding[]> => {
@@ -236,6 +225,27 @@ test('what a container uses is told with the container and stays', async (t) => 
   await at.world.images.release(container);
   t.true((await check(at.world, true))[0]?.repaired);
   t.deepEqual(ids(at.world), [other.id]);
+});
+
+test('what cannot be looked at is told, and no repair drops it: the fault is the machine’s', async (t) => {
+  const real = helperWith(() => undefined);
+  let fails: object | undefined;
+  const run: Helper['run'] = async (request) => {
+    if (request.argv[1] !== 'tree-usage' || fails === undefined) return real.run(request);
+    return { code: 1, signal: 0, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), ...fails };
+  };
+  await using at = await setUp({ helper: { run } });
+  for (const how of [{ code: 0, signal: 9 }, { stderr: Buffer.from('open x: Too many open files\n') }]) {
+    const before = await at.world.content();
+    fails = how;
+    const found = await check(at.world, true);
+    fails = undefined;
+    t.true(found.length > 0);
+    t.true(
+      found.every(({ repaired, problem }) => !repaired && problem.startsWith('could not be checked, and stays: ')),
+    );
+    t.deepEqual(await at.world.content(), before);
+  }
 });
 
 test('what nobody knows is told and left alone', async (t) => {

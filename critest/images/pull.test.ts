@@ -6,10 +6,10 @@ import { zstdCompressSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 import { sha256 } from '../../base/digest.ts';
 import type { BerthError, ErrorCode } from '../../base/errors.ts';
-import { image, layer, mediaTypes } from '../harness/image.ts';
+import { type Image, image, layer, mediaTypes } from '../harness/image.ts';
 import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { tar } from '../harness/tar.ts';
-import { type ImageWorld, openWorld, testSettings } from './world.ts';
+import { type ImageWorld, openWithRegistry, openWorld, testSettings } from './world.ts';
 
 const content = createHash('shake256', { outputLength: 200_000 }).update('seed').digest();
 const base = layer([
@@ -25,20 +25,7 @@ const never = new AbortController().signal;
 const pull = (world: ImageWorld, registry: TestRegistry, tag = '1', signal = never) =>
   world.images.pull(`${registry.host}/app:${tag}`, undefined, { signal });
 
-const setUp = async (): Promise<AsyncDisposable & { registry: TestRegistry; world: ImageWorld }> => {
-  const registry = await startTestRegistry();
-  const world = await openWorld();
-  registry.add('1', one);
-  registry.add('2', two);
-  return {
-    registry,
-    world,
-    [Symbol.asyncDispose]: async () => {
-      await registry[Symbol.asyncDispose]();
-      await world[Symbol.asyncDispose]();
-    },
-  };
-};
+const setUp = () => openWithRegistry({ 1: one, 2: two });
 
 const blobRequests = ({ requests }: TestRegistry, digest: string): number =>
   requests.filter(({ path }) => path.endsWith(digest)).length;
@@ -413,4 +400,28 @@ test('a container id that could leave the directory of leases is refused', async
   await rejects(t, at.world.images.mounts(id, '../x'), 'invalid-argument');
   await rejects(t, at.world.images.release('../x'), 'invalid-argument');
   await rejects(t, at.world.images.mounts(sha256('x'), 'c1'), 'not-found');
+});
+
+/** The image under a manifest that says other sizes of its blobs; nothing else of it is wrong. */
+const lying = (of: Image, about: 'config' | 'layers'): Image => {
+  const text = of.blobs.get(of.manifest.digest)?.toString() ?? '';
+  const manifest = JSON.parse(text) as { config: { size: number }; layers: { size: number }[] };
+  for (const descriptor of about === 'config' ? [manifest.config] : manifest.layers) descriptor.size += 1;
+  const body = Buffer.from(JSON.stringify(manifest));
+  const digest = sha256(body);
+  return { ...of, manifest: { ...of.manifest, digest, size: body.length }, blobs: new Map(of.blobs).set(digest, body) };
+};
+
+test('a manifest with a wrong size of what is here already is refused, and what is here stays', async (t) => {
+  await using at = await setUp();
+  await at.pull('1');
+  const before = await at.world.content();
+  for (const about of ['config', 'layers'] as const) {
+    at.registry.add(about, lying(one, about));
+    await t.throwsAsync(at.pull(about), { message: /has \d+ bytes, its descriptor says \d+/ });
+    t.deepEqual(await at.world.content(), before);
+  }
+  at.registry.add('new', lying(image([base], { Cmd: ['new'] }), 'layers'));
+  await t.throwsAsync(at.pull('new'), { message: /has \d+ bytes, its descriptor says \d+/ });
+  t.deepEqual(await at.world.content(), before);
 });

@@ -6,7 +6,7 @@ import type { Helper } from '../../images/types.ts';
 import { image, layer } from '../harness/image.ts';
 import { startTestRegistry } from '../harness/own-registry.ts';
 import { until } from '../harness/until.ts';
-import { deleteGarbage, helperWith, type ImageWorld, openWorld, testSettings } from './world.ts';
+import { deleteGarbage, helperWith, type ImageWorld, openWithRegistry, openWorld, testSettings } from './world.ts';
 
 const never = new AbortController().signal;
 const many = layer(Array.from({ length: 300 }, (_, at) => ({ name: `file${at}`, data: 'x' })));
@@ -33,21 +33,7 @@ const watched = (): { readonly helper: Helper; readonly roles: string[][]; held:
   return self;
 };
 
-const set = async (options: Parameters<typeof openWorld>[0] = {}) => {
-  const [registry, world] = await Promise.all([startTestRegistry(), openWorld(options)]);
-  registry.add('1', one);
-  registry.add('2', two);
-  const pull = (tag: string) => world.images.pull(`${registry.host}/app:${tag}`, undefined, { signal: never });
-  return {
-    registry,
-    world,
-    pull,
-    [Symbol.asyncDispose]: async () => {
-      await registry[Symbol.asyncDispose]();
-      await world[Symbol.asyncDispose]();
-    },
-  };
-};
+const set = (options: Parameters<typeof openWithRegistry>[1] = {}) => openWithRegistry({ 1: one, 2: two }, options);
 
 const temporary = ({ root }: ImageWorld): Promise<string[]> => readdir(join(root, 'images/tmp'));
 
@@ -121,6 +107,27 @@ test('what cannot be deleted stays, with a warning, and is tried again with the 
   isBroken = false;
   await deleteGarbage(at.world.images);
   t.deepEqual(await temporary(at.world), []);
+});
+
+test('what cannot be deleted keeps nothing else from being deleted', async (t) => {
+  const real = helperWith(() => undefined);
+  let stuck: string | undefined;
+  const run: Helper['run'] = async (request) => {
+    if (request.argv[1] !== 'tree-remove') return real.run(request);
+    const paths = request.argv.filter((word) => word.startsWith('/') && word !== request.argv[0]);
+    stuck ??= paths.at(-1);
+    if (stuck === undefined || !paths.includes(stuck)) return real.run(request);
+    return { code: 1, signal: 0, stdout: Buffer.alloc(0), stderr: Buffer.from('remove: x: Operation not permitted\n') };
+  };
+  await using at = await set({ helper: { run } });
+  await at.pull('1');
+  await at.world.images.remove(one.id);
+  t.true((await temporary(at.world)).length > 2);
+  await deleteGarbage(at.world.images);
+  t.deepEqual(
+    (await temporary(at.world)).map((name) => join(at.world.root, 'images/tmp', name)),
+    [stuck],
+  );
 });
 
 test('what lies in the temporary directory at a start is measured, told, and deleted', async (t) => {

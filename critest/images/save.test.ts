@@ -2,12 +2,14 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { gunzipSync, zstdCompressSync } from 'node:zlib';
 import test from 'ava';
 import { digestParts, sha256 } from '../../base/digest.ts';
 import type { BerthError } from '../../base/errors.ts';
-import { architecture, type Image, image, layer, mediaTypes } from '../harness/image.ts';
-import { startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
-import { type ImageWorld, openWorld, testSettings } from './world.ts';
+import { artifact } from '../harness/artifact.ts';
+import { architecture, type Image, image, type Layer, layer, mediaTypes } from '../harness/image.ts';
+import type { TestRegistry } from '../harness/own-registry.ts';
+import { type ImageWorld, openWithRegistry, openWorld, testSettings } from './world.ts';
 
 const run = promisify(execFile);
 const base = layer([{ name: 'base', data: 'base' }]);
@@ -19,22 +21,8 @@ const never = new AbortController().signal;
 const blobPath = (digest: string): string => `blobs/${digest.replace(':', '/')}`;
 
 const setUp = async (keepBlobs = true) => {
-  const registry = await startTestRegistry();
-  const world = await openWorld({ images: { ...testSettings, keepBlobs } });
-  registry.add('1', one);
-  registry.add('2', two);
-  const name = (tag: string): string => `${registry.host}/app:${tag}`;
-  const pull = (tag: string) => world.images.pull(name(tag), undefined, { signal: never });
-  return {
-    registry,
-    world,
-    name,
-    pull,
-    [Symbol.asyncDispose]: async () => {
-      await registry[Symbol.asyncDispose]();
-      await world[Symbol.asyncDispose]();
-    },
-  };
+  const at = await openWithRegistry({ 1: one, 2: two }, { images: { ...testSettings, keepBlobs } });
+  return { ...at, name: (tag: string): string => `${at.registry.host}/app:${tag}` };
 };
 
 const save = async (
@@ -179,4 +167,48 @@ test('a blob with a wrong byte on the disk ends the archive with data-loss', asy
   bytes[40] = (bytes[40] ?? 0) ^ 1;
   await writeFile(path, bytes);
   t.regex(await failure(save(at.world, [at.name('2')])), /^data-loss: .*its content has the digest/);
+});
+
+/** The same configuration and content in layers that are compressed otherwise. */
+const asZstd = (of: readonly Layer[], config: object): Image =>
+  image(
+    of.map((each) => {
+      const blob = zstdCompressSync(gunzipSync(each.blob));
+      return { ...each, blob, digest: sha256(blob) };
+    }),
+    config,
+    architecture,
+    mediaTypes.zstdLayer,
+  );
+
+test('an image that came with two compressions is saved and pushed as its name has it, or not at all', async (t) => {
+  await using at = await setUp();
+  const zstd = asZstd([base], { Cmd: ['one'] });
+  t.is(zstd.id, one.id);
+  t.not(zstd.manifest.digest, one.manifest.digest);
+  at.registry.add('zstd', zstd);
+  await at.pull('1');
+  await at.pull('zstd');
+  const files = await unpacked(await save(at.world, [at.name('1')]));
+  t.true(files.has(blobPath(one.manifest.digest)), 'the first still has its blobs');
+  t.false(files.has(blobPath(zstd.manifest.digest)));
+  for (const image of [at.name('zstd'), at.name(`x@${zstd.manifest.digest}`).replace('x@', '@').replace(':@', '@')])
+    await t.throwsAsync(save(at.world, [image]), {
+      message: /not here: .*under another name; remove the image and pull it again/,
+    });
+  const { signal } = new AbortController();
+  const push = (name: string) => at.world.images.push(name, name, undefined, { signal, report: () => undefined });
+  await t.throwsAsync(push(at.name('zstd')), { message: /not here: .*under another name/ });
+  // As the advice says.
+  await at.world.images.remove(one.id);
+  await at.pull('zstd');
+  t.true((await unpacked(await save(at.world, [at.name('zstd')]))).has(blobPath(zstd.manifest.digest)));
+});
+
+test('an artifact with a layer that is no file of it says so when it is saved', async (t) => {
+  await using at = await setUp();
+  const thing = artifact([{ data: 'one', title: 'one' }, { data: 'none' }]);
+  at.registry.add('thing', thing);
+  await at.pull('thing');
+  await t.throwsAsync(save(at.world, [at.name('thing')]), { message: /artifact sha256:.*: only layers with a title/ });
 });

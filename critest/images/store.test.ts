@@ -8,8 +8,8 @@ import { dir } from 'tmp-promise';
 import { digestParts } from '../../base/digest.ts';
 import type { BerthError } from '../../base/errors.ts';
 import { type Image, image, layer, writeLayout, writeRegistry } from '../harness/image.ts';
-import { startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
-import { type ImageWorld, openWorld } from './world.ts';
+import type { TestRegistry } from '../harness/own-registry.ts';
+import { type ImageWorld, openWithRegistry, openWorld } from './world.ts';
 
 const base = layer([{ name: 'base', data: 'base' }]);
 const upper = layer([{ name: 'upper', data: 'upper' }]);
@@ -22,21 +22,11 @@ const never = new AbortController().signal;
 const pull = (world: ImageWorld, registry: TestRegistry, tag: string) =>
   world.images.pull(`${registry.host}/app:${tag}`, undefined, { signal: never });
 
-const setUp = async (): Promise<AsyncDisposable & { registry: TestRegistry; world: ImageWorld }> => {
-  const registry = await startTestRegistry();
-  const world = await openWorld();
-  registry.add('1', one);
-  registry.add('2', two);
-  await pull(world, registry, '1');
-  await pull(world, registry, '2');
-  return {
-    registry,
-    world,
-    [Symbol.asyncDispose]: async () => {
-      await registry[Symbol.asyncDispose]();
-      await world[Symbol.asyncDispose]();
-    },
-  };
+const setUp = async () => {
+  const at = await openWithRegistry({ 1: one, 2: two });
+  await at.pull('1');
+  await at.pull('2');
+  return at;
 };
 
 const layerPath = (made: typeof base): string => `layers/${digestParts(made.diffId).hex}`;

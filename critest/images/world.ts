@@ -5,6 +5,8 @@ import { dir } from 'tmp-promise';
 import { BerthError } from '../../base/errors.ts';
 import { Images, type ImagesOptions } from '../../images/index.ts';
 import type { Helper, HelperRequest, HelperResult, ImageSettings, Log } from '../../images/types.ts';
+import type { Image } from '../harness/image.ts';
+import { startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { sourceTree } from '../harness/tree.ts';
 
 /** The helper as the agent would run it, without the agent: the images room knows no other way to start it. */
@@ -119,4 +121,30 @@ const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<Im
     },
   };
   return world;
+};
+
+export interface RegistryWorld extends AsyncDisposable {
+  readonly registry: TestRegistry;
+  readonly world: ImageWorld;
+  /** `app:TAG` from the registry; gives the id. */
+  pull(tag?: string, signal?: AbortSignal): Promise<string>;
+}
+
+/** A store, and a registry with images in `app` by their tags. */
+export const openWithRegistry = async (
+  images: Readonly<Record<string, Image>> = {},
+  options: Partial<ImagesOptions> = {},
+): Promise<RegistryWorld> => {
+  const [registry, world] = await Promise.all([startTestRegistry(), openWorld(options)]);
+  for (const [tag, made] of Object.entries(images)) registry.add(tag, made);
+  const never = new AbortController().signal;
+  return {
+    registry,
+    world,
+    pull: (tag = '1', signal = never) => world.images.pull(`${registry.host}/app:${tag}`, undefined, { signal }),
+    [Symbol.asyncDispose]: async () => {
+      await registry[Symbol.asyncDispose]();
+      await world[Symbol.asyncDispose]();
+    },
+  };
 };

@@ -36,6 +36,11 @@ export class BlobStore {
     return this.#sizes.has(digest);
   }
 
+  /** In bytes; undefined when it is not there. */
+  sizeOf(digest: Digest): number | undefined {
+    return this.#sizes.get(digest);
+  }
+
   /** Every blob with its size in bytes. */
   entries(): IterableIterator<[Digest, number]> {
     return this.#sizes.entries();

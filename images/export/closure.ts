@@ -31,7 +31,7 @@ const deepest = 3;
 
 /**
  * What `target`, which is what a name of the image stands for, leads to: an index with all that it names, where that is here, else
- * the image's manifest. Throws failed-precondition when the image's own blobs are not kept.
+ * the image's manifest: never another than the name was given for. Throws failed-precondition when its blobs are not kept.
  */
 export const closureOf = async (
   store: ImageStore,
@@ -39,15 +39,38 @@ export const closureOf = async (
   target: Digest,
   keepBlobs: boolean,
 ): Promise<Closure> => {
-  const own = await manifestClosure(store, image.manifest);
-  if (own === undefined || own.manifest === undefined) throw notKept(image, [image.manifest], keepBlobs);
-  const missing = own.blobs.filter(({ digest }) => !store.blobs.has(digest)).map(({ digest }) => digest);
-  if (missing.length > 0) throw notKept(image, missing, keepBlobs);
-  const whole = target === image.manifest ? own : await walk(store, target, 0);
+  const whole = await walk(store, target, 0);
+  const digest = await ownManifest(store, image, target);
+  const own = digest && (await manifestClosure(store, digest));
+  if (own === undefined) throw notKept(image, [digest ?? target], keepBlobs);
+  const missing = own.blobs.filter((blob) => !store.blobs.has(blob.digest)).map((blob) => blob.digest);
+  if (missing.length > 0) throw notKept(image, missing, keepBlobs, own.manifest.artifactType !== undefined);
   const { documents, blobs } = whole ?? own;
   const root = documents.at(-1) ?? own.root;
-  const isPart = whole === undefined && (await isIndex(store, target));
-  return { root, documents, blobs: unique(blobs), manifest: own.manifest, isPart };
+  return { root, documents, blobs: unique(blobs), manifest: own.manifest, isPart: whole === undefined };
+};
+
+/**
+ * The image's manifest below `target`: the same configuration may have come by several, with layers that are compressed otherwise,
+ * and each name keeps the one that it was given for. Undefined when nothing of that is here.
+ */
+const ownManifest = async (
+  store: ImageStore,
+  image: StoredImage,
+  target: Digest,
+  depth = 0,
+): Promise<Digest | undefined> => {
+  if (target === image.manifest) return target;
+  const document = await documentOf(store, target);
+  const parsed = document && tryParse(document);
+  if (parsed === undefined || depth >= deepest) return undefined;
+  if (parsed.kind === 'manifest') return parsed.config.digest === image.id ? target : undefined;
+  const found: Digest[] = [];
+  for (const entry of parsed.manifests) {
+    const own = await ownManifest(store, image, entry.digest, depth + 1);
+    if (own !== undefined) found.push(own);
+  }
+  return found.includes(image.manifest) ? image.manifest : found[0];
 };
 
 interface Part {
@@ -83,11 +106,6 @@ const walk = async (store: ImageStore, digest: Digest, depth: number): Promise<P
   };
 };
 
-const isIndex = async (store: ImageStore, digest: Digest): Promise<boolean> => {
-  const document = await documentOf(store, digest);
-  return document !== undefined && tryParse(document)?.kind === 'index';
-};
-
 const tryParse = ({ bytes, digest }: KeptDocument): ReturnType<typeof parseManifest> | undefined => {
   try {
     return parseManifest(bytes, '', `manifest ${digest}`);
@@ -113,10 +131,20 @@ const unique = (blobs: readonly Descriptor[]): readonly Descriptor[] => [
   ...new Map(blobs.map((blob) => [blob.digest, blob])).values(),
 ];
 
-const notKept = ({ id }: StoredImage, missing: readonly Digest[], keepBlobs: boolean): BerthError => {
+const notKept = (
+  { id }: StoredImage,
+  missing: readonly Digest[],
+  keepBlobs: boolean,
+  isArtifact = false,
+): BerthError => {
   const which = `${missing.length === 1 ? 'a blob' : `${missing.length} blobs`} of it as pulled (${missing[0]})`;
+  if (isArtifact)
+    return new BerthError(
+      'failed-precondition',
+      `artifact ${id}: ${which} ${missing.length === 1 ? 'is' : 'are'} not here: only layers with a title, which are its files, are kept`,
+    );
   const why = keepBlobs
-    ? 'it came while keep_blobs was false, or its content with another image'
+    ? 'it came while keep_blobs was false, or its content with another image or under another name'
     : 'keep_blobs is false in [images] of the configuration, so only unpacked layers are kept';
   const advice = keepBlobs
     ? 'remove the image and pull it again'

@@ -54,15 +54,21 @@ const obtainBlobs = async (tools: PullTools, job: PullJob, files: readonly Artif
 
 const obtainBlob = (tools: PullTools, job: PullJob, descriptor: Descriptor): Promise<void> => {
   const { digest, size: total } = descriptor;
-  return tools.layerFlights.join(`blob ${digest}`, job.signal, job.report, async ({ signal, report }) => {
-    report({ digest, offset: 0, total, phase: 'waiting' });
-    await tools.limit.run(signal, () =>
-      fetchBlob(tools.store, { ...job, signal }, descriptor, (offset) =>
-        report({ digest, offset, total, phase: 'fetching' }),
-      ),
-    );
-    report({ digest, offset: total, total, phase: 'done' });
-  });
+  return tools.layerFlights.join(
+    `blob ${digest}`,
+    job.signal,
+    job.report,
+    async ({ signal, report }) => {
+      report({ digest, offset: 0, total, phase: 'waiting' });
+      await tools.limit.run(signal, () =>
+        fetchBlob(tools.store, { ...job, signal }, descriptor, (offset) =>
+          report({ digest, offset, total, phase: 'fetching' }),
+        ),
+      );
+      report({ digest, offset: total, total, phase: 'done' });
+    },
+    job.origin,
+  );
 };
 
 const fetchBlob = async (

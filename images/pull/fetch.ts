@@ -26,6 +26,8 @@ export const fetchDocument = async (
   if (descriptor.size > documentLimit)
     throw new BerthError('resource-exhausted', `${what}: ${descriptor.size} bytes, the limit is ${documentLimit}`);
   const kept = await blobs.read(descriptor.digest);
+  if (kept !== undefined && kept.length !== descriptor.size)
+    throw new BerthError('data-loss', `${what}: has ${kept.length} bytes, its descriptor says ${descriptor.size}`);
   if (kept !== undefined) return kept;
   for (;;) {
     try {

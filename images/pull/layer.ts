@@ -1,5 +1,5 @@
 import { type Digest, digestParts } from '../../base/digest.ts';
-import { codeOf, errnoOf } from '../../base/errors.ts';
+import { BerthError, codeOf, errnoOf } from '../../base/errors.ts';
 import type { Parts } from '../blobs/parts.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import { mismatch, verified } from '../blobs/verify.ts';
@@ -32,8 +32,10 @@ export interface LayerJob {
 /** Makes the layer there: from the kept blob where its bytes are still right, else from the source. */
 export const obtainLayer = async (tools: LayerTools, job: LayerJob): Promise<void> => {
   const { digest } = job.descriptor;
+  const kept = tools.blobs.sizeOf(digest);
+  if (kept !== undefined) await checkSize(tools.blobs, job, kept);
   if (tools.layers.has(job.diffId)) return;
-  if (tools.blobs.has(digest)) {
+  if (kept !== undefined) {
     try {
       return await unpackFrom(tools, job, tools.blobs.stream(digest), undefined);
     } catch (error) {
@@ -84,10 +86,17 @@ async function* observed(
   }
 }
 
+/** A descriptor that says another size than the content has is refused as from a registry, and what is kept stays. */
+const checkSize = async (blobs: BlobStore, job: LayerJob, kept: number): Promise<void> => {
+  const { digest, size } = job.descriptor;
+  if (kept !== size && (await isIntact(blobs, job)))
+    throw new BerthError('data-loss', `layer ${digest}: has ${kept} bytes, its descriptor says ${size}`);
+};
+
 /** Whether the kept blob is what its name says: then the fault is not in it, and others may need it. */
-const isIntact = async (blobs: BlobStore, { descriptor }: LayerJob): Promise<boolean> => {
+const isIntact = async (blobs: BlobStore, { descriptor: { digest } }: LayerJob): Promise<boolean> => {
   try {
-    for await (const _ of verified(blobs.stream(descriptor.digest), descriptor, 'blob'));
+    for await (const _ of verified(blobs.stream(digest), { digest, size: blobs.sizeOf(digest) ?? 0 }, 'blob'));
     return true;
   } catch (error) {
     if (codeOf(error) === 'data-loss' || errnoOf(error) === 'ENOENT') return false;

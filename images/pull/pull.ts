@@ -42,6 +42,8 @@ export interface PullJob {
   readonly verify?: (documents: Choice['documents']) => Promise<void>;
   /** Whose policy that is, if not the node's. */
   readonly by?: string;
+  /** Pulls with the same ask the same hosts as the same user. */
+  readonly origin?: string;
 }
 
 /** Makes everything of the image there, then its record, then its names. Gives the image id. */
@@ -161,14 +163,15 @@ const obtainLayers = async (
 const obtainOne = (tools: PullTools, job: PullJob, descriptor: Descriptor, diffId: Digest): Promise<void> => {
   const { digest, size: total } = descriptor;
   const { store, limit, meter } = tools;
-  return tools.layerFlights.join(diffId, job.signal, job.report, async ({ signal, report }) => {
+  const fly: Parameters<typeof tools.layerFlights.join>[3] = async ({ signal, report }) => {
     report({ digest, offset: 0, total, phase: 'waiting' });
     const onBytes = (offset: number): void => report({ digest, offset, total, phase: 'fetching' });
     const work = { source: job.source, descriptor, diffId, signal, report: onBytes };
     const stores = { blobs: store.blobs, parts: store.parts, layers: store.layers };
     await limit.run(signal, () => timed(meter, 'layer', () => obtainLayer({ ...tools, ...stores }, work)));
     report({ digest, offset: total, total, phase: 'done' });
-  });
+  };
+  return tools.layerFlights.join(diffId, job.signal, job.report, fly, job.origin);
 };
 
 const assemble = async (
@@ -195,6 +198,16 @@ const assemble = async (
   };
 };
 
+/**
+ * The same configuration under another manifest, with layers that are compressed otherwise: those that are unpacked already are
+ * not fetched again. The record stays with the manifest whose blobs are here, so that this one can still be saved.
+ */
+const recordOf = ({ blobs, catalog }: ImageStore, image: StoredImage): StoredImage => {
+  const known = catalog.image(image.id);
+  const isKept = ({ layers }: StoredImage): boolean => layers.every(({ digest }) => blobs.has(digest));
+  return known !== undefined && isKept(known) && !isKept(image) ? known : image;
+};
+
 /** The name comes last: it never points to what is not whole. The tag comes after the digest, so no tag lacks one. */
 const commit = async (
   { store }: PullTools,
@@ -208,7 +221,7 @@ const commit = async (
     blobs.put(manifest.config.digest, configBytes),
     ...documents.map(({ digest, bytes }) => blobs.put(digest, bytes)),
   ]);
-  await catalog.addImage(image);
+  await catalog.addImage(recordOf(store, image));
   const target = root.digest;
   await catalog.addName({ name: `${nameOf(reference)}@${target}`, image: image.id, target }, by);
   if (reference.tag !== undefined)

@@ -1,7 +1,7 @@
 import type { Digest } from '../../base/digest.ts';
 import type { Limit } from '../limit.ts';
 import { timed } from '../meter.ts';
-import type { Reference } from '../reference.ts';
+import { nameOf, type Reference } from '../reference.ts';
 import { Registry } from '../registry/client.ts';
 import { endpointsOf } from '../registry/hosts/endpoints.ts';
 import type { Keyring } from '../registry/keyring.ts';
@@ -33,6 +33,8 @@ export interface RemoteJob {
   /** The normalised name, for the log. */
   readonly name: string;
   readonly keyring: Keyring;
+  /** Stands for what the caller can show. */
+  readonly user: string;
   readonly platforms: readonly Platform[];
   readonly signal: AbortSignal;
   readonly report: (event: Progress) => void;
@@ -64,9 +66,10 @@ export const pullRemote = (tools: RemoteTools, job: RemoteJob): Promise<Digest> 
     const root = await timed(meter, 'resolve', ask);
     const { key: by, policy } = tools.policies.of(job.namespace);
     const { helper } = tools;
+    const origin = `${nameOf(reference)} ${job.user}`;
     const verify: PullJob['verify'] = (documents) =>
       policy === undefined ? Promise.resolve() : verifyImage(policy, helper, { source, reference, documents, signal });
-    const id = await pullImage(tools, { source, reference, root, platforms, signal, report, verify, by });
+    const id = await pullImage(tools, { source, reference, root, platforms, signal, report, verify, by, origin });
     progress.done(id);
     return id;
   });

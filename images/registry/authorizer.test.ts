@@ -289,3 +289,28 @@ test('a renewal whose beginner goes away is made again for the others that wait 
   );
   t.is(tokens, 2);
 });
+
+test('who waits for a renewal by another leaves when its own caller goes, and the renewal goes on', async (t) => {
+  const leaver = new AbortController();
+  const asked = Promise.withResolvers<void>();
+  const granted = Promise.withResolvers<void>();
+  const { sender } = tokenWorld(() => true);
+  const slow: Sender = {
+    send: async (to, message) => {
+      if (to.pathname === '/token') {
+        asked.resolve();
+        await granted.promise;
+      }
+      return sender.send(to, message);
+    },
+  };
+  const authorizer = new Authorizer(slow, keyring(password('a')), subject);
+  const first = authorizer.send(url, { headers: {}, signal });
+  await asked.promise;
+  const second = authorizer.send(url, { headers: {}, signal: leaver.signal });
+  await new Promise((done) => setImmediate(done));
+  leaver.abort(new Error('gone'));
+  await t.throwsAsync(second, { message: 'gone' });
+  granted.resolve();
+  t.is((await first).status, 200);
+});

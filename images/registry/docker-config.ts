@@ -31,12 +31,13 @@ export class DockerConfig {
     const body = parsed(bytes, what);
     const problems: string[] = [];
     const auths = Object.entries(objectField(body, 'auths', what) ?? {});
-    this.#entries = auths.flatMap(([key, value]) => {
+    this.#entries = auths.flatMap(([key, value], at) => {
       try {
         return readEntry(key, value);
       } catch {
-        // The cause may hold a part of the secret.
-        problems.push(`${what}: auths[${JSON.stringify(key)}] cannot be used`);
+        // The cause may hold a part of the secret, and so may a key that is no address (user:password@host).
+        const name = parsePattern(key) === undefined ? `entry ${at + 1} of auths` : `auths[${JSON.stringify(key)}]`;
+        problems.push(`${what}: ${name} cannot be used`);
         return [];
       }
     });

@@ -8,6 +8,7 @@ import { askHelper } from './docker-helper.ts';
 import type { Candidate, Candidates, Keyring } from './keyring.ts';
 import { Provider } from './provider.ts';
 import { parseProviders } from './provider-config.ts';
+import { untilGone } from './until-gone.ts';
 
 export interface CredentialSettings {
   /** Path of a Docker `config.json`; "" for none. */
@@ -44,14 +45,7 @@ export class NodeKeyring implements Keyring {
     // Not by the caller's signal: others may wait for the same, and the programs are bounded in time.
     const never = new AbortController().signal;
     const flight = this.#flights.join(`${host}/${repository}`, () => this.#lookUp(host, repository, never));
-    const gone = Promise.withResolvers<never>();
-    const leave = (): void => gone.reject(signal.reason);
-    signal.addEventListener('abort', leave, { once: true });
-    try {
-      return await Promise.race([flight, gone.promise]);
-    } finally {
-      signal.removeEventListener('abort', leave);
-    }
+    return untilGone(flight, signal);
   }
 
   async #lookUp(host: string, repository: string, signal: AbortSignal): Promise<Candidates> {

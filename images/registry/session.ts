@@ -4,6 +4,7 @@ import { basicHeader } from './credentials.ts';
 import type { Candidate } from './keyring.ts';
 import { fetchToken, type Grant } from './token.ts';
 import type { Reply, Sender } from './transport.ts';
+import { untilGone } from './until-gone.ts';
 import type { Wallet } from './wallet.ts';
 
 /** What one host has granted for one set of scopes. */
@@ -56,7 +57,7 @@ export class Session {
       const running = this.#renewal;
       if (running === undefined) break;
       try {
-        return await running.done;
+        return await untilGone(running.done, signal);
       } catch (error) {
         if (signal.aborted || !running.signal.aborted) throw error;
       }
