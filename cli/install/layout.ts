@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { BerthError, orMissing } from '../../base/errors.ts';
 import { namesIn } from '../../base/files.ts';
 
 /** A file or link that an installation has. Paths are the machine's own: `--root` is put in front when they are used. */
@@ -22,6 +23,8 @@ export interface Place {
   readonly tree: string;
   /** Parts that are left out. */
   readonly without: readonly Part[];
+  /** The scripts that complete words, by shell. */
+  readonly completions: Readonly<Record<string, string>>;
 }
 
 export const parts = ['kubelet', 'crictl', 'kernel'] as const;
@@ -36,12 +39,14 @@ export const unitsOf = ({ prefix }: Pick<Place, 'prefix'>): string => join(setti
 export const entriesOf = async (place: Place): Promise<readonly Entry[]> => [
   ...(await programs(place)),
   ...commands(place),
+  ...(await pages(place)),
+  ...completions(place),
   ...(await settings(place)),
 ];
 
 const programs = async (place: Place): Promise<Entry[]> => {
   const { tree } = place;
-  const directories = ['bin', 'build/bin', 'build/shim/native', 'systemd', ...(await nodes(tree))];
+  const directories = ['bin', 'build/bin', 'build/man', 'build/shim/native', 'systemd', ...(await nodes(tree))];
   const found = await Promise.all(directories.map((directory) => filesIn(join(tree, directory))));
   const sources = [join(tree, 'package.json'), join(tree, 'LICENSE'), ...found.flat()];
   return sources.map((source) => ({
@@ -57,7 +62,9 @@ const notNeeded = /\/bin\/setup$|\.inputs$/;
 
 /** Not what is below. */
 const filesIn = async (directory: string): Promise<string[]> => {
-  const entries = await readdir(directory, { withFileTypes: true });
+  const entries = await orMissing(readdir(directory, { withFileTypes: true }));
+  if (entries === undefined)
+    throw new BerthError('failed-precondition', `${directory} is missing: build the tree first (npm run build)`);
   return entries
     .filter((entry) => entry.isFile())
     .map(({ name }) => join(directory, name))
@@ -77,6 +84,31 @@ const commands = (place: Place): Entry[] =>
     type: 'link',
     target: join('../lib/berth/bin', name),
   }));
+
+/** `berth.1` goes to man1. */
+const pages = async ({ tree, prefix }: Place): Promise<Entry[]> =>
+  (await namesIn(join(tree, 'build/man')))
+    .filter((name) => /\.\d$/.test(name))
+    .map((name) => ({
+      path: join(prefix, `share/man/man${name.at(-1)}`, name),
+      kind: 'program',
+      type: 'copy',
+      source: join(tree, 'build/man', name),
+      mode: 0o644,
+    }));
+
+const completionFiles: Readonly<Record<string, string>> = {
+  bash: 'bash-completion/completions/berth',
+  zsh: 'zsh/site-functions/_berth',
+  fish: 'fish/vendor_completions.d/berth.fish',
+};
+
+const completions = ({ prefix, completions: scripts }: Place): Entry[] =>
+  Object.entries(completionFiles).flatMap(([shell, file]): Entry[] => {
+    const text = scripts[shell];
+    if (text === undefined) return [];
+    return [{ path: join(prefix, 'share', file), kind: 'program', type: 'text', text, mode: 0o644 }];
+  });
 
 const settings = async (place: Place): Promise<Entry[]> => {
   const units = unitsOf(place);

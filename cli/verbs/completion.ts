@@ -14,6 +14,12 @@ const scripts: Readonly<Record<string, (commands: readonly Command[]) => string>
   fish: fishScript,
 };
 
+/** Each shell's script. */
+export const completionScripts = (verbs: readonly Verb[]): Readonly<Record<string, string>> => {
+  const commands = verbs.map(commandOf);
+  return Object.fromEntries(Object.entries(scripts).map(([shell, script]) => [shell, script(commands)]));
+};
+
 const podWords = async (client: Client): Promise<readonly string[]> =>
   (await listObjects(client)).pods.flatMap(({ id, metadata }) => [metadata?.name ?? '', shortId(id)]);
 

@@ -55,7 +55,7 @@ export const verbs: readonly Verb[] = [
   system,
   info,
   reload,
-  install,
+  install(() => verbs),
   uninstall,
   completion(() => verbs),
 ];

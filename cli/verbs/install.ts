@@ -5,6 +5,7 @@ import { parse } from '../arguments.ts';
 import { UsageError, type Verb } from '../context.ts';
 import { install as put } from '../install/install.ts';
 import { type Part, parts } from '../install/layout.ts';
+import { completionScripts } from './completion.ts';
 
 /** The tree that this command belongs to: it is one file in build/bin, or a module in build/cli/verbs. */
 const tree = [join(import.meta.dirname, '../..'), join(import.meta.dirname, '../../..')].find((directory) =>
@@ -31,7 +32,8 @@ const partsOf = (text: string | undefined): readonly Part[] => {
   });
 };
 
-export const install: Verb = {
+/** `verbs`: all of them, with this one. */
+export const install = (verbs: () => readonly Verb[]): Verb => ({
   name: 'install',
   usage: '[--now] [--prefix DIRECTORY] [--root DIRECTORY] [--without kubelet,crictl,kernel] [-v]',
   summary: 'make Berth a service of this machine, under systemd',
@@ -58,6 +60,7 @@ export const install: Verb = {
     const { now, verbose } = values;
     const prefix = absolute('--prefix', values.prefix);
     const root = values.root === '' ? '' : absolute('--root', values.root).replace(/\/$/, '');
-    return put({ prefix, root, tree, without: partsOf(values.without), now, verbose }, out);
+    const without = partsOf(values.without);
+    return put({ prefix, root, tree, without, completions: completionScripts(verbs()), now, verbose }, out);
   },
-};
+});
