@@ -7,7 +7,7 @@ import type { KernelFeatures } from './features.ts';
 import { cString } from './frames.ts';
 import { CloneFlag, propagations, seccompFlags } from './linux.ts';
 import type { OciNamespace, OciSpec } from './oci.ts';
-import { type CgroupFile, Plan } from './plan.ts';
+import { addCgroup, type CgroupParts, Plan } from './plan.ts';
 import { ExecFlag } from './protocol.ts';
 import { sysctlPath } from './sandbox.ts';
 import { type UserNamespace, userNamespaceOf } from './user-namespace.ts';
@@ -27,18 +27,14 @@ export interface BundleInput {
   readonly log?: { readonly path: string; readonly directory: string };
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
-  readonly cgroup: {
-    readonly make: readonly { readonly directory: string; readonly version: 1 | 2 }[];
-    readonly writes: readonly CgroupFile[];
+  readonly cgroup: CgroupParts & {
     /** v1 `tasks` files. */
     readonly join: readonly string[];
     /** v2 directory. */
     readonly into?: string;
-    /** v2: the program that decides which devices may be made and opened (struct bpf_insn each). */
-    readonly devices?: { readonly directory: string; readonly program: Uint8Array };
   };
   readonly bpf?: Uint8Array;
-  /** The process waits for `go` before anything is mounted: a scope or a hook wants its pid. */
+  /** The process waits for `go` before anything is mounted: who has its pid meanwhile makes the cgroup (`limitsPlan`). */
   readonly wait?: boolean;
   /** The inode of the pid namespace that is joined by the path of a process; another's is refused. */
   readonly pidNamespace?: bigint;
@@ -69,9 +65,7 @@ type User = UserNamespace | undefined;
 
 const addSupervisor = (plan: Plan, input: BundleInput, user: User): void => {
   const { spec, cgroup, log, stdin, stdinOnce, wait, features } = input;
-  for (const { directory, version } of cgroup.make) plan.add('CGROUP_MAKE', directory, version);
-  for (const { file, value, optional } of cgroup.writes) plan.add('CGROUP_WRITE', file, value, optional ? 1 : 0);
-  if (cgroup.devices !== undefined) plan.add('CGROUP_DEVICES', cgroup.devices.directory, cgroup.devices.program);
+  if (!wait) addCgroup(plan, cgroup);
   if (log !== undefined) plan.add('LOG', cString(log.path, 'log path'), cString(log.directory, 'log directory'));
   const streams = ExecFlag.STDOUT | ExecFlag.STDERR;
   const terminal = spec.process.terminal ? ExecFlag.TTY : 0;
@@ -81,14 +75,15 @@ const addSupervisor = (plan: Plan, input: BundleInput, user: User): void => {
   if (pid !== undefined && (pid.path !== undefined || user !== undefined)) plan.add('SET_PID_NS', pid.path ?? '');
   if (input.pidNamespace !== undefined) plan.add('PID_NS_INODE', input.pidNamespace);
   const flags = pid !== undefined && pid.path === undefined && user === undefined ? CloneFlag.pid : 0;
-  plan.add('CLONE', flags, features.cloneIntoCgroup ? (cgroup.into ?? '') : '');
+  plan.add('CLONE', flags, features.cloneIntoCgroup && !wait ? (cgroup.into ?? '') : '');
   if (wait) plan.add('WAIT');
 };
 
 /** In the host's mount namespace: cgroup, the other namespaces, the root and what is bound into it. */
-const addOutside = (plan: Plan, { spec, root, cgroup, features }: BundleInput, user: User): void => {
+const addOutside = (plan: Plan, { spec, root, cgroup, wait, features }: BundleInput, user: User): void => {
   for (const file of cgroup.join) plan.add('CGROUP_JOIN', file);
-  if (cgroup.into !== undefined && !features.cloneIntoCgroup) plan.add('CGROUP_JOIN', `${cgroup.into}/cgroup.procs`);
+  if (!wait && cgroup.into !== undefined && !features.cloneIntoCgroup)
+    plan.add('CGROUP_JOIN', `${cgroup.into}/cgroup.procs`);
   if (spec.process.oomScoreAdj !== undefined) plan.add('OOM_SCORE', String(spec.process.oomScoreAdj));
   addLabels(plan, spec.process);
   addNamespaces(plan, spec, user);

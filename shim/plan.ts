@@ -50,11 +50,32 @@ export interface CgroupFile {
   readonly optional?: true;
 }
 
+/** What is made of a cgroup before the container's process does anything in it. */
+export interface CgroupParts {
+  readonly make: readonly { readonly directory: string; readonly version: 1 | 2 }[];
+  readonly writes: readonly CgroupFile[];
+  /** v2: the program that decides which devices may be made and opened (struct bpf_insn each). */
+  readonly devices?: { readonly directory: string; readonly program: Uint8Array };
+}
+
+export const addCgroup = (plan: Plan, { make, writes, devices }: CgroupParts): void => {
+  for (const { directory, version } of make) plan.add('CGROUP_MAKE', directory, version);
+  for (const { file, value, optional } of writes)
+    plan.add('CGROUP_WRITE', cString(file, 'cgroup file'), cString(value, file), optional ? 1 : 0);
+  if (devices !== undefined) plan.add('CGROUP_DEVICES', devices.directory, devices.program);
+};
+
+/** For a container that waits (`Supervisor.update`). */
+export const limitsPlan = (cgroup: CgroupParts): Plan => {
+  const plan = new Plan();
+  addCgroup(plan, cgroup);
+  return plan;
+};
+
 /** A plan with nothing but writes, as `Supervisor.update` takes it. */
 export const writesPlan = (writes: readonly CgroupFile[]): Plan => {
   const plan = new Plan();
-  for (const { file, value, optional } of writes)
-    plan.add('CGROUP_WRITE', cString(file, 'cgroup file'), cString(value, file), optional ? 1 : 0);
+  addCgroup(plan, { make: [], writes });
   return plan;
 };
 

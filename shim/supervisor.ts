@@ -67,9 +67,10 @@ export class Supervisor {
     return exitOf(await this.#ask(Frame.WAIT));
   }
 
-  /** Lets a container go on whose plan waits; resolves when its program runs. */
-  go(): Promise<void> {
-    return this.#change('go', Frame.GO);
+  /** Lets a container go on whose plan waits; resolves when its program runs. Errors: as a start's. */
+  async go(): Promise<Pick<SupervisorState, 'pid' | 'startedAt'>> {
+    const reader = new FieldReader(await step('supervisor go', () => this.#ask(Frame.GO)));
+    return { pid: reader.number(), startedAt: reader.bigint() };
   }
 
   /** `main`: the main process; `all`: everything in the container. */
@@ -82,7 +83,7 @@ export class Supervisor {
     return this.#change('reopen log', Frame.REOPEN_LOG);
   }
 
-  /** A plan of CGROUP_WRITE operations. */
+  /** A plan of CGROUP_WRITE operations; while the container waits also of the others that make a cgroup. */
   update(plan: Uint8Array): Promise<void> {
     return this.#change('update', Frame.UPDATE, plan);
   }

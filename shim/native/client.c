@@ -133,16 +133,14 @@ static bool do_kill(uint64_t signal, uint64_t scope, struct err *e) {
   return true;
 }
 
-// Limits of a running container: nothing but values for files of its cgroups.
+// Limits of a running container: nothing but values for files of its cgroups. While it waits others make its cgroup.
 static bool do_update(const uint8_t *data, size_t length, struct err *e) {
   struct plan plan;
   struct operation op;
   if (!plan_open(&plan, data, length, e)) return false;
   while (plan_next(&plan, &op)) {
-    if (op.code != OP_CGROUP_WRITE) return fail(e, EINVAL, "update", operation_name(op.code));
-    const char *file = read_string(&op.in, NULL), *value = read_string(&op.in, NULL);
-    const bool may_miss = read_number(&op.in) != 0;
-    if (!write_file_at(AT_FDCWD, file, value, strlen(value), e) && !(may_miss && e->number == ENOENT)) return false;
+    if (op.code != OP_CGROUP_WRITE && !shim.waiting) return fail(e, EINVAL, "update", operation_name(op.code));
+    if (!cgroup_operation(&op, e)) return false;
   }
   return true;
 }

@@ -24,7 +24,7 @@
 #define DRAIN_MS 2000
 #define PLAN_LIMIT (16u << 20)
 
-struct supervisor shim = {.lock = -1, .template = -1, .report = -1, .listener.fd = -1, .signals.fd = -1, .log.fd = -1};
+struct supervisor shim = {.lock = -1, .template = -1, .report = -1, .listener.fd = -1, .signals.fd = -1, .oom.fd = -1, .log.fd = -1};
 
 void *pages_get(size_t length) {
   void *pages = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -58,6 +58,29 @@ static bool make_cgroup(char *directory, struct err *e) {
   return mkdir(directory, 0755) == 0 || errno == EEXIST ? true : fail_errno(e, "make cgroup", directory);
 }
 
+static bool tells_kill(const char *text) {
+  const char *at = strstr(text, "oom_kill ");
+  return at != NULL && strtoul(at + strlen("oom_kill "), NULL, 10) > 0;
+}
+
+// Told before the killed process is gone. A file that is gone would be told of for ever.
+static void oom_ready(void *owner, uint32_t events) {
+  (void)owner, (void)events;
+  char text[1024];
+  const ssize_t n = shim.oom.fd < 0 ? 0 : pread(shim.oom.fd, text, sizeof text - 1, 0);
+  if (n <= 0) return source_close(&shim.oom);
+  text[n] = '\0';
+  shim.oom_killed |= tells_kill(text);
+}
+
+// systemd removes a scope's cgroup as soon as its last process is gone, and the counter with it.
+static void watch_oom(const char *directory) {
+  AUTO_CLOSE int dir = openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  source_close(&shim.oom);
+  source_init(&shim.oom, dir < 0 ? -1 : openat(dir, "memory.events", O_RDONLY | O_CLOEXEC), oom_ready, NULL);
+  source_watch(&shim.oom, EPOLLPRI);
+}
+
 static bool do_cgroup_make(struct reader *in, struct err *e) {
   const char *directory = read_string(in, NULL);
   const uint64_t version = read_number(in);
@@ -66,7 +89,10 @@ static bool do_cgroup_make(struct reader *in, struct err *e) {
   if (copy == NULL) return fail(e, ENOMEM, "make cgroup", directory);
   shim.cgroups[shim.cgroup_count] = copy;
   shim.cgroup_versions[shim.cgroup_count++] = (uint8_t)version;
-  return make_cgroup(copy, e);
+  if (!make_cgroup(copy, e)) return false;
+  shim.is_scope |= shim.waiting;
+  if (shim.waiting) watch_oom(copy);
+  return true;
 }
 
 static bool do_cgroup_write(struct reader *in, struct err *e) {
@@ -80,6 +106,15 @@ static bool do_cgroup_devices(struct reader *in, struct err *e) {
   size_t length;
   const char *program = read_string(in, &length);
   return cgroup_set_devices(directory, program, length, e);
+}
+
+bool cgroup_operation(struct operation *op, struct err *e) {
+  switch (op->code) {
+    case OP_CGROUP_MAKE: return do_cgroup_make(&op->in, e);
+    case OP_CGROUP_WRITE: return do_cgroup_write(&op->in, e);
+    case OP_CGROUP_DEVICES: return do_cgroup_devices(&op->in, e);
+    default: return fail(e, EINVAL, operation_name(op->code), "not an operation of cgroups");
+  }
 }
 
 static bool do_clone(struct reader *in, struct plan *rest, struct err *e) {
@@ -97,9 +132,6 @@ static bool run_plan(struct plan *plan, struct err *e) {
     bool ok = true;
     const char *path, *directory;
     switch (op.code) {
-      case OP_CGROUP_MAKE: ok = do_cgroup_make(&op.in, e); break;
-      case OP_CGROUP_WRITE: ok = do_cgroup_write(&op.in, e); break;
-      case OP_CGROUP_DEVICES: ok = do_cgroup_devices(&op.in, e); break;
       case OP_LOG:
         path = keep_text(read_string(&op.in, NULL));
         directory = keep_text(read_string(&op.in, NULL));
@@ -117,7 +149,7 @@ static bool run_plan(struct plan *plan, struct err *e) {
         break;
       case OP_PID_NS_INODE: shim.pid_ns_inode = read_number(&op.in); break;
       case OP_CLONE: return do_clone(&op.in, plan, e);
-      default: ok = fail(e, EINVAL, operation_name(op.code), "not an operation of the supervisor");
+      default: ok = cgroup_operation(&op, e);
     }
     if (!ok) return false;
   }
@@ -243,9 +275,14 @@ static void report_started(void) {
   end_report();
 }
 
-// Mostly they are empty and hold nothing below: then one call each is all it takes.
+// Mostly they are empty and hold nothing below: then one call each is all it takes. systemd hears that a scope is empty, and
+// removes it with its unit; were it gone by then, the unit would stay for good.
 static void remove_cgroups(void) {
   struct err ignored;
+  if (shim.is_scope) {
+    cgroup_kill_all(shim.cgroups, shim.cgroup_count, &ignored);
+    return;
+  }
   bool all = true;
   for (size_t i = 0; i < shim.cgroup_count; i++) all = (rmdir(shim.cgroups[i]) == 0 || errno == ENOENT) && all;
   if (all) return;
@@ -287,14 +324,14 @@ void start_result(void) {
 // What we were asked to kill has not ended for lack of memory, whatever the kernel killed in it before.
 static bool out_of_memory(void) {
   if (shim.killed) return false;
+  if (shim.oom_killed) return true;
   struct err e;
   char text[1024];
   for (size_t i = 0; i < shim.cgroup_count; i++) {
     AUTO_CLOSE int dir = openat(AT_FDCWD, shim.cgroups[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
     const char *file = shim.cgroup_versions[i] == 1 ? "memory.oom_control" : "memory.events";
     if (dir < 0 || !read_file_at(dir, file, text, sizeof text, NULL, &e)) continue;
-    const char *at = strstr(text, "oom_kill ");
-    return at != NULL && strtoul(at + strlen("oom_kill "), NULL, 10) > 0;
+    return tells_kill(text);
   }
   return false;
 }
@@ -316,6 +353,7 @@ static void kill_rest(void) {
 void end_begin(void) {
   shim.ending = true;
   source_close(&shim.container.in);
+  oom_ready(NULL, 0);
   kill_rest();
   shim.end_deadline = now_ms() + DRAIN_MS;
 }
