@@ -6,8 +6,10 @@ import { Images } from '../images/index.ts';
 import { Agent, SELF } from '../shim/agent.ts';
 import { switchedOff } from '../shim/features.ts';
 import { shimProgram } from '../shim/program.ts';
+import { openDriver } from './cgroup/driver.ts';
 import { detect } from './cgroup/mode.ts';
 import { divideService } from './cgroup/service.ts';
+import { Systemd } from './cgroup/systemd.ts';
 import { claimRoot } from './claim.ts';
 import type { Config } from './config/index.ts';
 import { ContainersDisk } from './container/disk.ts';
@@ -166,6 +168,7 @@ const openRuntime = async (
   for (const directory of directories(config)) await makePrivateDirectory(directory);
   stack.use(await claimRoot(config, inherited));
   const cgroups = await detect();
+  const driver = await openDriver(config, cgroups, log, stack.use(new Systemd()));
   const supervisorsCgroup = await divideService(cgroups);
   const agent = stack.use(
     await Agent.start({ log, without: switchedOff(process.env.BERTH_WITHOUT), nofileSoft: config.limits.nofile_soft }),
@@ -199,6 +202,7 @@ const openRuntime = async (
     streaming,
     forwarder: await openForwarder(config, agent, stack),
     cgroups,
+    driver,
     supervisorsCgroup,
     host,
     appArmor: new AppArmor(agent, log),

@@ -59,7 +59,7 @@ export const handlersOf = (runtime: Runtime, reloads: () => Reloads): Handlers =
   Version: async (request) => versionOf(request),
   Status: async (request) => statusOfRuntime(runtime, request),
   UpdateRuntimeConfig: (request) => updateRuntimeConfig(runtime, request),
-  RuntimeConfig: async () => runtimeConfig(),
+  RuntimeConfig: async () => runtimeConfig(runtime),
   RunPodSandbox: (request) => runPodSandbox(runtime, request),
   StopPodSandbox: (request) => stopPodSandbox(runtime, request),
   RemovePodSandbox: (request) => removePodSandbox(runtime, request),

@@ -3,6 +3,7 @@ import { Flights, KeyedLocks } from '../base/locks.ts';
 import type { Images } from '../images/index.ts';
 import type { Agent } from '../shim/agent.ts';
 import type { Forwarder } from '../shim/forward.ts';
+import type { CgroupDriver } from './cgroup/driver.ts';
 import type { CgroupMode } from './cgroup/mode.ts';
 import { nanosecondClock } from './clock.ts';
 import type { Config } from './config/index.ts';
@@ -33,6 +34,7 @@ export interface Runtime {
   readonly streaming: StreamingServer;
   readonly forwarder: Forwarder;
   readonly cgroups: CgroupMode;
+  readonly driver: CgroupDriver;
   /** `cgroup.procs` files of the cgroup that supervisors live in; none where berthd is no service. */
   readonly supervisorsCgroup: readonly string[];
   readonly host: Host;

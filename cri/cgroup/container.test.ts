@@ -6,6 +6,7 @@ import { cgroupFor, containerCgroup } from './container.ts';
 import { checkV2Cpuset } from './cpuset.ts';
 import type { CgroupMode } from './mode.ts';
 import { cgroupParent } from './parent.ts';
+import { cgroupsPathOf, placeOf } from './place.ts';
 import { cpuWeight } from './v2.ts';
 
 const hierarchy = (name: string) => ({ mount: `/cg/${name}`, controllers: name.split(',') });
@@ -212,12 +213,51 @@ test('unified is for v2 alone', (t) => {
 });
 
 test('a parent is absolute, clean and not the root, and not systemd’s', (t) => {
-  t.is(cgroupParent('', '/berth'), '/berth');
-  t.is(cgroupParent('/kubepods//burstable/', '/berth'), '/kubepods/burstable');
+  const cgroupfs = { driver: 'cgroupfs', parent: '/berth' } as const;
+  t.is(cgroupParent('', cgroupfs), '/berth');
+  t.is(cgroupParent('/kubepods//burstable/', cgroupfs), '/kubepods/burstable');
   for (const parent of ['a', '/a/../b', '/', '/./', '/a\nb', '/cgroup.x'])
-    t.throws(() => cgroupParent(parent, ''), { code: 'invalid-argument' });
-  for (const parent of ['/kubepods.slice', '/a.slice/b'])
-    t.throws(() => cgroupParent(parent, ''), { code: 'unimplemented', message: /cgroupfs/ });
+    t.throws(() => cgroupParent(parent, cgroupfs), { code: 'invalid-argument' });
+  for (const parent of ['/kubepods.slice', '/a.slice/b', 'kubepods.slice'])
+    t.throws(() => cgroupParent(parent, cgroupfs), {
+      code: 'failed-precondition',
+      message: /kubelet's cgroupDriver to cgroupfs/,
+    });
+});
+
+test('with systemd a parent is a slice, by its name or its whole path', (t) => {
+  const systemd = { driver: 'systemd', parent: 'berth.slice' } as const;
+  t.is(cgroupParent('', systemd), '/berth.slice');
+  const pod = '/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1_2.slice';
+  for (const parent of ['kubepods-burstable-pod1_2.slice', pod]) t.is(cgroupParent(parent, systemd), pod);
+  for (const parent of [
+    'a--b.slice',
+    '-.slice',
+    '-a.slice',
+    'a-.slice',
+    'a b.slice',
+    '/x.slice/a-b.slice',
+    '_a.slice',
+    '.slice',
+  ])
+    t.throws(() => cgroupParent(parent, systemd), { code: 'invalid-argument' }, parent);
+  for (const parent of ['/kubepods/pod1', 'pod1'])
+    t.throws(() => cgroupParent(parent, systemd), {
+      code: 'failed-precondition',
+      message: /kubelet's cgroupDriver to systemd/,
+    });
+});
+
+test('a container is in a scope of its slice, or in a directory of its parent, by what its spec says', (t) => {
+  const id = 'a'.repeat(64);
+  t.is(cgroupsPathOf('/a.slice/a-b.slice', id), `a-b.slice:berth:${id}`);
+  t.deepEqual(placeOf(`a-b.slice:berth:${id}`), {
+    path: `/a.slice/a-b.slice/berth-${id}.scope`,
+    units: { scope: `berth-${id}.scope`, slice: 'a-b.slice' },
+  });
+  t.deepEqual(placeOf(cgroupsPathOf('/pods/a', id)), { path: `/pods/a/${id}` });
+  for (const path of [`a.slice:berth:x`, `a--b.slice:berth:${id}`, '/pods/x'])
+    t.throws(() => placeOf(path), { code: 'invalid-argument' });
 });
 
 test('a path that does not end in a container id is refused', async (t) => {

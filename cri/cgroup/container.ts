@@ -1,14 +1,13 @@
-import { basename, dirname } from 'node:path';
-import { isId } from '../../base/digest.ts';
-import { invalid } from '../../base/errors.ts';
+import { dirname } from 'node:path';
 import type { OciResources } from '../../shim/oci.ts';
 import { type CpusetState, checkV2Cpuset, cpusetWrites, readCpusets } from './cpuset.ts';
 import { deviceProgram } from './device-program.ts';
 import { checkMachine, readMachine } from './machine.ts';
 import type { CgroupMode } from './mode.ts';
-import { ancestors, cgroupParent } from './parent.ts';
+import { ancestors } from './parent.ts';
+import { placeOf } from './place.ts';
 import { v1Writes } from './v1.ts';
-import { enableWrites, v2Writes } from './v2.ts';
+import { controllersOfContainers, enableWrites, v2Writes } from './v2.ts';
 import type { CgroupWrite } from './write.ts';
 
 /** What the native side does before it clones: make directories (parents too), write files in order, join. */
@@ -32,8 +31,9 @@ export const cgroupFor = (
   path: string,
   resources: OciResources,
   cpusets: readonly CpusetState[],
+  isScope = false,
 ): ContainerCgroup => {
-  if (mode.unified) return onV2(mode, mode.unified, path, resources);
+  if (mode.unified) return onV2(mode, mode.unified, path, resources, isScope);
   const directories = mode.hierarchies.map(({ mount }) => mount + path);
   return {
     make: directories.map((directory) => ({ directory, version: 1 })),
@@ -47,12 +47,15 @@ const onV2 = (
   unified: NonNullable<CgroupMode['unified']>,
   path: string,
   resources: OciResources,
+  isScope: boolean,
 ): ContainerCgroup => {
   const directory = unified.mount + path;
+  // systemd hands down what it knows of to a scope that is delegated.
+  const wanted = isScope ? ['hugetlb'] : controllersOfContainers;
   const program = deviceProgram(resources.devices);
   return {
     make: [{ directory, version: 2 }],
-    writes: [...enableWrites(unified, ancestors(path)), ...v2Writes(mode, unified, path, resources)],
+    writes: [...enableWrites(unified, ancestors(path), wanted), ...v2Writes(mode, unified, path, resources)],
     join: [],
     into: directory,
     ...(program === undefined ? {} : { devices: { directory, program } }),
@@ -60,14 +63,13 @@ const onV2 = (
 };
 
 /**
- * The same for `path` as it is in the OCI spec's `cgroupsPath`, checked; reads what v1's cpusets and the machine have today.
+ * The same for the OCI spec's `cgroupsPath`, checked; reads what v1's cpusets and the machine have today.
  * Errors: invalid-argument for processors, memory nodes and page sizes that are not there.
  */
-export const containerCgroup = (mode: CgroupMode, path: string, resources: OciResources): ContainerCgroup => {
-  const id = basename(path);
-  if (!isId(id)) throw invalid(`cgroup: ${JSON.stringify(id.slice(0, 80))} is not a container id`);
-  const parent = cgroupParent(dirname(path), '');
+export const containerCgroup = (mode: CgroupMode, cgroupsPath: string, resources: OciResources): ContainerCgroup => {
+  const { path, units } = placeOf(cgroupsPath);
+  const parent = dirname(path);
   checkMachine(resources, readMachine());
   if (mode.unified?.controllers.includes('cpuset')) checkV2Cpuset(mode.unified.mount, parent, resources.cpu);
-  return cgroupFor(mode, `${parent}/${id}`, resources, readCpusets(mode, parent));
+  return cgroupFor(mode, path, resources, readCpusets(mode, parent), units !== undefined);
 };

@@ -14,10 +14,14 @@ type Values = readonly (readonly [
 ])[];
 
 // What limits containers; the rest of the machine's controllers stay as they are.
-const wanted = ['cpuset', 'cpu', 'io', 'memory', 'hugetlb', 'pids'];
+export const controllersOfContainers = ['cpuset', 'cpu', 'io', 'memory', 'hugetlb', 'pids'];
 
 /** Hands the controllers down to the container's cgroup: from the root to its parent, in this order (cgroup-v2.rst, 2-4). */
-export const enableWrites = (unified: Unified, above: readonly string[]): readonly CgroupWrite[] => {
+export const enableWrites = (
+  unified: Unified,
+  above: readonly string[],
+  wanted: readonly string[],
+): readonly CgroupWrite[] => {
   const value = wanted
     .filter((name) => unified.controllers.includes(name))
     .map((name) => `+${name}`)

@@ -29,7 +29,13 @@ const expected: Config = {
   state: '/run/berth',
   listen: 'unix:///run/berth/berth.sock',
   log_level: 'info',
-  cgroup: { parent: '/berth', io_weight_annotation: '', io_max_annotation: '' },
+  cgroup: {
+    driver: 'auto',
+    parent: '',
+    grace_period_annotation: 'io.kubernetes.pod.terminationGracePeriod',
+    io_weight_annotation: '',
+    io_max_annotation: '',
+  },
   network: {
     conf_dir: '/etc/cni/net.d',
     bin_dirs: ['/opt/cni/bin', '/usr/lib/cni'],

@@ -8,7 +8,11 @@ export interface Config {
   readonly listen: string;
   readonly log_level: 'debug' | 'info' | 'warn' | 'error';
   readonly cgroup: {
+    readonly driver: 'auto' | 'systemd' | 'cgroupfs';
+    /** "" for the driver's own. */
     readonly parent: string;
+    /** "" for none. */
+    readonly grace_period_annotation: string;
     /** "" for none. */
     readonly io_weight_annotation: string;
     readonly io_max_annotation: string;

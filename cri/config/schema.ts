@@ -92,13 +92,35 @@ export const keys: readonly Key[] = [
     comment: ['debug logs reads too.'],
   },
   {
+    name: 'cgroup.driver',
+    type: 'choice',
+    reload: false,
+    choices: ['auto', 'systemd', 'cgroupfs'],
+    default: 'auto',
+    comment: [
+      'Who makes the cgroups of containers: "systemd", a scope each, or "cgroupfs", Berth itself. The kubelet asks for it,',
+      'or has the same as its cgroupDriver. "auto": systemd where it started the machine and cgroups are v2, unless the parent',
+      'is a path. Containers that run keep what they were started with.',
+    ],
+  },
+  {
     name: 'cgroup.parent',
     type: 'cgroup',
     reload: false,
-    default: '/berth',
+    default: '',
     comment: [
-      'Parent of pods whose request names none (the kubelet names one). A path below each hierarchy,',
-      'or a systemd slice.',
+      'Parent of pods whose request names none (the kubelet names one): a systemd slice such as "berth.slice", or a path below',
+      'each hierarchy such as "/berth"; these are what "" means.',
+    ],
+  },
+  {
+    name: 'cgroup.grace_period_annotation',
+    type: 'annotation',
+    reload: true,
+    default: 'io.kubernetes.pod.terminationGracePeriod',
+    comment: [
+      'The annotation of containers with the seconds that systemd leaves them between their stop signal and SIGKILL when the',
+      'machine shuts down; the kubelet sets this one. Without it 30.',
     ],
   },
   {

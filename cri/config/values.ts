@@ -84,6 +84,7 @@ const boolean: Read = (raw) => {
 const cgroup: Read = (raw) => {
   const what = 'a cgroup path such as "/berth", or a slice such as "berth.slice"';
   const value = text(what, raw);
+  if (value === '') return value;
   const isSlice = /^[A-Za-z0-9_][A-Za-z0-9_.-]*\.slice$/.test(value);
   const isPath = /^(?:\/[A-Za-z0-9_.:@-]+)+$/.test(value) && !/\/\.{1,2}(?:\/|$)/.test(value);
   if (!isSlice && !isPath) throw wanted(what, raw);

@@ -8,6 +8,7 @@ import { removeTreeByAgent } from '../../shim/tree.ts';
 import { hostId, userNamespaceOf } from '../../shim/user-namespace.ts';
 import { containerCgroup } from '../cgroup/container.ts';
 import { countedBy } from '../cgroup/mode.ts';
+import { placeOf } from '../cgroup/place.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { ContainerSpec } from '../spec/container.ts';
 import { resourcesInForce } from '../spec/resources-update.ts';
@@ -63,6 +64,7 @@ export const makeBundle = async (runtime: Runtime, input: BundleRequest, rollbac
     stdin: input.config.stdin,
     stdinOnce: input.config.stdin_once,
     cgroup,
+    wait: placeOf(container.spec.linux.cgroupsPath).units !== undefined,
     ...(await targetInode(runtime, input.sandbox, input.config)),
     ...(bpf === undefined ? {} : { bpf }),
     features: runtime.agent.features,

@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { messageOf, orMissing } from '../../base/errors.ts';
-import { endCgroup } from '../../shim/cgroup.ts';
 import { connectSupervisor, type Exit, readExit } from '../../shim/supervisor.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
+import { endScope } from './end-scope.ts';
 import { setState } from './save.ts';
 
 /**
@@ -69,7 +69,7 @@ const waitOnce = async (runtime: Runtime, container: Container, connected: () =>
 export const recordLoss = async (runtime: Runtime, container: Container): Promise<void> => {
   runtime.log.error({ container: container.id }, 'supervisor died: its container is killed');
   runtime.metrics.supervisorDeaths.inc();
-  await endCgroup(runtime.agent, container.record.cgroups);
+  await endScope(runtime, container.record.cgroups);
   await setState(runtime, container, {
     kind: 'exited',
     startedAt: await startedAt(runtime, container),

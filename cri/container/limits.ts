@@ -4,6 +4,8 @@ import { readJson, removeTree, writeVolatile } from '../../base/files.ts';
 import type { OciResources, OciSpec } from '../../shim/oci.ts';
 import { withLimits, writesPlan } from '../../shim/plan.ts';
 import { containerCgroup } from '../cgroup/container.ts';
+import { placeOf } from '../cgroup/place.ts';
+import { limitProperties } from '../cgroup/properties.ts';
 import { notUndone, type Undo } from '../cgroup/update.ts';
 import type { CgroupWrite } from '../cgroup/write.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
@@ -23,6 +25,8 @@ export interface Pending {
   readonly before: Limits;
   readonly after: Limits;
   readonly undo: readonly Undo[];
+  /** The unit that systemd has for the container. */
+  readonly scope?: string;
   readonly inForce: NonNullable<ContainerRecord['resources']>;
 }
 
@@ -46,7 +50,9 @@ export const writeLimits = async (
   await writeVolatile(paths.spec, JSON.stringify(spec));
   forgetBase(container);
   if (container.record.state.kind !== 'created') return;
-  const { writes } = containerCgroup(runtime.cgroups, linux.cgroupsPath, resources);
+  const cgroup = containerCgroup(runtime.cgroups, linux.cgroupsPath, resources);
+  // Those of a scope are not in the plan: it is made when the process waits.
+  const writes = placeOf(linux.cgroupsPath).units === undefined ? cgroup.writes : [];
   await writeVolatile(paths.plan, withLimits(await readFile(paths.plan), { writes, ...score }));
 };
 
@@ -58,6 +64,29 @@ export const applyWrites = async (container: Container, writes: readonly CgroupW
   if (writes.length === 0) return;
   if (container.supervisor === undefined) throw noSupervisor();
   await container.supervisor.update(writesPlan(writes).encode());
+};
+
+/** First to systemd, which writes what it keeps into the files; then the files, where its values were rounded. */
+export const applyLimits = async (
+  runtime: Runtime,
+  container: Container,
+  scope: string | undefined,
+  writes: readonly CgroupWrite[],
+): Promise<void> => {
+  await tellSystemd(runtime, container, scope, writes);
+  await applyWrites(container, writes);
+};
+
+const tellSystemd = async (
+  { driver: { systemd }, log }: Runtime,
+  { id }: Container,
+  scope: string | undefined,
+  writes: readonly CgroupWrite[],
+): Promise<void> => {
+  const properties = limitProperties(writes);
+  if (scope === undefined || properties.length === 0) return;
+  if (!(await systemd.setProperties(scope, properties)))
+    log.warn({ container: id, scope }, 'systemd has no such unit any more: the limits are in the kernel’s files alone');
 };
 
 export const applyScore = (runtime: Runtime, container: Container, from: Limits, to: Limits): Promise<void> => {
@@ -80,6 +109,7 @@ const undoWrites = async (container: Container, undo: readonly Undo[]): Promise<
 /** Puts the limits back as they were before; a container that has ended has none. */
 export const undoUpdate = async (runtime: Runtime, container: Container, pending: Pending): Promise<void> => {
   if (container.record.state.kind === 'running') {
+    await tellSystemd(runtime, container, pending.scope, pending.undo);
     await undoWrites(container, pending.undo);
     await applyScore(runtime, container, pending.after, pending.before);
   }

@@ -4,6 +4,7 @@ import { removeTreeByAgent } from '../../shim/tree.ts';
 import { tellContainer } from '../events/get-container-events.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
+import { leaveScope } from './end-scope.ts';
 import { killContainer } from './stop.ts';
 
 /** Kills it when it runs, then removes all that it had but its log, which is the caller's. Idempotent. */
@@ -17,6 +18,7 @@ export const removeOne = (runtime: Runtime, container: Container): Promise<void>
   runtime.locks.run(container.id, async () => {
     if (runtime.containers.find(container.id) === undefined) return;
     await killContainer(runtime, container);
+    await leaveScope(runtime, container.record.cgroups);
     const { bundle, layer } = containerPaths(runtime.config, container.id);
     await Promise.all([
       removeTree(bundle),

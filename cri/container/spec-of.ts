@@ -2,6 +2,7 @@ import type { ContainerConfig } from '../../api/generated/types.ts';
 import { codeOf, invalid, messageOf, orMissing } from '../../base/errors.ts';
 import type { Rollback } from '../../base/rollback.ts';
 import { cgroupParent } from '../cgroup/parent.ts';
+import { cgroupsPathOf } from '../cgroup/place.ts';
 import { type HostDevice, hostDevices } from '../host.ts';
 import type { Runtime } from '../runtime.ts';
 import { sandboxView } from '../sandbox/view.ts';
@@ -38,7 +39,7 @@ export const specOf = async (runtime: Runtime, input: Input, rollback: Rollback)
     devices: await devicesOf(config),
     mounts: await mountsOf(runtime, input, rollback),
     blockIO: await blockIoOf(runtime, config.annotations, sandbox.config.annotations),
-    cgroupsPath: `${parentOf(runtime, input)}/${id}`,
+    cgroupsPath: cgroupsPathOf(parentOf(runtime, input), id),
     ...(target === undefined ? {} : { targetPid: target }),
   });
 };
@@ -62,7 +63,7 @@ const limitsOf = ({ config: { limits }, host }: Runtime): RuntimeSettings => {
 };
 
 const parentOf = (runtime: Runtime, { sandbox }: Input): string =>
-  cgroupParent(sandbox.config.linux?.cgroup_parent, runtime.config.cgroup.parent);
+  cgroupParent(sandbox.config.linux?.cgroup_parent, runtime.driver);
 
 /** Storage nodes have thousands of disks, each under a dozen names. */
 const mostInDev = 1_048_576;

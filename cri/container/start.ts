@@ -3,6 +3,7 @@ import { BerthError, codeOf, messageOf, within } from '../../base/errors.ts';
 import { execErrno } from '../../shim/native-error.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
+import { enterScope } from './enter-scope.ts';
 import { follow } from './exit.ts';
 import { setState } from './save.ts';
 import { takeOver } from './take-over.ts';
@@ -26,7 +27,10 @@ const start = async (runtime: Runtime, container: Container): Promise<void> => {
     .supervise(bundle, { cgroupProcs: runtime.supervisorsCgroup })
     .catch((error: unknown) => afterFailure(runtime, container, error));
   if (report === undefined) return;
-  await setState(runtime, container, { kind: 'running', pid: report.pid, startedAt: String(report.startedAt) });
+  const { pid, startedAt } = await enterScope(runtime, container, report).catch((error: unknown) =>
+    failed(runtime, container, error),
+  );
+  await setState(runtime, container, { kind: 'running', pid, startedAt: String(startedAt) });
   runtime.cpuSampler.born(container);
   await follow(runtime, container);
 };

@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { connectSupervisor, readExit } from '../../shim/supervisor.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
+import { giveUp } from './enter-scope.ts';
 import { follow, recordExit } from './exit.ts';
 import { setState } from './save.ts';
 
@@ -21,11 +22,15 @@ export const takeOver = async (runtime: Runtime, container: Container): Promise<
 
 const attempts = 100;
 const retryMs = 100;
+/** A process that still waits after so many was left by a daemon that died: it is ended, and so is the start. */
+const waitingAttempts = 10;
 
 /** Asks the living supervisor, which may still be starting its container. False when it died meanwhile. */
 const adopt = async (runtime: Runtime, container: Container, held: () => Promise<boolean>): Promise<boolean> => {
   for (let attempt = 0; attempt < attempts; attempt += 1) {
-    if (await ask(runtime, container)) return true;
+    const answer = await ask(runtime, container);
+    if (answer === 'running') return true;
+    if (answer === 'waiting' && attempt >= waitingAttempts) await giveUp(runtime, container);
     if (!(await held())) return false;
     await setTimeout(retryMs);
   }
@@ -37,15 +42,18 @@ const adopt = async (runtime: Runtime, container: Container, held: () => Promise
   return true;
 };
 
-const ask = async (runtime: Runtime, container: Container): Promise<boolean> => {
+const ask = async (runtime: Runtime, container: Container): Promise<'running' | 'waiting' | 'silent'> => {
+  const isScope = container.record.cgroups.some((directory) => directory.endsWith('.scope'));
   try {
     const supervisor = await connectSupervisor(containerPaths(runtime.config, container.id).bundle);
-    const { pid, startedAt } = await supervisor.state();
+    const { pid, startedAt, state } = await supervisor.state();
     supervisor.close();
+    // Its process waits to be put into a scope: it is not known yet whether anybody does.
+    if (state === 'waiting' && isScope) return 'waiting';
     await setState(runtime, container, { kind: 'running', pid, startedAt: String(startedAt) });
   } catch {
-    return false;
+    return 'silent';
   }
   await follow(runtime, container);
-  return true;
+  return 'running';
 };

@@ -7,6 +7,7 @@ import { containerCgroup } from '../cgroup/container.ts';
 import { fieldOf } from '../cgroup/field.ts';
 import { tooLow } from '../cgroup/memory.ts';
 import { countedBy } from '../cgroup/mode.ts';
+import { placeOf } from '../cgroup/place.ts';
 import { type Change, limitChange } from '../cgroup/update.ts';
 import type { Runtime } from '../runtime.ts';
 import { updatedBlockIo } from '../spec/block-io.ts';
@@ -32,7 +33,8 @@ export const planUpdate = async (
   given: OciBlockIo | undefined,
 ): Promise<Wanted> => {
   const { linux, process } = await readSpec(runtime, container);
-  const { resources: now, cgroupsPath: path } = linux;
+  const { resources: now, cgroupsPath } = linux;
+  const { path, units } = placeOf(cgroupsPath);
   checkTwice(request);
   const merged = updatedResources(resourcesOf(container) ?? fromJson('LinuxContainerResources', {}), request);
   const blockIO = updatedBlockIo(now.blockIO, given);
@@ -41,7 +43,7 @@ export const planUpdate = async (
     request.oom_score_adj === 0n ? process.oomScoreAdj : oomScoreAdj(request, runtime.host.lowestOomScoreAdj);
   const changed = { ...changedResources(resources, request), ...(given && { blockIO: given }) };
   // Checked as at a start, what the machine lacks and what is not within the parent; what stays may have lost its place since.
-  containerCgroup(runtime.cgroups, path, changed);
+  containerCgroup(runtime.cgroups, cgroupsPath, changed);
   const runs = container.record.state.kind === 'running';
   const change = runs ? limitChange(runtime.cgroups, path, changed) : { writes: [], undo: [] };
   const before: Limits = {
@@ -50,7 +52,8 @@ export const planUpdate = async (
   };
   const after: Limits = { resources, ...(score === undefined ? {} : { oomScoreAdj: score }) };
   const inForce = toJson('LinuxContainerResources', resourcesInForce(resources, score, countedBy(runtime.cgroups)));
-  return { path, change, pending: { id: newId(), before, after, undo: change.undo, inForce } };
+  const pending = { id: newId(), before, after, undo: change.undo, inForce, ...(units && { scope: units.scope }) };
+  return { path, change, pending };
 };
 
 const codes: Readonly<Record<string, ErrorCode>> = {

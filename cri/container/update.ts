@@ -7,7 +7,7 @@ import { checkFits } from '../cgroup/memory.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { blockIoNames, blockIoOf } from './block-io.ts';
-import { applyScore, applyWrites, noSupervisor, settleUpdate, undoUpdate, writeLimits } from './limits.ts';
+import { applyLimits, applyScore, noSupervisor, settleUpdate, undoUpdate, writeLimits } from './limits.ts';
 import { setResources } from './save.ts';
 import { explained, planUpdate, type Wanted } from './update-plan.ts';
 
@@ -75,7 +75,7 @@ const perform = async (runtime: Runtime, container: Container, { path, change, p
     await undoUpdate(runtime, container, pending);
     await removeTree(paths.update);
   });
-  await applyWrites(container, change.writes).catch((error: unknown) => {
+  await applyLimits(runtime, container, pending.scope, change.writes).catch((error: unknown) => {
     throw explained(runtime, path, change, error);
   });
   if (container.record.state.kind === 'running') await applyScore(runtime, container, pending.before, pending.after);

@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { isId } from '../../base/digest.ts';
 import { messageOf } from '../../base/errors.ts';
 import { namesIn, readJson, removeTree } from '../../base/files.ts';
-import { endCgroup } from '../../shim/cgroup.ts';
 import type { OciSpec } from '../../shim/oci.ts';
 import { removeNamespaces } from '../../shim/sandbox.ts';
 import { removeTreeByAgent } from '../../shim/tree.ts';
-import { cgroupDirectories } from '../container/cgroup.ts';
+import { containerDirectories } from '../container/cgroup.ts';
+import { endScope } from '../container/end-scope.ts';
 import { containerPaths, type Runtime, sandboxPaths } from '../runtime.ts';
 
 /** Removes directories and leases that belong to no record: a create ended before its record was written (lesson A3). */
@@ -43,7 +43,7 @@ const removeBundle = async (runtime: Runtime, id: string): Promise<void> => {
   const { bundle, lock, spec } = containerPaths(runtime.config, id);
   await runtime.agent.endHolder(lock, 0);
   const linux = ((await readJson(spec)) as OciSpec | undefined)?.linux;
-  if (linux !== undefined) await endCgroup(runtime.agent, cgroupDirectories(runtime.cgroups, linux.cgroupsPath));
+  if (linux !== undefined) await endScope(runtime, containerDirectories(runtime.cgroups, linux.cgroupsPath));
   await removeTree(bundle);
 };
 

@@ -1,4 +1,7 @@
 import type { RuntimeConfigResponse } from '../../api/generated/types.ts';
+import type { Runtime } from '../runtime.ts';
 
-/** kubelet reads the cgroup driver from here; cgroupfs is the one that is served. */
-export const runtimeConfig = (): RuntimeConfigResponse => ({ linux: { cgroup_driver: 'CGROUPFS' } });
+/** kubelet takes its own cgroup driver from here (KubeletCgroupDriverFromCRI). */
+export const runtimeConfig = ({ driver: { driver } }: Pick<Runtime, 'driver'>): RuntimeConfigResponse => ({
+  linux: { cgroup_driver: driver === 'systemd' ? 'SYSTEMD' : 'CGROUPFS' },
+});

@@ -59,7 +59,7 @@ export interface ContainerInput {
   readonly blockIO?: OciBlockIo | undefined;
   /** /proc/PID/ns/pid of the container that namespace_options.target_id names. */
   readonly targetPid?: string;
-  /** Directory of the container below the cgroup root, as in `containerCgroup`. */
+  /** As cgroup/place.ts makes it. */
   readonly cgroupsPath: string;
 }
 

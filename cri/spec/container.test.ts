@@ -109,10 +109,6 @@ test('a label that has no effect here is told of', (t) => {
   t.regex(make(secure({ selinux_options: { type: 'spc_t' } })).notices.join(), /spc_t/);
 });
 
-test('the cgroup path of the spec is clean, so that it is the end of every directory', (t) => {
-  t.is(make({}, { cgroupsPath: '/a//b/./c' }).spec.linux.cgroupsPath, '/a/b/c');
-});
-
 test('a container needs a name', (t) => {
   t.throws(() => make({ metadata: { name: '' } }), { message: /metadata\.name/ });
   t.throws(() => make({ metadata: { name: 'a/b' } }), { message: /metadata\.name/ });

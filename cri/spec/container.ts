@@ -22,7 +22,6 @@ import { stopSignal } from './signals.ts';
 import type { ContainerConfig, SecurityContext } from './types.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
 import { checkMapped, mappedIds } from './user-namespace.ts';
-import { cleanPath } from './values.ts';
 
 export type { ContainerInput, ContainerSpec, HostFacts, RuntimeSettings, SandboxView } from './container-input.ts';
 
@@ -83,7 +82,7 @@ const ociLinux = (input: ContainerInput, privileged: boolean, mounts: OciSpec['m
     }),
     ...mappedIds(sandbox.namespaces.user),
     devices,
-    cgroupsPath: cleanPath(input.cgroupsPath, 'cgroup_parent'),
+    cgroupsPath: input.cgroupsPath,
     resources: containerResources(config.linux?.resources ?? {}, rules, { pids: runtime.pids, blockIO: input.blockIO }),
     maskedPaths: hiddenPaths(context.masked_paths, privileged, 'masked_paths'),
     ...(mountLabel === undefined ? {} : { mountLabel }),

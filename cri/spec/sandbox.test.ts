@@ -51,14 +51,6 @@ test('the log directory is absolute and clean', (t) => {
     t.throws(() => make({ log_directory }), { message: /log_directory/ });
 });
 
-test('a cgroup parent of systemd is refused with a word about the driver', (t) => {
-  t.throws(() => make({ linux: { cgroup_parent: '/kubepods.slice/kubepods-pod1.slice' } }), {
-    code: 'unimplemented',
-    message: /cgroupDriver/,
-  });
-  t.throws(() => make({ linux: { cgroup_parent: '/a/../b' } }), { code: 'invalid-argument' });
-});
-
 test('namespaced sysctls are taken, in either spelling', (t) => {
   t.deepEqual(
     sysctls({

@@ -1,5 +1,4 @@
 import { BerthError, invalid, within } from '../../base/errors.ts';
-import { cgroupParent } from '../cgroup/parent.ts';
 import type { SelinuxHost } from '../security/selinux.ts';
 import { resolvConf } from './dns.ts';
 import { logDirectory } from './log-path.ts';
@@ -81,7 +80,6 @@ export const sandboxSpec = (
 ): SandboxSpec => {
   if (config.windows) throw new BerthError('unimplemented', 'windows: this is Linux');
   const namespaces = sandboxNamespaces(config);
-  if (config.linux?.cgroup_parent) cgroupParent(config.linux.cgroup_parent, '');
   checkPodResources('linux.overhead', config.linux?.overhead);
   checkPodResources('linux.resources', config.linux?.resources);
   return {

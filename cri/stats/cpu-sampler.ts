@@ -1,5 +1,6 @@
 import { messageOf } from '../../base/errors.ts';
 import type { CgroupMode } from '../cgroup/mode.ts';
+import { parentPath } from '../cgroup/parent.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
@@ -86,4 +87,4 @@ export const containerCgroup = (mode: CgroupMode, { record }: Container): string
 
 /** The pod's own cgroup, which kubelet makes and names; without one several pods may share a parent. */
 export const podCgroup = ({ config, record }: Sandbox): string | undefined =>
-  record.state === 'ready' && config.linux?.cgroup_parent ? config.linux.cgroup_parent : undefined;
+  record.state === 'ready' && config.linux?.cgroup_parent ? parentPath(config.linux.cgroup_parent) : undefined;

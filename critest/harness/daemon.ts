@@ -18,6 +18,8 @@ export interface DaemonOptions {
   /** For example BERTH_FAULT, BERTH_WITHOUT. */
   readonly env?: Readonly<Record<string, string>>;
   readonly network?: TestNetwork;
+  /** Who makes cgroups; cgroupfs unless BERTH_TEST_DRIVER says systemd. */
+  readonly driver?: 'cgroupfs' | 'systemd';
   /** In the machine's own network namespace: the test must leave that as it was. */
   readonly hostNetwork?: boolean;
   /** Words in front of the daemon's command line: a program that becomes it. */
@@ -27,6 +29,9 @@ export interface DaemonOptions {
 }
 
 const readySeconds = 30;
+
+export const testDriver = (): 'cgroupfs' | 'systemd' =>
+  process.env.BERTH_TEST_DRIVER === 'systemd' ? 'systemd' : 'cgroupfs';
 
 /** berthd in a world of its own. `await using` takes all of it down, also when the test fails. */
 export class TestDaemon implements AsyncDisposable {
@@ -62,8 +67,8 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Everything but the daemon itself. */
   static async prepare(options: DaemonOptions = {}): Promise<TestDaemon> {
-    const { network = 'bridge', config = {}, through = [] } = options;
-    const world = await World.make(options.hostNetwork);
+    const { network = 'bridge', config = {}, through = [], hostNetwork = false } = options;
+    const world = await World.make({ hostNetwork, systemd: (options.driver ?? testDriver()) === 'systemd' });
     const daemon = new TestDaemon(world, through);
     await writeNetwork(world, network);
     await mkdir(world.path('logs'));
@@ -85,7 +90,7 @@ export class TestDaemon implements AsyncDisposable {
       state: world.path('state'),
       listen: this.address,
       log_level: 'debug',
-      cgroup: { parent: `/${world.cgroup}` },
+      cgroup: { parent: world.systemd ? world.cgroup : `/${world.cgroup}` },
       network: { conf_dir: confDirectory(world), netns_dir: world.path('var/netns') },
       registry: { plain_http: ['127.0.0.1:5000', '127.0.0.1:5001', '127.0.0.1:5002'] },
     };
@@ -98,6 +103,11 @@ export class TestDaemon implements AsyncDisposable {
   get client(): Client {
     if (this.#client === undefined) throw new Error('the test daemon is not running');
     return this.#client;
+  }
+
+  /** A container's cgroup below the root of each hierarchy; `parent` is its pod's, as a path. */
+  cgroupOf({ id }: { readonly id: string }, parent = `/${this.world.cgroup}`): string {
+    return `${parent}/${this.world.systemd ? `berth-${id}.scope` : id}`;
   }
 
   /** The daemon's pid in the world. */
@@ -212,8 +222,11 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Pids in the world of processes with this name (`berth-agent`, `berth-shim`). */
   async pidsOf(name: string): Promise<number[]> {
-    const { stdout } = await this.world.run('ps', ['-C', name, '-o', 'pid=']);
-    return stdout.trim().split(/\s+/).filter(Boolean).map(Number);
+    const own = await this.world.sh('ps -o mntns= $$');
+    const { stdout } = await this.world.run('ps', ['-C', name, '-o', 'pid=,mntns=']);
+    const lines = stdout.split('\n').map((line) => line.trim().split(/\s+/));
+    const isOurs = (namespace: string | undefined): boolean => !this.world.systemd || namespace === own.trim();
+    return lines.filter(([pid, namespace]) => Number(pid) > 0 && isOurs(namespace)).map(([pid]) => Number(pid));
   }
 
   /** What was removed of images is deleted some time later: here it is gone. */

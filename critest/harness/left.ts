@@ -8,7 +8,7 @@ const text = (path: string): Promise<string> => readFile(path, 'utf8').catch(() 
 /** Every directory, cgroup, mount and process of the machine that is of the test process with this pid. */
 const ofProcess = async (pid: number): Promise<readonly string[]> => {
   // tmp-promise puts it into the name of each temporary directory, and cgroups are called after those
-  const own = new RegExp(`(?:bt|berth)[a-z-]*-${pid}-`);
+  const own = new RegExp(`(?:bt|berth)[a-z-]*[-_]${pid}[-_]`);
   const named = async (directory: string): Promise<string[]> =>
     (await entries(directory)).filter((name) => own.test(name)).map((name) => join(directory, name));
   const hierarchies = (await entries('/sys/fs/cgroup')).map((name) => join('/sys/fs/cgroup', name));

@@ -10,6 +10,9 @@ interface Section {
 }
 
 const ownWords = /^(bash|sh|ps|docker-registry|nsenter) /;
+const guests = (line: string): string | undefined => (ownWords.test(line) ? undefined : line);
+// With the machine's pids those of others come and go; what a container leaves is in its cgroup.
+const ours = (line: string): string | undefined => (line.startsWith('berth') ? line : undefined);
 const counters = /\[[0-9:]*\]/;
 const linkState = / link\/.*| state [A-Z]*|,?(NO-CARRIER|LOWER_UP),?/g;
 
@@ -37,7 +40,7 @@ const sections = (world: World): Readonly<Record<string, Section>> => ({
   cgroups: {
     command: `set --; for d in /sys/fs/cgroup/${world.cgroup} /sys/fs/cgroup/*/${world.cgroup}; do [ ! -d "$d" ] || set -- "$@" "$d"; done; [ $# = 0 ] || find "$@" -type d`,
   },
-  processes: { command: 'ps -e -o comm= -o args=', keep: (line) => (ownWords.test(line) ? undefined : line) },
+  processes: { command: 'ps -e -o comm= -o args=', keep: world.systemd ? ours : guests },
   files: { command: `cd ${world.directory} && find . ! -name '*.tmp' ! -path './log*' -printf '%y %p\\n'` },
 });
 

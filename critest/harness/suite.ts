@@ -70,9 +70,9 @@ const shared = new Map<string, Shared>();
  * was there before: mounts, links, addresses, rules, namespaces, cgroups, processes, files.
  */
 export const suiteDaemon = (options: SuiteOptions = {}): (() => TestDaemon) => {
-  const { config, env, network, hostNetwork, through, setUp } = options;
+  const { config, env, network, hostNetwork, through, setUp, driver } = options;
   const own = setUp === undefined ? 0 : shared.size + 1;
-  const key = JSON.stringify([config, env, network, hostNetwork, through, own]);
+  const key = JSON.stringify([config, env, network, hostNetwork, through, driver, own]);
   const known = shared.get(key);
   if (known !== undefined) return known.add(options);
   const one = new Shared();

@@ -16,6 +16,12 @@ export interface Output {
   readonly stderr: string;
 }
 
+export interface WorldOptions {
+  readonly hostNetwork?: boolean;
+  /** systemd makes the cgroups; it knows only pids of its own namespace. */
+  readonly systemd?: boolean;
+}
+
 /**
  * Network, mount and pid namespaces of its own with a short temporary directory and a cgroup name (critest/harness/holder).
  * Whatever is started in it dies with it, also when the test process is killed.
@@ -24,10 +30,13 @@ export class World implements AsyncDisposable {
   readonly directory: string;
   /** Below the root of each cgroup hierarchy. */
   readonly cgroup: string;
+  /** Its cgroup is a slice, and it has the machine's pids. */
+  readonly systemd: boolean;
   readonly #holder: ChildProcess;
   readonly #init: number;
 
-  private constructor(directory: string, cgroup: string, holder: ChildProcess, init: number) {
+  private constructor(directory: string, cgroup: string, holder: ChildProcess, init: number, systemd: boolean) {
+    this.systemd = systemd;
     this.directory = directory;
     this.cgroup = cgroup;
     this.#holder = holder;
@@ -35,12 +44,12 @@ export class World implements AsyncDisposable {
   }
 
   /** `hostNetwork`: the machine's own network namespace instead; whoever asks for that puts it back as it was. */
-  static async make(hostNetwork = false): Promise<World> {
+  static async make({ hostNetwork = false, systemd = false }: WorldOptions = {}): Promise<World> {
     const { path } = await dir({ prefix: 'bt', mode: 0o755 });
-    const cgroup = path.replaceAll('/', '-').slice(1);
+    const cgroup = systemd ? `${path.replaceAll(/[/-]/g, '_').slice(1)}.slice` : path.replaceAll('/', '-').slice(1);
     const holder = spawn(
       join(sourceTree, 'critest/harness/holder'),
-      [path, cgroup, ...(hostNetwork ? ['--host-network'] : [])],
+      [path, cgroup, ...(hostNetwork ? ['--host-network'] : []), ...(systemd ? ['--host-pids'] : [])],
       {
         stdio: ['pipe', 'pipe', 'inherit'],
         env: { ...systemEnvironment, BERTH_VM: process.env.BERTH_VM ?? '' },
@@ -48,7 +57,7 @@ export class World implements AsyncDisposable {
       },
     );
     const init = await readyPid(holder);
-    return new World(path, cgroup, holder, init);
+    return new World(path, cgroup, holder, init, systemd);
   }
 
   path(...parts: readonly string[]): string {

@@ -1,0 +1,113 @@
+import { basename } from 'node:path';
+import { parseList } from './list.ts';
+import type { Property } from './systemd.ts';
+import type { CgroupWrite } from './write.ts';
+
+const infinity = 2n ** 64n - 1n;
+const units: Readonly<Record<string, bigint>> = { '': 1n, K: 1n << 10n, M: 1n << 20n, G: 1n << 30n, T: 1n << 40n };
+
+/** As the kernel reads it: "max", or a number that may end in K, M, G or T. */
+const amount = (text: string): bigint | undefined => {
+  if (text === 'max') return infinity;
+  const [, digits, unit = ''] = /^(\d{1,18})([KMGT]?)$/.exec(text.toUpperCase()) ?? [];
+  return digits === undefined ? undefined : BigInt(digits) * (units[unit] ?? 1n);
+};
+
+const limit =
+  (name: string, least = 0n, most = infinity) =>
+  (text: string): readonly Property[] => {
+    const value = amount(text);
+    return value === undefined || value < least || value > most ? [] : [[name, 't', value]];
+  };
+
+/**
+ * systemd keeps it as a share of a second of processor time, and after a reload only whole hundredths of that: the next larger one,
+ * which the exact value in the file is within.
+ */
+const cpuMax = (text: string): readonly Property[] => {
+  const [, quota = '', period = '100000'] = /^(max|\d{1,15})(?: (\d{1,7}))?$/.exec(text) ?? [];
+  if (quota === '' || Number(period) === 0) return [];
+  const step = 10_000n;
+  const exact = quota === 'max' ? infinity : (BigInt(quota) * 1_000_000n) / BigInt(period);
+  const perSecond = exact === infinity ? infinity : ((exact + step - 1n) / step) * step;
+  return [
+    ['CPUQuotaPerSecUSec', 't', perSecond],
+    ['CPUQuotaPeriodUSec', 't', BigInt(period)],
+  ];
+};
+
+/** A bit for each number, the lowest first. */
+const bits =
+  (name: string) =>
+  (text: string): readonly Property[] => {
+    const list = text === '' ? [] : parseList(text);
+    if (list === undefined) return [];
+    const last = list.at(-1)?.[1] ?? -1;
+    const bytes = Buffer.alloc(Math.ceil((last + 1) / 8));
+    for (const [from, to] of list)
+      for (let bit = from; bit <= to; bit += 1) bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) | (1 << (bit & 7));
+    return [[name, 'ay', bytes]];
+  };
+
+const idle = (text: string): readonly Property[] => (text === '1' ? [['CPUWeight', 't', 0n]] : []);
+
+const ioWeight = (text: string): readonly Property[] => limit('IOWeight', 1n, 10_000n)(text.replace(/^default /, ''));
+
+/** The files of cgroup v2 that systemd writes itself (systemd.resource-control(5)). */
+const files: Readonly<Record<string, (text: string) => readonly Property[]>> = {
+  'memory.max': limit('MemoryMax', 1n),
+  'memory.swap.max': limit('MemorySwapMax'),
+  'memory.high': limit('MemoryHigh', 1n),
+  'memory.low': limit('MemoryLow'),
+  'memory.min': limit('MemoryMin'),
+  'cpu.weight': limit('CPUWeight', 1n, 10_000n),
+  'cpu.max': cpuMax,
+  'cpu.idle': idle,
+  'pids.max': limit('TasksMax', 1n),
+  'cpuset.cpus': bits('AllowedCPUs'),
+  'cpuset.mems': bits('AllowedMemoryNodes'),
+  'io.weight': ioWeight,
+};
+
+/**
+ * The same limits as systemd's properties of the unit, so that what it writes when it writes its files anew is what we wrote. What it
+ * has no word for is in the files alone, which it leaves; so is a value that it would refuse: the kernel judges that.
+ */
+export const limitProperties = (writes: readonly Pick<CgroupWrite, 'file' | 'value'>[]): readonly Property[] => {
+  const properties = new Map<string, Property>();
+  for (const { file, value } of writes)
+    for (const property of files[basename(file)]?.(value.trim()) ?? []) properties.set(property[0], property);
+  return [...properties.values()];
+};
+
+export interface ScopeWish {
+  readonly description: string;
+  readonly slice: string;
+  readonly pid: number;
+  /** berthd's own unit: at a shutdown scopes stop before it. */
+  readonly after: string;
+  readonly stopSignal: number;
+  /** Between the stop signal and SIGKILL when systemd stops the scope. */
+  readonly stopSeconds: number;
+  readonly writes: readonly CgroupWrite[];
+}
+
+/** Of the transient scope of one container. Without a limit of our own systemd's default one would hold. */
+export const scopeProperties = (wish: ScopeWish): readonly Property[] => {
+  const limits = limitProperties(wish.writes);
+  const unlimited: readonly Property[] = limits.some(([name]) => name === 'TasksMax')
+    ? []
+    : [['TasksMax', 't', infinity]];
+  return [
+    ['Description', 's', wish.description],
+    ['PIDs', 'au', [wish.pid]],
+    ['Slice', 's', wish.slice],
+    ['Delegate', 'b', true],
+    ['CollectMode', 's', 'inactive-or-failed'],
+    ['After', 'as', [wish.after]],
+    ['KillSignal', 'i', wish.stopSignal],
+    ['TimeoutStopUSec', 't', BigInt(wish.stopSeconds) * 1_000_000n],
+    ...unlimited,
+    ...limits,
+  ];
+};
