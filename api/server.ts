@@ -1,6 +1,7 @@
+import { lstat } from 'node:fs/promises';
 import type { Server, Socket } from 'node:net';
 import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
-import { BerthError } from '../base/errors.ts';
+import { BerthError, orMissing } from '../base/errors.ts';
 import type { InheritedSocket } from './activation.ts';
 import { socketPath } from './address.ts';
 import { type AnyHandler, type CallOptions, Calls, messageLimit, type RunningCall } from './calls.ts';
@@ -11,7 +12,7 @@ import { methods } from './methods.ts';
 export interface ServeOptions extends CallOptions {
   /** `unix:///run/berth/berth.sock` */
   readonly address: string;
-  /** Served as well; where one of them is at `address`, nothing is bound there. */
+  /** Served as well; where one of them is at `address`, and still there, nothing is bound. */
   readonly inherited?: readonly InheritedSocket[];
   /** From when on: until then their callers wait instead of being told `unavailable`. Default: at once. */
   readonly settled?: Promise<void>;
@@ -40,7 +41,9 @@ const openSockets = async (
   serveConnection: (connection: Socket) => void,
 ): Promise<readonly Server[]> => {
   const own = socketPath(address);
-  const bound = inherited.some(({ path }) => path === own) ? [] : [await listen(own, serveConnection)];
+  // one whose file is gone is reached by nobody: the daemon then binds another
+  const isBound = inherited.some(({ path }) => path === own) && (await orMissing(lstat(own))) !== undefined;
+  const bound = isBound ? [] : [await listen(own, serveConnection)];
   const onError = (error: BerthError): void => log.error({ error: error.message }, 'an inherited socket is not served');
   return [...bound, ...inherited.map((socket) => adopt(socket, serveConnection, { from: settled, onError }))];
 };

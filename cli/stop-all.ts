@@ -16,6 +16,8 @@ export const graceOf = ({ annotations }: Pick<Container, 'annotations'>): number
   return Math.min(/^\d{1,9}$/.test(text) ? Number(text) : usualGrace, longestGrace);
 };
 
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
 /** Ends all containers at once, each within its own grace, then the pods' networks. One that fails keeps no other. */
 export const stopAll = async (client: Client, grace: number | undefined, out: Output): Promise<number> => {
   const { pods, containers } = await listObjects(client);
@@ -27,6 +29,6 @@ export const stopAll = async (client: Client, grace: number | undefined, out: Ou
   const ended = await Promise.allSettled(ready.map(({ id }) => client.StopPodSandbox({ pod_sandbox_id: id })));
   const failures = [...stopped, ...ended].flatMap((one) => (one.status === 'rejected' ? [messageOf(one.reason)] : []));
   for (const failure of failures) out.error(`berth stop: ${failure}\n`);
-  out.write(`${ready.length} pods, ${running.length} containers ended\n`);
+  out.write(`${counted(ready.length, 'pod')}, ${counted(running.length, 'container')} ended\n`);
   return failures.length === 0 ? 0 : 1;
 };

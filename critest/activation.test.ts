@@ -67,5 +67,12 @@ test('under a service manager: calls wait while berthd is restarted, and systemd
   t.regex(text, /READY=1\nSTATUS=0 pods, 0 containers\n--/);
   t.regex(text, /STOPPING=1\nSTATUS=stopping; containers run on\n--/);
   t.is((await stat(at('b.sock'))).mode & 0o777, 0o600);
+
+  await world.sh(`rm ${at('b.sock')}; kill -KILL ${await pid()}`);
+  const third = connect(daemon.address);
+  await until('the next daemon binds what was removed', () =>
+    third.Version({}, { timeoutMs: 2000 }).then(Boolean, () => false),
+  );
+  third.close();
   manager.stdin?.end();
 });

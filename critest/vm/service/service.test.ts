@@ -1,4 +1,5 @@
 import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { Client } from '../../../api/client.ts';
 import { messageOf } from '../../../base/errors.ts';
@@ -153,6 +154,18 @@ test.serial('calls wait while the daemon is restarted', async (t) => {
   t.deepEqual(failures, []);
 });
 
+test.serial(
+  'berth install over another version puts the new programs and restarts the daemon; pods run on, calls wait',
+  (t) =>
+    outliving(t, async () => {
+      await appendFile('/usr/local/lib/berth/build/bin/berthd.js', '// another version\n');
+      const said = sh(`${berth} install --now --without kubelet`);
+      const call = client.Version({});
+      t.regex(await said, /^~ \/usr\/local\/lib\/berth\/ {2}\(1 files\)$[\s\S]*^> systemctl restart berth\.service$/m);
+      t.is((await call).runtime_name, 'berth');
+    }),
+);
+
 test.serial('a call to a service that was stopped starts it', async (t) => {
   await sh('systemctl stop berth');
   t.is(await property('ActiveState'), 'inactive');
@@ -187,6 +200,9 @@ test.serial('the watchdog ends and restarts a daemon that was stopped with SIGST
   await mkdir(dropIn, { recursive: true });
   await writeFile(`${dropIn}/watchdog.conf`, '[Service]\nWatchdogSec=4\n');
   await sh('systemctl daemon-reload && systemctl restart berth');
+  const fed = await mainPid();
+  await sleep(7000);
+  t.is(await mainPid(), fed, 'a daemon that serves is left alone');
   await outliving(t, (pid) => sh(`kill -STOP ${pid}`));
   t.is(await property('NRestarts'), '1');
   t.regex(await sh('dmesg'), /berth\.service: Watchdog timeout/);
