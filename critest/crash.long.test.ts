@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import test from 'ava';
 import { artifact } from './harness/artifact.ts';
 import { agentCrashAtStep, crashAtEachStep, type Scenario } from './harness/crash.ts';
@@ -5,6 +6,7 @@ import { crashAtRandom } from './harness/crash-at-random.ts';
 import { bringImages, crashImages } from './harness/crash-images.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { writeLayout } from './harness/image.ts';
+import { names } from './harness/images.ts';
 import { startRegistry } from './harness/registry.ts';
 import {
   create,
@@ -105,6 +107,39 @@ test('Import of an artifact, Tag, Untag: kill -9 at every step leaves whole file
     call: () => daemon.client.Untag({ image: name }),
   };
   await crashAtEachStep(t, daemon, untagging);
+});
+
+test('UpdateRuntimeConfig: kill -9 at every step leaves the old network or the new one, and told again it is the new one', async (t) => {
+  t.timeout(900_000);
+  await using daemon = await TestDaemon.prepare({ network: 'embedded' });
+  const { world } = daemon;
+  const conf_template = world.path('net.template');
+  const ipam = { type: 'host-local', dataDir: world.path('ipam'), ranges: [[{ subnet: '{{.PodCIDR}}' }]] };
+  const plugins = [{ type: 'bridge', bridge: 'bt1', isGateway: true, ipam }];
+  await writeFile(conf_template, JSON.stringify({ cniVersion: '1.0.0', name: 'node', plugins }));
+  await daemon.configure({ network: { conf_template } });
+  await daemon.boot();
+  await daemon.import([names.busybox]);
+  const tell = (pod_cidr: string) =>
+    daemon.client.UpdateRuntimeConfig({ runtime_config: { network_config: { pod_cidr } } });
+  const subnet = async (): Promise<string> =>
+    JSON.parse(await world.sh(`cat ${world.path('cni')}/*.conflist`)).plugins[0].ipam.ranges[0][0].subnet;
+  const [old, next] = ['10.60.1.0/24', '10.60.2.0/24'];
+  await tell(old);
+  await crashAtEachStep<undefined>(t, daemon, {
+    rpc: 'UpdateRuntimeConfig',
+    steps: 4,
+    prepare: async () => void (await tell(old)),
+    call: () => tell(next),
+    check: async () => {
+      t.true([old, next].includes(await subnet()));
+      const { status } = await daemon.client.Status({});
+      t.true(status?.conditions.every((condition) => condition.status));
+      await tell(next);
+      t.is(await subnet(), next);
+    },
+    clean: () => tell(old),
+  });
 });
 
 test('a hundred crashes at random moments', async (t) => {

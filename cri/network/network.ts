@@ -183,10 +183,12 @@ export class Network implements AsyncDisposable {
    */
   async updatePodCidr(text: string): Promise<void> {
     const cidr = parsePodCidr(text);
-    // Alone: a pod that is being connected may take the bridge that is chosen here.
-    if (!this.#node.isKept(cidr)) await this.#gate.alone(async () => this.#node.keep(cidr, await this.#inUse()));
-    await this.#node.render(cidr);
-    await this.#watch.lookNow();
+    await this.#locks.run('pod CIDR', async () => {
+      // Alone: a pod that is being connected may take the bridge that is chosen here.
+      if (!this.#node.isKept(cidr)) await this.#gate.alone(async () => this.#node.keep(cidr, await this.#inUse()));
+      await this.#node.render(cidr);
+      await this.#watch.lookNow();
+    });
     const { source } = this.#current.status;
     this.#log.info({ source, cidr: cidr.texts }, `pod CIDR ${text}: ${this.#effect(source)}`);
   }

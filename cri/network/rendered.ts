@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { sha256 } from '../../base/digest.ts';
 import { BerthError, messageOf } from '../../base/errors.ts';
-import { makeDirectory, readLimited, writeAtomic } from '../../base/files.ts';
+import { isTemporary, makeDirectory, namesIn, readLimited, removeTree, writeAtomic } from '../../base/files.ts';
 import { findConfig, parseConflist } from './conflist.ts';
 import { zeroV4, zeroV6 } from './embedded.ts';
 import type { PodCidr } from './pod-cidr.ts';
@@ -34,6 +34,12 @@ const render = async (template: string, cidr: PodCidr): Promise<string> => {
   }
 };
 
+/** What a crash has left of earlier writes. */
+const removeHalfWritten = async (directory: string): Promise<void> => {
+  const left = (await namesIn(directory)).filter((name) => name.startsWith(`${fileName}.`) && isTemporary(name));
+  await Promise.all(left.map((name) => removeTree(join(directory, name))));
+};
+
 /**
  * Writes `network.conf_template` with the CIDR into conf_dir, where no configuration is there, or the one that Berth has
  * written so: then it follows. One that somebody else has put there, or changed, stays. `marks` is the file with the digests
@@ -57,6 +63,7 @@ export const writeRendered = async (
   if (before?.toString('utf8') === text) return;
   await writeAtomic(marks, [sha256(text), ...(before === undefined ? [] : [sha256(before)])].join('\n'));
   await makeDirectory(config.confDir, 0o755);
+  await removeHalfWritten(config.confDir);
   await writeAtomic(path, text, { mode: 0o644 });
   log.info({ source: path }, `pod CIDR ${cidr.texts.join(',')}: ${path} written from ${config.confTemplate}`);
 };

@@ -28,7 +28,9 @@ test('with conf_template there is no network until the pod CIDR is told; then th
   const pod = await inside.makeNetns(inside.pod());
   t.regex((await driver.setup(pod)).podIPs[0] ?? '', /^10\.60\.1\./);
   await driver.call('teardown', pod);
+  await writeFile(`${file}.1.2.tmp`, 'of a daemon that was killed');
   await tell('10.60.2.0/24,fd00:60:2::/64');
+  t.deepEqual(await readdir(inside.confDir), ['10-berth-net.conflist']);
   const { ipam } = JSON.parse(await readFile(file, 'utf8')).plugins[0];
   t.deepEqual(ipam.ranges, [[{ subnet: '10.60.2.0/24' }], [{ subnet: 'fd00:60:2::/64' }]]);
   await driver.kill();
