@@ -73,7 +73,7 @@ test('rates are what was counted between two looks; before the second look there
   t.is(first?.row.use.rx, undefined);
   t.is(first?.row.use.cpu, undefined);
   t.is(first?.containers[1]?.use.cpu, 0.1);
-  const back = rowsOf(sample(0), sample(1));
+  const back = rowsOf({ ...sample(0), at: 9000 }, sample(1));
   t.is(back[0]?.row.use.rx, undefined, 'a counter that went back is no negative rate');
 });
 
