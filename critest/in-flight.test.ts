@@ -2,8 +2,10 @@ import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { TestDaemon } from './harness/daemon.ts';
+import { Scrape } from './harness/exposition.ts';
 import { containerConfig, idle, podConfig, runPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
+import { until } from './harness/until.ts';
 
 // Calls that meet another call on the same object, and what they may say of one that has failed.
 const daemon = suiteDaemon();
@@ -97,7 +99,7 @@ test('a host_path of a device that is / or /proc is refused, and not walked to i
 });
 
 test('what a start in flight, a failed start and a start that the daemon did not outlive leave', async (t) => {
-  await using own = await TestDaemon.start();
+  await using own = await TestDaemon.start({ config: { metrics: { stuck_seconds: 1 } } });
   const fault = own.world.path('log.fault');
   await writeFile(fault, '');
   await own.killAndBoot({ BERTH_FAULT: fault });
@@ -109,6 +111,11 @@ test('what a start in flight, a failed start and a start that the daemon did not
   const stop = own.client.StopContainer({ container_id: hung.id, timeout: 0 }, { timeoutMs: 300 });
   // Not the client's own words alone: the daemon waits, and does not say that it has stopped.
   await fails(t, stop, 'deadline-exceeded', /./);
+  const stuck = async (): Promise<object | false> => {
+    const stages = (await Scrape.of(own)).byLabel('berth_stuck_work');
+    return Object.keys(stages).length > 0 && stages;
+  };
+  t.deepEqual(await until('the hung step shows', stuck, 5), { supervise: 1 });
   await writeFile(fault, 'stop@StartContainer:1');
   await t.throwsAsync(lost.start());
   await own.ended();

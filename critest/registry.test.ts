@@ -4,6 +4,7 @@ import test from 'ava';
 import { type Digest, sha256 } from '../base/digest.ts';
 import { BerthError, type ErrorCode, messageOf } from '../base/errors.ts';
 import { TestDaemon } from './harness/daemon.ts';
+import { Scrape } from './harness/exposition.ts';
 import { type Image, image, type Layer, layer, mediaTypes } from './harness/image.ts';
 import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from './harness/own-registry.ts';
 import { fails } from './harness/suite.ts';
@@ -439,4 +440,25 @@ test('A26: a token endpoint elsewhere gets what the registry asks for, and its t
   const unmarked = pull('tokens', { username: 'me', password: 'secret' });
   await fails(t, unmarked, 'failed-precondition', /localhost:\d+ is to be reached by plain HTTP/);
   t.is(realm.requests.length, before);
+});
+
+test('the metrics have the bytes that came of blobs, and each stage of a pull with how it ended', async (t) => {
+  const made = image([uniqueLayer(), uniqueLayer()], {});
+  registry.add('1', made, 'measured');
+  const before = await Scrape.of(daemon);
+  await pull('measured');
+  const now = await Scrape.of(daemon);
+  const grown = (name: string, labels = ''): number => now.value(name, labels) - before.value(name, labels);
+  const bytes = [...made.blobs].filter(([digest]) => digest !== made.manifest.digest).map(([, blob]) => blob.length);
+  t.is(
+    grown('berth_pulled_bytes_total'),
+    bytes.reduce((sum, one) => sum + one, 0),
+  );
+  const count = 'berth_pull_stage_duration_seconds_count';
+  const stages = ['queue', 'resolve', 'manifest', 'verify', 'config', 'layers', 'fixups', 'commit'];
+  for (const stage of stages) t.is(grown(count, `code="ok",stage="${stage}"`), 1, stage);
+  t.is(grown(count, 'code="ok",stage="layer"'), 2);
+  await fails(t, pull('not-there'), 'not-found', /./);
+  const labels = 'code="not-found",stage="resolve"';
+  t.is((await Scrape.of(daemon)).value(count, labels) - before.value(count, labels), 1);
 });
