@@ -67,7 +67,7 @@ test('a block of the event loop shows as its delay, and nothing is sampled befor
   while (performance.now() < end);
   await new Promise((resolve) => setTimeout(resolve, 100));
   const values = new Map(delay.read());
-  const longest = values.get(1) ?? 0;
+  const longest = values.get(100) ?? 0;
   t.true(longest > 0.2 && longest < 5, `${longest}`);
-  t.true((values.get(0.5) ?? -1) >= 0 && (values.get(0.5) ?? 1) <= longest);
+  t.true((values.get(50) ?? -1) >= 0 && (values.get(50) ?? 1) <= longest);
 });

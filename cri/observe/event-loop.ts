@@ -9,7 +9,7 @@ const windowMs = 60_000;
 /** Nobody has asked for so long: nobody will. */
 const idleMs = 300_000;
 
-export const quantiles = [0.5, 0.9, 0.99, 1] as const;
+export const percentiles = [50, 90, 99, 100] as const;
 
 /** How late the event loop comes to its timers, from the first question on. */
 export class EventLoopDelay implements Disposable {
@@ -17,13 +17,13 @@ export class EventLoopDelay implements Disposable {
   #since = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** Seconds of each of `quantiles` over the last one or two minutes; none at the first question. */
-  read(): readonly (readonly [quantile: number, seconds: number])[] {
+  /** Seconds of each of `percentiles` over the last one or two minutes; none at the first question. */
+  read(): readonly (readonly [percentile: number, seconds: number])[] {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this[Symbol.dispose](), idleMs).unref();
     const histogram = this.#histogram ?? this.#start();
     if (histogram.count === 0) return [];
-    const values = quantiles.map((quantile) => [quantile, secondsAt(histogram, quantile)] as const);
+    const values = percentiles.map((percentile) => [percentile, secondsAt(histogram, percentile)] as const);
     if (performance.now() - this.#since >= windowMs) this.#reset(histogram);
     return values;
   }
@@ -49,5 +49,5 @@ export class EventLoopDelay implements Disposable {
 }
 
 /** Node counts the interval between two samples, which is the resolution where nothing is late. */
-const secondsAt = (histogram: IntervalHistogram, quantile: number): number =>
-  Math.max(0, histogram.percentile(quantile * 100) / 1e9 - resolutionMs / 1000);
+const secondsAt = (histogram: IntervalHistogram, percentile: number): number =>
+  Math.max(0, histogram.percentile(percentile) / 1e9 - resolutionMs / 1000);

@@ -101,9 +101,9 @@ const definitions: readonly Definition[] = [
   },
   {
     name: 'berth_event_loop_delay_seconds',
-    help: 'How late the daemon came to its timers over the last minute or two, by quantile; measured from the first scrape on.',
-    labels: ['quantile'],
-    read: ({ delay }) => delay.read().map(([quantile, seconds]) => [[`${quantile}`], seconds]),
+    help: 'How late the daemon came to its timers over the last minute or two, by percentile; measured from the first scrape on.',
+    labels: ['percentile'],
+    read: ({ delay }) => delay.read().map(([percentile, seconds]) => [[`${percentile}`], seconds]),
   },
   {
     name: 'berth_event_loop_busy_seconds_total',

@@ -76,6 +76,8 @@ const labelsOf = (text: string): string[] => {
 
 const checkFamily = (name: string, { type, help, samples }: Family): void => {
   if (!['counter', 'gauge', 'histogram'].includes(type) || help === '') throw new Error(`${name}: no type or no help`);
+  if ([...samples.keys()].some((key) => /[{,]quantile="/.test(key)))
+    throw new Error(`${name}: only a summary has quantiles`);
   if ((type === 'counter') !== name.endsWith('_total')) throw new Error(`${name}: is a ${type}`);
   if (type === 'counter' && ![...samples.values()].every((value) => value >= 0)) throw new Error(`${name}: below 0`);
   if (type === 'histogram') checkHistogram(name, samples);

@@ -98,7 +98,7 @@ no daemon was there is counted when the next one finds it.
               histogram_quantile(0.9, sum by (instance, le) (rate(berth_rpc_duration_seconds_bucket{method="RunPodSandbox"}[10m]))) > 10
             for: 10m
           - alert: BerthEventLoopIsLate
-            expr: berth_event_loop_delay_seconds{quantile="0.99"} > 0.5
+            expr: berth_event_loop_delay_seconds{percentile="99"} > 0.5
             for: 10m
           - alert: BerthAgentDies
             expr: increase(berth_agent_restarts_total[1h]) > 3
