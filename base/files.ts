@@ -244,3 +244,21 @@ export const joinUnder = (root: string, ...parts: readonly string[]): string => 
     throw invalid(`path ${JSON.stringify(parts.join('/'))} leaves ${root}`);
   return path;
 };
+
+/** A durable file that only a later berthd reads. Whoever meets one leaves it, and all that it speaks of, as it is. */
+export class LaterFormat extends BerthError {
+  constructor(version: number) {
+    super('failed-precondition', `a later berthd has written it, in format ${version}`);
+  }
+}
+
+/**
+ * The rule of all durable files (docs/upgrades.md): `version` is their format, and one above `known` is read where `compatible`
+ * says that those who know that one may. Fields that are not known are passed over. Throws LaterFormat, or `data-loss`.
+ */
+export const checkFormat = ({ version, compatible }: Readonly<Record<string, unknown>>, known: number): void => {
+  if (!isFormat(version)) throw new BerthError('data-loss', 'version is missing or no number');
+  if (version > known && !(isFormat(compatible) && compatible <= known)) throw new LaterFormat(version);
+};
+
+const isFormat = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value > 0;

@@ -51,9 +51,14 @@ export const openStore = async (
   return store;
 };
 
+/** What a later berthd has written stays whole for it: who does not know what is needed removes nothing. */
+const hasLater = ({ catalog, layers, fixups }: ImageStore): boolean =>
+  catalog.hasLater || layers.hasLater || fixups.hasLater;
+
 /** An image with a layer that is not there is dropped alone (lesson A10); the next pull fetches what is missing. */
 const dropIncomplete = async (store: ImageStore, log: Log): Promise<void> => {
   const { catalog } = store;
+  if (hasLater(store)) return;
   const broken = catalog.images().filter((image) => !isComplete(store, image));
   for (const { id } of broken) {
     log.warn({ image: id }, 'image has lost a layer and is dropped; pull it again');
@@ -75,6 +80,7 @@ export const isComplete = (store: ImageStore, image: StoredImage): boolean =>
 
 /** Removes what no name, no lease and no call in flight needs. Decided in one turn, so that nothing comes between. */
 export const collectGarbage = async (store: ImageStore, log: Log): Promise<void> => {
+  if (hasLater(store)) return;
   const { catalog, blobs, parts, layers, fixups } = store;
   const removals = unneededImages(store).map((id) => catalog.removeImage(id));
   removals.push(parts.collect());

@@ -1,6 +1,6 @@
 import { invalid } from '../base/errors.ts';
 import { cString, encodeFields, type Field } from './frames.ts';
-import { Op, protocolVersion } from './protocol.ts';
+import { Op, planVersion } from './protocol.ts';
 
 /** The count of fields is a u16. */
 const mostFields = 0xffff;
@@ -23,7 +23,7 @@ export class Plan {
   encode(): Buffer {
     const head = Buffer.alloc(12);
     head.write('BPLN', 0, 'latin1');
-    head.writeUInt32LE(protocolVersion, 4);
+    head.writeUInt32LE(planVersion, 4);
     head.writeUInt32LE(this.#operations.length / 2, 8);
     return Buffer.concat([head, ...this.#operations]);
   }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
-import { ExecFlag, Feature, Frame, Op, protocolVersion, RunFlag, ShimState } from './protocol.ts';
+import { ExecFlag, Feature, Frame, Op, oldestPlan, oldestProtocol, planVersion, protocolVersion, RunFlag, ShimState } from './protocol.ts';
 
 const header = await readFile('shim/native/protocol.h', 'utf8');
 
@@ -14,8 +14,12 @@ const enumOf = (name: string, prefix: string): Record<string, number> => {
   );
 };
 
-test('the version is that of protocol.h', (t) => {
-  t.is(Number(/BERTH_PROTOCOL (\d+)/.exec(header)?.[1]), protocolVersion);
+test('the versions are those of protocol.h', (t) => {
+  const numberOf = (name: string): number => Number(new RegExp(`#define ${name} (\\d+)`).exec(header)?.[1]);
+  t.is(numberOf('BERTH_PROTOCOL'), protocolVersion);
+  t.is(numberOf('BERTH_OLDEST_PROTOCOL'), oldestProtocol);
+  t.is(numberOf('BERTH_PLAN'), planVersion);
+  t.is(numberOf('BERTH_OLDEST_PLAN'), oldestPlan);
 });
 
 for (const [name, prefix, numbers] of [

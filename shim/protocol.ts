@@ -1,5 +1,10 @@
 /** The numbers of native/protocol.h, by the same names; a test compares the two. docs/protocol.md tells what they mean. */
 export const protocolVersion = 1;
+/** The oldest that is still spoken: with a supervisor that an older daemon started, and by one with an older daemon. */
+export const oldestProtocol = 1;
+/** Of a plan that is written; the native side reads all from `oldestPlan` on. */
+export const planVersion = 1;
+export const oldestPlan = 1;
 
 export const Frame = {
   HELLO: 1,

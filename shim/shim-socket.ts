@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { BerthError, errnoOf, messageOf } from '../base/errors.ts';
 import { encodeFields, encodeFrame, type Field, FieldReader, type FrameIn, FrameParser, frameHead } from './frames.ts';
-import { Frame, protocolVersion } from './protocol.ts';
+import { Frame, oldestProtocol, protocolVersion } from './protocol.ts';
 
 const connectMs = 10_000;
 /** A shorter payload is copied behind its head, a longer one is written from where it is. */
@@ -112,26 +112,39 @@ export class ShimSocket {
         else this.#hello(frame);
       }
     } catch (error) {
-      this.#lose(messageOf(error));
+      if (error instanceof BerthError && error.code === 'failed-precondition') this.#end(error);
+      else this.#lose(messageOf(error));
     }
   }
 
+  /** A supervisor of the next release speaks our version as well: it has read it. */
   #hello({ type, payload }: FrameIn): void {
     const version = type === Frame.HELLO ? new FieldReader(payload).number() : 0;
-    if (version !== protocolVersion) throw new BerthError('failed-precondition', `it speaks protocol ${version}`);
+    if (version < oldestProtocol || version > protocolVersion + 1) throw otherVersion(this.#bundle, version);
     this.#greeted = true;
     this.#socket.setTimeout(0);
     this.#greeting.resolve();
   }
 
   #lose(cause: string): void {
+    this.#end(unavailable(this.#bundle, cause));
+  }
+
+  #end(error: BerthError): void {
     if (this.#error !== undefined) return;
-    this.#error = unavailable(this.#bundle, cause);
+    this.#error = error;
     this.#socket.destroy();
     this.#greeting.reject(this.#error);
     this.#listener?.lost(this.#error);
   }
 }
+
+/** Asked again it would say the same. */
+const otherVersion = (bundle: string, version: number): BerthError =>
+  new BerthError(
+    'failed-precondition',
+    `supervisor of ${bundle}: it speaks protocol ${version}, this berthd ${oldestProtocol} to ${protocolVersion + 1}`,
+  );
 
 const unavailable = (bundle: string, cause: string): BerthError =>
   new BerthError('unavailable', `supervisor of ${bundle}: ${cause}`);

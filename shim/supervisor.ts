@@ -126,6 +126,10 @@ export class Supervisor {
 export const connectSupervisor = async (bundle: string): Promise<Supervisor> =>
   new Supervisor(await ShimSocket.open(bundle), bundle);
 
+/** Whether a supervisor cannot be spoken to for its version: no later try will change that. */
+export const isOtherVersion = (error: unknown): boolean =>
+  error instanceof BerthError && error.code === 'failed-precondition';
+
 const isExit = (value: unknown): value is { code: number; signal: number; finishedAt: string; oomKilled: boolean } =>
   typeof value === 'object' &&
   value !== null &&

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { messageOf, orMissing } from '../../base/errors.ts';
-import { connectSupervisor, type Exit, readExit } from '../../shim/supervisor.ts';
+import { connectSupervisor, type Exit, isOtherVersion, readExit } from '../../shim/supervisor.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { endScope } from './end-scope.ts';
@@ -30,15 +30,17 @@ const watch = async (runtime: Runtime, container: Container, connected: () => vo
   for (;;) {
     const exit = await waitOnce(runtime, container, connected);
     if (runtime.stopping.aborted) return;
-    if (exit !== undefined) return recordExit(runtime, container, exit);
+    if (typeof exit === 'object') return recordExit(runtime, container, exit);
     if (await isFree(runtime, lock)) break;
-    await setTimeout(retryMs);
+    await setTimeout(exit === 'other-version' ? otherVersionMs : retryMs);
   }
   const exit = await readExit(bundle);
   await (exit === undefined ? recordLoss(runtime, container) : recordExit(runtime, container, exit));
 };
 
 const retryMs = 100;
+/** Nothing but the end is to be seen. */
+const otherVersionMs = 1000;
 
 /** While no agent is there to ask, nothing is proved. */
 const isFree = async (runtime: Runtime, lock: string): Promise<boolean> => {
@@ -51,14 +53,18 @@ const isFree = async (runtime: Runtime, lock: string): Promise<boolean> => {
 };
 
 /** Undefined: nobody answers, or the daemon stops. */
-const waitOnce = async (runtime: Runtime, container: Container, connected: () => void): Promise<Exit | undefined> => {
+const waitOnce = async (
+  runtime: Runtime,
+  container: Container,
+  connected: () => void,
+): Promise<Exit | 'other-version' | undefined> => {
   try {
     const supervisor = await connectSupervisor(containerPaths(runtime.config, container.id).bundle);
     container.supervisor = supervisor;
     connected();
     return runtime.stopping.aborted ? undefined : await supervisor.wait();
-  } catch {
-    return undefined;
+  } catch (error) {
+    return isOtherVersion(error) ? 'other-version' : undefined;
   } finally {
     container.supervisor?.close();
     container.supervisor = undefined;

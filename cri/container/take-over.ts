@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
-import { connectSupervisor, readExit } from '../../shim/supervisor.ts';
+import { messageOf } from '../../base/errors.ts';
+import { connectSupervisor, isOtherVersion, readExit } from '../../shim/supervisor.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { giveUp } from './enter-scope.ts';
@@ -27,22 +28,28 @@ const waitingAttempts = 10;
 
 /** Asks the living supervisor, which may still be starting its container. False when it died meanwhile. */
 const adopt = async (runtime: Runtime, container: Container, held: () => Promise<boolean>): Promise<boolean> => {
+  let problem: Error | undefined;
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     const answer = await ask(runtime, container);
     if (answer === 'running') return true;
+    problem = answer instanceof Error ? answer : undefined;
+    if (isOtherVersion(problem)) break;
     if (answer === 'waiting' && attempt >= waitingAttempts) await giveUp(runtime, container);
     if (!(await held())) return false;
     await setTimeout(retryMs);
   }
   runtime.log.warn(
-    { container: container.id },
-    'its supervisor lives and does not answer: asked again in the background',
+    { container: container.id, error: problem?.message },
+    isOtherVersion(problem)
+      ? 'its supervisor is of another release than can be spoken to: it runs on, and its end will be seen'
+      : 'its supervisor lives and does not answer: asked again in the background',
   );
   void follow(runtime, container);
   return true;
 };
 
-const ask = async (runtime: Runtime, container: Container): Promise<'running' | 'waiting' | 'silent'> => {
+/** Or why there is no answer. */
+const ask = async (runtime: Runtime, container: Container): Promise<'running' | 'waiting' | Error> => {
   const isScope = container.record.cgroups.some((directory) => directory.endsWith('.scope'));
   try {
     const supervisor = await connectSupervisor(containerPaths(runtime.config, container.id).bundle);
@@ -51,8 +58,8 @@ const ask = async (runtime: Runtime, container: Container): Promise<'running' | 
     // Its process waits to be put into a scope: it is not known yet whether anybody does.
     if (state === 'waiting' && isScope) return 'waiting';
     await setState(runtime, container, { kind: 'running', pid, startedAt: String(startedAt) });
-  } catch {
-    return 'silent';
+  } catch (error) {
+    return error instanceof Error ? error : new Error(messageOf(error));
   }
   await follow(runtime, container);
   return 'running';

@@ -20,7 +20,9 @@ export interface RecoveryProgress {
  */
 export const recover = async (runtime: Runtime, progress: RecoveryProgress = { done: 0, total: 0 }): Promise<void> => {
   const started = performance.now();
-  const [sandboxes, containers] = await Promise.all([runtime.sandboxStore.load(), runtime.containerStore.load()]);
+  const [sandboxes, all] = await Promise.all([runtime.sandboxStore.load(), runtime.containerStore.load()]);
+  const left = leftAlone(runtime, all);
+  const containers = all.filter(({ id }) => !left.has(id));
   const halfMade = sandboxes.filter(({ state }) => state === 'creating').map(toSandbox);
   const whole = sandboxes.filter(({ state }) => state !== 'creating').map(toSandbox);
   for (const sandbox of whole) runtime.sandboxes.add(sandbox);
@@ -30,13 +32,28 @@ export const recover = async (runtime: Runtime, progress: RecoveryProgress = { d
   const each = eachCounted(runtime, progress);
   await each(runtime.containers.values(), recoverContainer);
   await Promise.all([each(halfMade, undoSandbox), each(whole, recoverSandbox)]);
-  await removeStrays(runtime, new Set(sandboxes.map(({ id }) => id)));
+  await removeStrays(runtime, new Set(sandboxes.map(({ id }) => id)), left);
   await runtime.images.collect();
   const milliseconds = Math.round(performance.now() - started);
   runtime.log.info(
     { sandboxes: whole.length, undone: halfMade.length, containers: containers.length, milliseconds },
     'recovered',
   );
+};
+
+/** What only a later berthd knows, and the containers of its sandboxes: they run on, and nothing of theirs is touched. */
+const leftAlone = (
+  { sandboxStore, containerStore, log }: Runtime,
+  containers: readonly ContainerRecord[],
+): ReadonlySet<string> => {
+  const [pods, own] = [sandboxStore.later, containerStore.later];
+  const theirs = containers.filter(({ sandboxId }) => pods.has(sandboxId)).map(({ id }) => id);
+  if (pods.size + own.size > 0)
+    log.error(
+      { pods: pods.size, containers: own.size + theirs.length },
+      'pods of a later berthd are here: they are left alone and not shown; install that berthd again to have them back',
+    );
+  return new Set([...pods, ...own, ...theirs]);
 };
 
 /** So long the daemon's start waits for one object; it then goes on in the background (lesson A22). */

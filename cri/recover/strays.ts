@@ -9,10 +9,17 @@ import { containerDirectories } from '../container/cgroup.ts';
 import { endScope } from '../container/end-scope.ts';
 import { containerPaths, type Runtime, sandboxPaths } from '../runtime.ts';
 
-/** Removes directories and leases that belong to no record: a create ended before its record was written (lesson A3). */
-export const removeStrays = async (runtime: Runtime, sandboxIds: ReadonlySet<string>): Promise<void> => {
+/**
+ * Removes directories and leases that belong to no record: a create ended before its record was written (lesson A3). `left`:
+ * sandboxes and containers of a later berthd.
+ */
+export const removeStrays = async (
+  runtime: Runtime,
+  sandboxIds: ReadonlySet<string>,
+  left: ReadonlySet<string>,
+): Promise<void> => {
   const { root, state } = runtime.config;
-  const isStray = (id: string): boolean => isId(id) && runtime.containers.find(id) === undefined;
+  const isStray = (id: string): boolean => isId(id) && !left.has(id) && runtime.containers.find(id) === undefined;
   const [bundles, layers, sandboxes] = await Promise.all([
     namesIn(join(state, 'containers')),
     namesIn(join(root, 'containers')),
@@ -27,15 +34,15 @@ export const removeStrays = async (runtime: Runtime, sandboxIds: ReadonlySet<str
       .filter(isStray)
       .map((id) => runtime.images.release(id)),
   );
-  const straySandboxes = sandboxes.filter((id) => isId(id) && !sandboxIds.has(id));
+  const straySandboxes = sandboxes.filter((id) => isId(id) && !sandboxIds.has(id) && !left.has(id));
   await Promise.all(straySandboxes.map((id) => removeSandboxDirectory(runtime, id)));
-  collectNetworks(runtime);
+  collectNetworks(runtime, left);
 };
 
 /** A plugin that hangs may take minutes: nobody waits for it. */
-const collectNetworks = (runtime: Runtime): void => {
+const collectNetworks = (runtime: Runtime, left: ReadonlySet<string>): void => {
   runtime.network
-    .collect(runtime.sandboxes.values().map(({ id }) => id))
+    .collect([...runtime.sandboxes.values().map(({ id }) => id), ...left])
     .catch((error: unknown) => runtime.log.warn({ error: messageOf(error) }, 'collecting network attachments failed'));
 };
 

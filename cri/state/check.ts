@@ -1,5 +1,7 @@
 import { isId } from '../../base/digest.ts';
+import { fromJson } from '../../api/json.ts';
 import { BerthError } from '../../base/errors.ts';
+import { checkFormat } from '../../base/files.ts';
 import type { ContainerRecord } from './container.ts';
 import type { SandboxRecord } from './sandbox.ts';
 
@@ -31,15 +33,26 @@ const fields =
 const wrongField = (value: Fields, tests: Readonly<Record<string, Test>>): string | undefined =>
   Object.entries(tests).find(([name, test]) => !test(value[name]))?.[0];
 
+/** One that cannot be read is no record: it must not stop the start. */
+const isMessage =
+  (name: 'PodSandboxConfig' | 'ContainerConfig'): Test =>
+  (value) => {
+    try {
+      fromJson(name, value);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
 const common: Readonly<Record<string, Test>> = {
-  version: (value) => value === 1,
   id: (value) => typeof value === 'string' && isId(value),
   createdAt: isTime,
-  config: isObject,
 };
 
 const sandbox: Readonly<Record<string, Test>> = {
   ...common,
+  config: isMessage('PodSandboxConfig'),
   runtimeHandler: isText,
   state: oneOf('creating', 'ready', 'stopping', 'stopped'),
   netns: isText,
@@ -58,6 +71,7 @@ const states: Readonly<Record<string, Test>> = {
 
 const container: Readonly<Record<string, Test>> = {
   ...common,
+  config: isMessage('ContainerConfig'),
   sandboxId: isText,
   imageId: isText,
   imageName: isText,
@@ -72,14 +86,18 @@ const container: Readonly<Record<string, Test>> = {
   state: (value) => isObject(value) && states[String(value.kind)]?.(value) === true,
 };
 
+/** The format of both kinds of records. */
+export const recordFormat = 1;
+
 const check = (value: unknown, tests: Readonly<Record<string, Test>>): unknown => {
+  if (isObject(value)) checkFormat(value, recordFormat);
   const wrong = isObject(value) ? wrongField(value, tests) : 'the whole';
   if (wrong !== undefined) throw new BerthError('data-loss', `${wrong} is missing or not what this berthd knows`);
   return value;
 };
 
-/** Throws `data-loss` that names the field, unless `value` is a whole record. */
+/** Throws LaterFormat, or `data-loss` that names the field, unless `value` is a whole record. */
 export const checkSandboxRecord = (value: unknown): SandboxRecord => check(value, sandbox) as SandboxRecord;
 
-/** Throws `data-loss` that names the field, unless `value` is a whole record. */
+/** Throws LaterFormat, or `data-loss` that names the field, unless `value` is a whole record. */
 export const checkContainerRecord = (value: unknown): ContainerRecord => check(value, container) as ContainerRecord;

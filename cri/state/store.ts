@@ -1,22 +1,26 @@
 import { join } from 'node:path';
 import { messageOf, within } from '../../base/errors.ts';
-import { isTemporary, makeDirectory, moveInto, namesIn, readJson, removeTree, writeAtomic } from '../../base/files.ts';
+import { isTemporary, LaterFormat, makeDirectory, moveInto, namesIn, readJson, removeTree, writeAtomic } from '../../base/files.ts';
 import type { Log } from '../log.ts';
+import { recordFormat } from './check.ts';
 
 /** An object that is kept as one JSON file, named by its id. */
 export interface Stored {
-  readonly version: 1;
+  /** Of the format (state/check.ts). A record may have fields that only a later berthd knows: they are kept. */
+  readonly version: number;
   readonly id: string;
 }
 
 /**
  * A directory with one JSON file an object (hard lesson A8): a broken file is set aside as `<id>.json.broken` and the
- * rest is read. `check` takes what the file holds and throws when it is not a whole `T`.
+ * rest is read. `check` takes what the file holds and throws when it is not a whole `T`. One that a later berthd has written
+ * stays where it is, for that one to find it.
  */
 export class Store<T extends Stored> {
   readonly #directory: string;
   readonly #check: (value: unknown) => T;
   readonly #log: Log;
+  readonly #later = new Set<string>();
 
   private constructor(directory: string, check: (value: unknown) => T, log: Log) {
     this.#directory = directory;
@@ -36,9 +40,15 @@ export class Store<T extends Stored> {
     return found.filter((value) => value !== undefined);
   }
 
+  /** Ids of the objects that only a later berthd knows, after `load`. */
+  get later(): ReadonlySet<string> {
+    return this.#later;
+  }
+
   /** Durable unless told otherwise: what the kernel or the bundle can tell again need not survive a power loss. */
   async save(value: T, options: { readonly durable?: boolean } = {}): Promise<void> {
-    await writeAtomic(this.#path(value.id), `${JSON.stringify(value)}\n`, options);
+    const written = { ...value, version: recordFormat, compatible: undefined };
+    await writeAtomic(this.#path(value.id), `${JSON.stringify(written)}\n`, options);
   }
 
   async remove(id: string): Promise<void> {
@@ -58,9 +68,15 @@ export class Store<T extends Stored> {
       if (`${value.id}.json` !== name) throw within(`read ${path}`, new Error(`it holds the object ${value.id}`));
       return value;
     } catch (error) {
+      if (error instanceof LaterFormat) return this.#leave(path, name, error);
       this.#log.warn({ path, error: messageOf(error) }, 'state file is broken: set aside');
       await moveInto(path, `${path}.broken`);
       return undefined;
     }
+  }
+
+  #leave(path: string, name: string, error: LaterFormat): undefined {
+    this.#log.error({ path, error: messageOf(error) }, 'state file is of a later berthd: it and its object are left alone');
+    this.#later.add(name.slice(0, -'.json'.length));
   }
 }

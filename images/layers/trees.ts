@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestParts, isDigest } from '../../base/digest.ts';
 import { messageOf, orMissing } from '../../base/errors.ts';
-import { makeDirectory, moveInto, namesIn, readJson, readLimited, removeTree, writeAtomic } from '../../base/files.ts';
+import { checkFormat, LaterFormat, makeDirectory, moveInto, namesIn, readJson, readLimited, removeTree, writeAtomic } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import { isObject, type JsonObject, objectField, sizeField, textField } from '../json.ts';
 import type { Paths } from '../paths.ts';
@@ -49,6 +49,7 @@ export class Trees {
   readonly #paths: Paths;
   readonly #garbage: GarbageBin;
   readonly #facts = new Map<Digest, TreeFacts>();
+  #hasLater = false;
   readonly #locks = new KeyedLocks();
 
   private constructor(directory: string, paths: Paths, garbage: GarbageBin) {
@@ -69,9 +70,19 @@ export class Trees {
     try {
       this.#facts.set(digest, readFacts(await readJson(join(this.#path(digest), 'tree.json'))));
     } catch (error) {
+      if (error instanceof LaterFormat) {
+        this.#hasLater = true;
+        log.warn({ path: this.#path(digest), error: messageOf(error) }, 'layer is of a later berthd: it is left alone');
+        return;
+      }
       log.warn({ path: this.#path(digest), error: messageOf(error) }, 'broken layer is removed');
       await this.remove(digest);
     }
+  }
+
+  /** Whether there are trees that only a later berthd knows. */
+  get hasLater(): boolean {
+    return this.#hasLater;
   }
 
   #path(digest: Digest): string {
@@ -145,6 +156,8 @@ export class Trees {
 
 const readFacts = (value: unknown): TreeFacts => {
   if (!isObject(value)) throw new TypeError('tree.json is missing or not an object');
+  // What the first of them wrote has no version.
+  checkFormat({ version: 1, ...value }, 1);
   const size = { bytes: sizeField(value, 'bytes', 'tree'), inodes: sizeField(value, 'inodes', 'tree') };
   const root = objectField(value, 'root', 'tree');
   const sums = readSums(objectField(value, 'sums', 'tree'));

@@ -54,6 +54,11 @@ export class Catalog {
     return catalog;
   }
 
+  /** Whether there are records that only a later berthd reads: nobody knows what they need. */
+  get hasLater(): boolean {
+    return [this.#imageFiles, this.#nameFiles, this.#leaseFiles].some(({ later }) => later > 0);
+  }
+
   /** From here on these are the pinned ones. */
   pin(isPinned: Pinning): void {
     this.#isPinned = isPinned;

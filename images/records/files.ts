@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, orMissing } from '../../base/errors.ts';
-import { moveInto, namesIn, readJson, removeTree, writeAtomic } from '../../base/files.ts';
+import { LaterFormat, moveInto, namesIn, readJson, removeTree, writeAtomic } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import type { Log } from '../types.ts';
 
@@ -9,9 +9,15 @@ import type { Log } from '../types.ts';
 export class RecordFiles<T> {
   readonly #directory: string;
   readonly #locks = new KeyedLocks();
+  #later = 0;
 
   constructor(directory: string) {
     this.#directory = directory;
+  }
+
+  /** How many files `load` has left as they are, since only a later berthd reads them. */
+  get later(): number {
+    return this.#later;
   }
 
   /** Every object; a file that cannot be read becomes `*.broken` with a warning (lesson A8), the rest is loaded. */
@@ -26,6 +32,11 @@ export class RecordFiles<T> {
     try {
       return read(await readJson(path));
     } catch (error) {
+      if (error instanceof LaterFormat) {
+        this.#later += 1;
+        log.warn({ path, error: messageOf(error) }, 'record is of a later berthd: it and its layers are left alone');
+        return undefined;
+      }
       log.warn({ path, error: messageOf(error) }, 'broken record is set aside');
       await moveInto(path, `${path}.broken`);
       return undefined;

@@ -1,5 +1,6 @@
 import { type Digest, isDigest } from '../../base/digest.ts';
 import { invalid } from '../../base/errors.ts';
+import { checkFormat } from '../../base/files.ts';
 import {
   isObject,
   type JsonObject,
@@ -63,7 +64,8 @@ const digestField = (object: JsonObject, key: string): Digest => {
 };
 
 const checkVersion = (value: unknown): JsonObject => {
-  if (!isObject(value) || value.version !== 1) throw invalid('record: not of version 1');
+  if (!isObject(value)) throw invalid('record: not an object');
+  checkFormat(value, 1);
   return value;
 };
 

@@ -228,8 +228,8 @@ static bool handle(struct client *c) {
   struct err e = {0};
   const uint32_t id = c->frame.id;
   if (!c->hello) {
-    // A version that we do not know may mean anything: the client has read ours and must adapt.
-    c->hello = c->frame.type == FRAME_HELLO && read_number(&in) >= 1 && reader_done(&in);
+    // A later client has read our version and speaks it; an older one is spoken to as it wants, down to the oldest.
+    c->hello = c->frame.type == FRAME_HELLO && read_number(&in) >= BERTH_OLDEST_PROTOCOL && reader_done(&in);
     if (!c->hello) drop(c);
     return true;
   }

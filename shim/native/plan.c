@@ -99,7 +99,9 @@ static bool check_operation(struct reader *r) {
 bool plan_open(struct plan *p, const uint8_t *data, size_t length, struct err *e) {
   *p = (struct plan){0};
   if (length < 12 || memcmp(data, "BPLN", 4) != 0) return fail(e, EINVAL, "read plan", "not a plan");
-  if (load(data + 4, 4) != BERTH_PROTOCOL) return fail(e, EPROTO, "read plan", "written by another version of berthd");
+  const uint32_t version = load(data + 4, 4);
+  if (version < BERTH_OLDEST_PLAN || version > BERTH_PLAN)
+    return fail(e, EPROTO, "read plan", "written by another version of berthd");
   const uint32_t count = load(data + 8, 4);
   struct reader r = {.at = data + 12, .end = data + length};
   for (uint32_t i = 0; i < count; i++) {

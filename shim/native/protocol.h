@@ -2,7 +2,13 @@
 // A test compares this file with shim/protocol.ts.
 #pragma once
 
+// What is spoken, and the oldest that is still understood; the same of plans. docs/protocol.md, "Versions".
+#ifndef BERTH_PROTOCOL
 #define BERTH_PROTOCOL 1
+#endif
+#define BERTH_OLDEST_PROTOCOL 1
+#define BERTH_PLAN 1
+#define BERTH_OLDEST_PLAN 1
 
 // A frame: u32 payload length, u16 type, u16 zero, u32 id; then the payload. All little-endian.
 // A payload is raw bytes, or fields: each u32 length, the bytes, one NUL that the length does not count.

@@ -39,7 +39,7 @@ static void put_operation(struct bytes *b, uint32_t code, uint32_t fields) {
 
 // A plan with a number, a text, bytes and a list.
 static struct bytes good(void) {
-  struct bytes b = header(BERTH_PROTOCOL, 3);
+  struct bytes b = header(BERTH_PLAN, 3);
   put_operation(&b, OP_CLONE, 2);
   put_number(&b, 7);
   put_field(&b, "/cgroup", 7);
@@ -97,29 +97,29 @@ static void refuses(void) {
   claim(none, "a plan cut anywhere is refused");
   b.data[b.length++] = 0;
   claim(!opens(&b), "a byte behind the last operation is refused");
-  b = header(BERTH_PROTOCOL + 1, 0);
+  b = header(BERTH_PLAN + 1, 0);
   claim(!opens(&b), "another version is refused");
-  b = header(BERTH_PROTOCOL, 1);
+  b = header(BERTH_PLAN, 1);
   put_operation(&b, 999, 0);
   claim(!opens(&b), "an unknown operation is refused");
-  b = header(BERTH_PROTOCOL, 1);
+  b = header(BERTH_PLAN, 1);
   put_operation(&b, OP_UMASK, 1);
   put_field(&b, "1234", 4);
   claim(!opens(&b), "a number of four bytes is refused");
-  b = header(BERTH_PROTOCOL, 1);
+  b = header(BERTH_PLAN, 1);
   put_operation(&b, OP_MASK, 1);
   put_field(&b, "/a\0b", 4);
   claim(!opens(&b), "a path with a zero byte is refused");
-  b = header(BERTH_PROTOCOL, 1);
+  b = header(BERTH_PLAN, 1);
   put_operation(&b, OP_MASK, 2);
   put_field(&b, "/a", 2);
   put_field(&b, "/b", 2);
   claim(!opens(&b), "a field too many is refused");
-  b = header(BERTH_PROTOCOL, 1);
+  b = header(BERTH_PLAN, 1);
   put_operation(&b, OP_EXEC, 1);
   put_number(&b, 0);
   claim(!opens(&b), "an exec without a program is refused");
-  b = header(BERTH_PROTOCOL, 0xffffffffu);
+  b = header(BERTH_PLAN, 0xffffffffu);
   claim(!opens(&b), "a count that no plan can hold is refused");
 }
 
