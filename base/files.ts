@@ -261,4 +261,5 @@ export const checkFormat = ({ version, compatible }: Readonly<Record<string, unk
   if (version > known && !(isFormat(compatible) && compatible <= known)) throw new LaterFormat(version);
 };
 
-const isFormat = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value > 0;
+const isFormat = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value > 0;

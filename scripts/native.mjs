@@ -3,6 +3,7 @@
 //   node scripts/native.mjs --sanitize   berth-shim-asan (glibc, dynamic, ASan and UBSan) as well
 //   node scripts/native.mjs --analyze    gcc -fanalyzer over every source; a finding fails
 //   node scripts/native.mjs --fuzz N     each of fuzz/*.c under clang's libFuzzer for N seconds; build/fuzz keeps what it found
+//   node scripts/native.mjs --protocol N berth-shim-N, which speaks that version of the protocol: for tests of upgrades
 //   node scripts/native.mjs --test       test/*.c under the sanitizers: builds, runs, prints their TAP and a sum
 import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -134,6 +135,21 @@ const buildProgram = async (variantName, name) => {
   await link(variantName, join(output, name), objects);
 };
 
+/** The version is in a few sources alone; the rest is as it was compiled. */
+const buildProtocol = async (number) => {
+  const { musl } = variants;
+  const name = `protocol-${number}`;
+  variants[name] = { ...musl, compile: [...musl.compile, `-DBERTH_PROTOCOL=${number}`] };
+  const named = (file) => readFileSync(file, 'utf8').includes('BERTH_PROTOCOL');
+  const all = sourcesIn(source);
+  const own = await compileAll(name, all.filter(named));
+  const common = await compileAll(
+    'musl',
+    all.filter((file) => !named(file)),
+  );
+  await link(name, join(output, `berth-shim-${number}`), [...own, ...common]);
+};
+
 /** What each of tools/*.c is linked with. Debian has libisal as a shared library alone. */
 const libraries = {
   'berth-seccomp': ['-static', '-lseccomp'],
@@ -201,15 +217,19 @@ const options = process.argv.slice(2);
 const seconds = options.includes('--fuzz') ? options.splice(options.indexOf('--fuzz') + 1, 1)[0] : undefined;
 if (options.includes('--fuzz') && !/^\d+$/.test(seconds ?? ''))
   throw new Error('native.mjs: --fuzz needs a number of seconds');
+const protocol = options.includes('--protocol') ? options.splice(options.indexOf('--protocol') + 1, 1)[0] : undefined;
+if (options.includes('--protocol') && !/^\d+$/.test(protocol ?? ''))
+  throw new Error('native.mjs: --protocol needs a number');
 const wanted = new Set(options);
 for (const option of wanted)
-  if (!['--sanitize', '--analyze', '--test', '--fuzz'].includes(option))
+  if (!['--sanitize', '--analyze', '--protocol', '--test', '--fuzz'].includes(option))
     throw new Error(`native.mjs: unknown option ${option}`);
 mkdirSync(output, { recursive: true });
 try {
   if (wanted.has('--analyze')) await compileAll('analyze', sourcesIn(source));
   await buildProgram('musl', 'berth-shim');
   await buildTools();
+  if (protocol !== undefined) await buildProtocol(protocol);
   if (wanted.has('--sanitize')) await buildProgram('asan', 'berth-shim-asan');
   if (wanted.has('--test')) await runTests();
   if (wanted.has('--fuzz')) for (const fuzzer of fuzzers) await runFuzzer(fuzzer, seconds);

@@ -1,6 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
-import { ExecFlag, Feature, Frame, Op, oldestPlan, oldestProtocol, planVersion, protocolVersion, RunFlag, ShimState } from './protocol.ts';
+import {
+  ExecFlag,
+  Feature,
+  Frame,
+  Op,
+  oldestPlan,
+  oldestProtocol,
+  planVersion,
+  protocolVersion,
+  RunFlag,
+  ShimState,
+} from './protocol.ts';
 
 const header = await readFile('shim/native/protocol.h', 'utf8');
 

@@ -1,5 +1,5 @@
-import { isId } from '../../base/digest.ts';
 import { fromJson } from '../../api/json.ts';
+import { isId } from '../../base/digest.ts';
 import { BerthError } from '../../base/errors.ts';
 import { checkFormat } from '../../base/files.ts';
 import type { ContainerRecord } from './container.ts';

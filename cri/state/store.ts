@@ -1,6 +1,15 @@
 import { join } from 'node:path';
 import { messageOf, within } from '../../base/errors.ts';
-import { isTemporary, LaterFormat, makeDirectory, moveInto, namesIn, readJson, removeTree, writeAtomic } from '../../base/files.ts';
+import {
+  isTemporary,
+  LaterFormat,
+  makeDirectory,
+  moveInto,
+  namesIn,
+  readJson,
+  removeTree,
+  writeAtomic,
+} from '../../base/files.ts';
 import type { Log } from '../log.ts';
 import { recordFormat } from './check.ts';
 
@@ -76,7 +85,10 @@ export class Store<T extends Stored> {
   }
 
   #leave(path: string, name: string, error: LaterFormat): undefined {
-    this.#log.error({ path, error: messageOf(error) }, 'state file is of a later berthd: it and its object are left alone');
+    this.#log.error(
+      { path, error: messageOf(error) },
+      'state file is of a later berthd: it and its object are left alone',
+    );
     this.#later.add(name.slice(0, -'.json'.length));
   }
 }

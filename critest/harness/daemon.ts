@@ -38,6 +38,8 @@ export class TestDaemon implements AsyncDisposable {
   readonly world: World;
   readonly #configFile: string;
   readonly #through: readonly string[];
+  /** Where it is installed; the next `boot` heeds a change. */
+  tree = buildTree;
   #process: ChildProcess | undefined;
   #client: Client | undefined;
   #pid = 0;
@@ -144,7 +146,7 @@ export class TestDaemon implements AsyncDisposable {
     const script = `echo $$ >${pidFile}; exec "$@"`;
     // as bin/berthd does
     const node = [process.execPath, '--max-semi-space-size=1'];
-    const command = [...this.#through, ...node, join(buildTree, 'bin/berthd.js'), '--config', this.#configFile];
+    const command = [...this.#through, ...node, join(this.tree, 'bin/berthd.js'), '--config', this.#configFile];
     await writeFile(pidFile, '');
     const child = world.spawn('sh', ['-c', script, 'sh', ...command], {
       stdio: ['ignore', log.fd, log.fd],

@@ -198,6 +198,48 @@ test('A8: a broken record is set aside with a warning, and the rest is there', a
   t.is(await pull(world, at.registry, '2'), two.id);
 });
 
+test('what a later Berth has written of images is left as it is, and nothing that it may need is removed', async (t) => {
+  await using at = await setUp();
+  const file = join(at.world.root, 'images/images', `${digestParts(two.id).hex}.json`);
+  const tree = join(at.world.root, 'images', layerPath(base), 'tree.json');
+  const before = await at.world.content();
+  const texts = await Promise.all(
+    [file, tree].map(async (path) => {
+      const text = (await readFile(path, 'utf8')).replace('"version":1', '"version":3');
+      await writeFile(path, text);
+      return text;
+    }),
+  );
+  await using world = await at.world.reopen();
+  t.deepEqual(
+    world.images.list().map(({ id }) => id),
+    [one.id],
+  );
+  t.true(world.warnings.includes('record is of a later berthd: it and its layers are left alone'));
+  t.true(world.warnings.includes('layer is of a later berthd: it is left alone'));
+  await world.images.collect();
+  t.deepEqual(await world.content(), before);
+  t.deepEqual(await Promise.all([file, tree].map((path) => readFile(path, 'utf8'))), texts);
+});
+
+test('a record that the next Berth has made for this one as well is read', async (t) => {
+  await using at = await setUp();
+  const file = join(at.world.root, 'images/images', `${digestParts(two.id).hex}.json`);
+  await writeFile(
+    file,
+    (await readFile(file, 'utf8')).replace('"version":1', '"version":2,"compatible":1,"ofNext":true'),
+  );
+  await using world = await at.world.reopen();
+  t.deepEqual(
+    world.images
+      .list()
+      .map(({ id }) => id)
+      .sort(),
+    [one.id, two.id].sort(),
+  );
+  t.deepEqual(world.warnings, []);
+});
+
 test('A10: an image that lost a layer is dropped alone', async (t) => {
   await using at = await setUp();
   await rm(join(at.world.root, 'images', layerPath(upper)), { recursive: true });

@@ -2,7 +2,17 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestParts, isDigest } from '../../base/digest.ts';
 import { messageOf, orMissing } from '../../base/errors.ts';
-import { checkFormat, LaterFormat, makeDirectory, moveInto, namesIn, readJson, readLimited, removeTree, writeAtomic } from '../../base/files.ts';
+import {
+  checkFormat,
+  LaterFormat,
+  makeDirectory,
+  moveInto,
+  namesIn,
+  readJson,
+  readLimited,
+  removeTree,
+  writeAtomic,
+} from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import { isObject, type JsonObject, objectField, sizeField, textField } from '../json.ts';
 import type { Paths } from '../paths.ts';
