@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 import { withDir } from 'tmp-promise';
 import type { Log } from '../log.ts';
 import { ObserveServer, type Pages, text } from './http.ts';
+import { Persistent } from './persistent.ts';
 
 const nothing = (): void => undefined;
 const log = { debug: nothing, info: nothing, warn: nothing, error: nothing } as unknown as Log;
@@ -132,4 +133,25 @@ test('a loopback address is listened on, and one that is taken is told', async (
   });
   const response = await fetch(`http://${address}/plain`);
   t.is(await response.text(), 'short\n');
+});
+
+test('an address that another has is taken when it becomes free, the failure is told once, and none is tried after the end', async (t) => {
+  const address = `127.0.0.1:${await freePort()}`;
+  const lines: string[] = [];
+  const note = (fields: object, message: string): void => void lines.push(`${message} ${JSON.stringify(fields)}`);
+  const noting = { ...log, info: note, error: note } as unknown as Log;
+  const other = await ObserveServer.open(address, pages, log);
+  const persistent = await Persistent.start(() => ObserveServer.open(address, pages, log), noting, 20);
+  await sleep(80);
+  t.is(lines.length, 1);
+  t.regex(lines[0] ?? '', /^berthd goes on without, and tries again .*EADDRINUSE/);
+  await other[Symbol.asyncDispose]();
+  const answers = async (): Promise<boolean> =>
+    (await fetch(`http://${address}/plain`).catch(() => undefined))?.ok === true;
+  for (let turn = 0; turn < 100 && !(await answers()); turn += 1) await sleep(20);
+  t.true(await answers());
+  t.regex(lines[1] ?? '', /^opened at last/);
+  await persistent[Symbol.asyncDispose]();
+  await sleep(60);
+  t.false(await answers());
 });

@@ -6,6 +6,7 @@ import { type Check, inWords, readiness } from './checks.ts';
 import { isRemote } from './endpoint.ts';
 import { EventLoopDelay } from './event-loop.ts';
 import { ObserveServer, type Page, type Pages, text } from './http.ts';
+import { Persistent } from './persistent.ts';
 import { StuckWork } from './stuck.ts';
 
 /** Serves /metrics, /healthz and /readyz where the configuration says, and looks for stuck work in any case. */
@@ -22,7 +23,8 @@ export const openObserve = async (
     const delay = stack.use(new EventLoopDelay());
     if (isRemote(address)) log.warn({ address }, 'metrics: whoever reaches this address may read them');
     const all = metricsOfDaemon(metrics, { runtime, server, notServing, delay, stuck });
-    stack.use(await ObserveServer.open(address, pagesOf(all, runtime, notServing), log));
+    const pages = pagesOf(all, runtime, notServing);
+    stack.use(await Persistent.start(() => ObserveServer.open(address, pages, log), log));
   }
   return stack.move();
 };

@@ -27,7 +27,8 @@ Prometheus scrapes addresses, not sockets. For that give it one of the loopback,
 
 Every user of the node, and every pod in the host's network, can read it there: no name of a pod, a container or an image stands in
 it, but how many there are, the versions and the plugins' names do. Another address than the loopback's is refused unless
-\`metrics.allow_remote\` is set, since there is neither TLS nor a login; the log warns of it at each start.
+\`metrics.allow_remote\` is set, since there is neither TLS nor a login; the log warns of it at each start. An address that another
+program has does not keep berthd from starting: the log has the error, and it is tried again every ten seconds.
 
 A page costs the daemon a few milliseconds, and nothing is collected while nobody asks but the durations and counts themselves. Who asks
 more than 50 times in a second is refused (429), as are more than 32 connections, and what is slow.
@@ -71,7 +72,8 @@ ${table()}
 \`permission-denied\`, \`resource-exhausted\`, \`failed-precondition\`, \`unimplemented\`, \`internal\`, \`unavailable\`, \`data-loss\`,
 \`unauthenticated\`, \`cancelled\`, \`aborted\`, \`out-of-range\`, \`unknown\`. The stages of a pull are \`queue\` (waiting for its turn), \`resolve\` (the
 tag's manifest), \`manifest\` (that of the platform), \`verify\` (signatures), \`config\`, \`layers\` (all of them) and within it \`layer\` (each, fetched
-and unpacked in one pass), \`fixups\` and \`commit\`. Counters begin at 0 with each start of the daemon; an OOM kill that happened while
+and unpacked in one pass), \`fixups\` and \`commit\`. The calls of
+\`Version\` include those by which berthd asks itself. Counters begin at 0 with each start of the daemon; an OOM kill that happened while
 no daemon was there is counted when the next one finds it.
 
 ## Alerts
