@@ -80,6 +80,9 @@ export const limitProperties = (writes: readonly Pick<CgroupWrite, 'file' | 'val
   return [...properties.values()];
 };
 
+/** Stopped before the scopes at a shutdown: it ends pods as kubelet would, and systemd ends what is left. */
+const endOfPods = 'berth-pods.service';
+
 export interface ScopeWish {
   readonly description: string;
   readonly slice: string;
@@ -105,6 +108,7 @@ export const scopeProperties = (wish: ScopeWish): readonly Property[] => {
     ['Delegate', 'b', true],
     ['CollectMode', 's', 'inactive-or-failed'],
     ['After', 'as', [wish.after]],
+    ['Before', 'as', [endOfPods]],
     ['KillSignal', 'i', wish.stopSignal],
     ['TimeoutStopUSec', 't', BigInt(wish.stopSeconds) * 1_000_000n],
     ...unlimited,

@@ -106,12 +106,15 @@ test.serial('daemon and agent live in one part of the service, supervisors in th
   t.is(await readFile(`/proc/${await mainPid()}/oom_score_adj`, 'utf8'), '-999\n');
 });
 
-test.serial('pods run in the kubepods directories that kubelet names, by the cgroupfs driver', async (t) => {
+test.serial('pods run in the kubepods slices that kubelet names, by the systemd driver that is found', async (t) => {
   await importBusybox(client);
-  const parents = ['/kubepods/burstable/pod1', '/kubepods/besteffort/pod2'];
   pods = [];
-  for (const parent of parents) pods = [...pods, await runPod(client, { parent, script: idle })];
-  for (const [index, { pid, container }] of pods.entries()) t.is(await cgroupOf(pid), `${parents[index]}/${container}`);
+  for (const [index, qos] of ['burstable', 'besteffort'].entries()) {
+    const slice = `kubepods-${qos}-pod${index}.slice`;
+    const pod = await runPod(client, { parent: slice, script: idle });
+    t.is(await cgroupOf(pod.pid), `/kubepods.slice/kubepods-${qos}.slice/${slice}/berth-${pod.container}.scope`);
+    pods = [...pods, pod];
+  }
   const supervisors = (await sh('pgrep -x berth-shim')).split('\n').map(Number);
   t.is(supervisors.length, 2);
   for (const pid of supervisors) t.is(await cgroupOf(pid), '/system.slice/berth.service/supervisors');
@@ -134,6 +137,21 @@ test.serial('kill -9 of the agent leaves daemon and pods running', async (t) => 
   t.deepEqual(await alive(), running);
   await content(t);
 });
+
+test.serial(
+  'pods run in the kubepods directories that kubelet names, by the cgroupfs driver, and scopes run on',
+  async (t) => {
+    await mkdir('/etc/berth', { recursive: true });
+    await writeFile('/etc/berth/config.toml', '[cgroup]\ndriver = "cgroupfs"\n');
+    await outliving(t, () => sh('systemctl restart berth'));
+    const parent = '/kubepods/burstable/pod3';
+    const { pid, pod, container } = await runPod(client, { parent, script: idle });
+    t.is(await cgroupOf(pid), `${parent}/${container}`);
+    await client.RemovePodSandbox({ pod_sandbox_id: pod });
+    await rm('/etc/berth', { recursive: true });
+    await outliving(t, () => sh('systemctl restart berth'));
+  },
+);
 
 test.serial('calls wait while the daemon is restarted', async (t) => {
   const stop = new AbortController();

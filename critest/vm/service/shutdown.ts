@@ -28,13 +28,13 @@ const logs = `${evidence}/logs`;
 const say = (text: string): string => `echo ${text} $(cut -d" " -f1 /proc/uptime)`;
 // One that needs a moment for its end, one that never ends by itself and may take three seconds, one without any wish.
 await runPod(client, {
-  parent: '/kubepods/poda',
+  parent: 'kubepods-poda.slice',
   logs,
   script: `trap '${say('term')}; sleep 2; ${say('bye')}; exit 0' TERM; echo up; sleep 86400 & wait; wait`,
   annotations: { 'io.kubernetes.pod.terminationGracePeriod': '20' },
 });
 await runPod(client, {
-  parent: '/kubepods/podb',
+  parent: 'kubepods-podb.slice',
   logs,
   script: `trap '${say('term')}' TERM; echo up; while :; do sleep 0.2; ${say('alive')}; done`,
   annotations: { 'io.kubernetes.pod.terminationGracePeriod': '3' },
