@@ -17,6 +17,7 @@ export const checkTogether = (config: Config): Conflict[] =>
     { names: ['root', 'state'], text: nested(config) },
     { names: ['limits.nofile_soft', 'limits.nofile_hard'], text: openFiles(config) },
     { names: ['streaming.tls_cert', 'streaming.tls_key', 'streaming.tls_client_ca'], text: certificates(config) },
+    { names: ['network.embedded_subnet', 'network.conf_template'], text: template(config) },
     { names: ['metrics.address', 'metrics.allow_remote'], text: remote(config) },
   ].flatMap(({ names, text }) => (text === undefined ? [] : [{ names, text }]));
 
@@ -63,3 +64,8 @@ const certificates = ({ streaming }: Config): string | undefined => {
     ? 'streaming.tls_client_ca: set without streaming.tls_cert; without TLS nobody is asked for a certificate'
     : undefined;
 };
+
+const template = ({ network }: Config): string | undefined =>
+  network.conf_template === '' || ['', 'none'].includes(network.embedded_subnet)
+    ? undefined
+    : 'network.embedded_subnet: set beside network.conf_template, with which there is no default network';

@@ -168,6 +168,11 @@ const wrong: readonly [string, RegExp][] = [
   ['network.embedded_subnet = "10.0.0.0/16,10.1.0.0/16"', /embedded_subnet: wants/],
   ['network.embedded_bridge = "a-name-that-is-too-long"', /embedded_bridge: wants/],
   ['network.embedded_bridge = "../x"', /embedded_bridge: wants/],
+  ['network.conf_template = "net.template"', /conf_template: wants an absolute path/],
+  [
+    'network.conf_template = "/t"\nnetwork.embedded_subnet = "10.0.0.0/16"',
+    /embedded_subnet: set beside network\.conf_t/,
+  ],
   ['cgroup.parent = "/a/../.."', /cgroup\.parent: wants/],
   ['cgroup.parent = "berth"', /cgroup\.parent: wants/],
   ['exec.output_limit = "16 megs"', /output_limit: wants bytes/],
