@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { BerthError } from '../../base/errors.ts';
-import { spendable } from '../blobs/spent.ts';
 import type { RegistrySettings } from '../types.ts';
 import { Agents } from './agents.ts';
 import { arriving } from './arriving.ts';
@@ -132,7 +131,7 @@ async function* readBody(
     for await (const chunk of arriving(response)) {
       isWaiting = false;
       if (pace.isCrawling(chunk.length, performance.now() - since)) throw crawling(host, seconds);
-      yield spendable(chunk);
+      yield chunk;
       isWaiting = true;
       since = performance.now();
       timer.refresh();
