@@ -1,10 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { sha256 } from '../../base/digest.ts';
 import { Parts } from '../../images/blobs/parts.ts';
+import { BlobStore } from '../../images/blobs/store.ts';
 import { Paths } from '../../images/paths.ts';
+import { fetchLayer } from '../../images/pull/fetch-layer.ts';
+import type { LayerJob, LayerTools } from '../../images/pull/layer.ts';
+import type { Source } from '../../images/source.ts';
 import { image, layer } from '../harness/image.ts';
 import { type Behaviour, startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { type ImageWorld, openWorld, testSettings } from './world.ts';
@@ -193,4 +197,38 @@ test('parts are bounded in number of bytes and in age, the oldest go first', asy
   t.is((await opened.take(third, 1000))?.size, 100);
   t.is(await opened.take(third, 1000), undefined);
   t.deepEqual(await readdir(paths.partial), []);
+});
+
+test('when what came cannot be kept, the error is that of the transfer, and nothing is left', async (t) => {
+  await using setup = await setUp();
+  const before = await setup.world.content();
+  setup.registry.behave(halfOf(big.blob));
+  await rm(join(setup.world.root, 'images/partial'), { recursive: true });
+  await t.throwsAsync(setup.pull(), { message: /cannot be reached/ });
+  t.deepEqual(await setup.world.content(), before);
+  t.true(setup.world.warnings.includes('what came of a blob cannot be kept'));
+});
+
+test('a part that no writer can go on with is a part again', async (t) => {
+  await using setup = await setUp();
+  const paths = new Paths(join(setup.world.root, 'apart'));
+  for (const directory of paths.directories) await mkdir(directory, { recursive: true });
+  const bin = { add: () => t.fail() };
+  const [parts, blobs] = await Promise.all([Parts.open(paths, bin, log), BlobStore.open(paths, bin)]);
+  const path = paths.newTemporary('blob');
+  await writeFile(path, big.blob.subarray(0, half));
+  await parts.keep(big.digest, path);
+  blobs.writer = () => Promise.reject(new Error('too many open files'));
+  const source = { blob: () => t.fail(), blobFrom: () => t.fail() } as unknown as Source;
+  const job = {
+    source,
+    descriptor: { ...big, size: big.blob.length, mediaType: '' },
+    signal: never,
+  } as unknown as LayerJob;
+  const tools = { parts, blobs, keepBlobs: true } as unknown as LayerTools;
+  await t.throwsAsync(
+    fetchLayer(tools, job, async () => {}),
+    { message: 'too many open files' },
+  );
+  t.deepEqual(parts.entries(), [{ digest: big.digest, bytes: half }]);
 });

@@ -88,6 +88,16 @@ export class Parts {
     await this.collect();
   }
 
+  /** The same for a file that is the caller's no more: it goes when it cannot be kept, and nothing is thrown. */
+  async offer(digest: Digest, path: string): Promise<void> {
+    try {
+      await this.keep(digest, path);
+    } catch (error) {
+      this.#log.warn({ blob: digest, error: messageOf(error) }, 'what came of a blob cannot be kept');
+    }
+    if ((await orMissing(stat(path)).catch(() => undefined)) !== undefined) this.#garbage.add(path);
+  }
+
   /** Gives the part away, into a file of the temporary directory; undefined when there is none that is right. */
   async take(digest: Digest, size: number): Promise<TakenPart | undefined> {
     const part = this.#parts.get(digest);

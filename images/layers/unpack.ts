@@ -22,8 +22,8 @@ export interface UnpackTools {
 
 export interface UnpackJob {
   readonly directory: string;
-  /** gzip, zstd or plain tar, told by its first bytes. */
-  readonly stream: AsyncIterable<Buffer>;
+  /** Begins to read gzip, zstd or plain tar, told by its first bytes; the signal ends the reading when the unpacker has ended. */
+  readonly read: (signal: AbortSignal) => AsyncIterable<Buffer>;
   /** Of the stream, in bytes. */
   readonly size: number;
   readonly limit: LayerLimit;
@@ -53,7 +53,7 @@ export const unpack = async (
   tools: UnpackTools,
   job: UnpackJob,
 ): Promise<UnpackReport & { readonly diffId: Digest }> => {
-  const { directory, stream, what, signal } = job;
+  const { directory, read, what, signal } = job;
   using door = tools.gate.expect(`unpack ${what}`);
   const stop = new AbortController();
   const all = AbortSignal.any([signal, stop.signal]);
@@ -64,13 +64,14 @@ export const unpack = async (
     // With its socket gone the helper ends by itself; killed before, it could not say why.
     if (!isBrokenPipe(error)) stop.abort(error);
   };
-  const feeding = feed(door, stream, all).catch(note);
+  const feeding = feed(door, read(all), all).catch(note);
   const diffId = await runUnpacker(tools, job, { token: door.token, report, signal: all })
     .finally(() => door[Symbol.dispose]())
     .catch((error: unknown) => {
       // A socket that broke says only that the helper has gone: why is in the helper's own words.
       if (failures.length === 1 && isBrokenPipe(failures[0])) failures.pop();
       note(error);
+      stop.abort(error);
     });
   await feeding;
   if (failures.length > 0 || diffId === undefined) throw failures[0];

@@ -1,14 +1,18 @@
 import { createReadStream } from 'node:fs';
+import type { Digest } from '../../base/digest.ts';
 import { codeOf } from '../../base/errors.ts';
 import type { TakenPart } from '../blobs/parts.ts';
 import type { BlobWriter } from '../blobs/writer.ts';
 import type { LayerJob, LayerTools } from './layer.ts';
 
+/** Begins to read; the signal ends it. */
+export type Chunks = (signal: AbortSignal) => AsyncIterable<Buffer>;
+
 /** Reads the layer's compressed bytes to their end and makes the layer of them; `writer` keeps them. */
 export type Unpack = (
   tools: LayerTools,
   job: LayerJob,
-  chunks: AsyncIterable<Buffer>,
+  chunks: Chunks,
   writer: BlobWriter | undefined,
 ) => Promise<void>;
 
@@ -19,13 +23,14 @@ export type Unpack = (
  */
 export const fetchLayer = async (tools: LayerTools, job: LayerJob, unpack: Unpack): Promise<void> => {
   const { source, descriptor, signal } = job;
-  if (!tools.keepBlobs) return unpack(tools, job, source.blob(descriptor, signal), undefined);
-  const part = source.blobFrom === undefined ? undefined : await tools.parts.take(descriptor.digest, descriptor.size);
   const { digest, size } = descriptor;
-  const transfer = new Watched(part === undefined ? source.blob(descriptor, signal) : rest(job, part));
-  await using writer = await tools.blobs.writer(part);
+  const whole: Chunks = (stop) => source.blob(descriptor, stop);
+  if (!tools.keepBlobs) return unpack(tools, job, whole, undefined);
+  const part = source.blobFrom === undefined ? undefined : await tools.parts.take(digest, size);
+  const transfer = new Watched(part === undefined ? whole : (stop) => rest(job, part, stop));
+  await using writer = await writerFor(tools, digest, part);
   try {
-    await unpack(tools, job, transfer, writer);
+    await unpack(tools, job, transfer.begin, writer);
   } catch (error) {
     if (source.blobFrom !== undefined && (signal.aborted || transfer.isCut)) await keep(tools, job, writer);
     throw error;
@@ -33,30 +38,50 @@ export const fetchLayer = async (tools: LayerTools, job: LayerJob, unpack: Unpac
   await tools.blobs.add(digest, size, writer);
 };
 
-async function* rest({ source, descriptor, signal }: LayerJob, { path, size }: TakenPart): AsyncGenerator<Buffer> {
+const writerFor = async (
+  { blobs, parts }: LayerTools,
+  digest: Digest,
+  part: TakenPart | undefined,
+): Promise<BlobWriter> => {
+  try {
+    return await blobs.writer(part);
+  } catch (error) {
+    if (part !== undefined) await parts.offer(digest, part.path);
+    throw error;
+  }
+};
+
+async function* rest(
+  { source, descriptor }: LayerJob,
+  { path, size }: TakenPart,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
   yield* createReadStream(path, { end: size - 1, highWaterMark: 1 << 18 }) as AsyncIterable<Buffer>;
   yield* source.blobFrom?.(descriptor, size, signal) ?? [];
 }
 
+/** What fails here hides nothing of why the transfer failed. */
 const keep = async ({ parts }: LayerTools, { descriptor }: LayerJob, writer: BlobWriter): Promise<void> => {
-  const path = await writer.leave();
-  if (path !== undefined) await parts.keep(descriptor.digest, path);
+  const path = await writer.leave().catch(() => undefined);
+  if (path !== undefined) await parts.offer(descriptor.digest, path);
 };
 
 /** Remembers whether the source failed, and not with what it had given: then what came may be right. */
-class Watched implements AsyncIterable<Buffer> {
+class Watched {
   isCut = false;
-  readonly #chunks: AsyncIterable<Buffer>;
+  readonly #chunks: Chunks;
 
-  constructor(chunks: AsyncIterable<Buffer>) {
+  constructor(chunks: Chunks) {
     this.#chunks = chunks;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+  readonly begin: Chunks = (signal) => this.#watched(signal);
+
+  async *#watched(signal: AbortSignal): AsyncGenerator<Buffer> {
     try {
-      yield* this.#chunks;
+      yield* this.#chunks(signal);
     } catch (error) {
-      this.isCut = codeOf(error) !== 'data-loss';
+      this.isCut = codeOf(error) !== 'data-loss' && !signal.aborted;
       throw error;
     }
   }

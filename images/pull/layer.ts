@@ -10,7 +10,7 @@ import { type UnpackTools, unpack } from '../layers/unpack.ts';
 import type { Descriptor } from '../manifest.ts';
 import type { Source } from '../source.ts';
 import type { LayerLimit } from '../types.ts';
-import { fetchLayer } from './fetch-layer.ts';
+import { type Chunks, fetchLayer } from './fetch-layer.ts';
 
 export interface LayerTools extends UnpackTools {
   readonly blobs: BlobStore;
@@ -37,7 +37,7 @@ export const obtainLayer = async (tools: LayerTools, job: LayerJob): Promise<voi
   if (tools.layers.has(job.diffId)) return;
   if (kept !== undefined) {
     try {
-      return await unpackFrom(tools, job, tools.blobs.stream(digest), undefined);
+      return await unpackFrom(tools, job, () => tools.blobs.stream(digest), undefined);
     } catch (error) {
       if (job.signal.aborted || (await isIntact(tools.blobs, job))) throw error;
       await tools.blobs.remove(digest);
@@ -57,14 +57,14 @@ export const obtainLayer = async (tools: LayerTools, job: LayerJob): Promise<voi
 const unpackFrom = async (
   tools: LayerTools,
   job: LayerJob,
-  chunks: AsyncIterable<Buffer>,
+  chunks: Chunks,
   writer: BlobWriter | undefined,
 ): Promise<void> => {
   const { descriptor, diffId, signal } = job;
   const what = `layer ${descriptor.digest}`;
-  const stream = verified(observed(chunks, job, writer), descriptor, what);
+  const read: Chunks = (stop) => verified(observed(chunks(stop), job, writer), descriptor, what);
   await using scratch = await tools.layers.scratch('layer');
-  const unpacking = { directory: scratch.path, stream, size: descriptor.size, limit: tools.layerLimit, what, signal };
+  const unpacking = { directory: scratch.path, read, size: descriptor.size, limit: tools.layerLimit, what, signal };
   const { diffId: found, records, root, isOpaque, content } = await unpack(tools, unpacking);
   if (found !== diffId) throw mismatch(`${what} decompressed`, diffId, digestParts(found).hex);
   const measured = await measuredTree(tools, `${scratch.path}/fs`, signal, content);
