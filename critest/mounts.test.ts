@@ -235,11 +235,10 @@ test('with BIDIRECTIONAL mounts travel both ways; for who is not privileged it i
   const linux = { security_context: { privileged: true } };
   const pod = await runPod(daemon(), { linux });
   const mounts = [{ host_path, container_path: '/data', propagation: 'PROPAGATION_BIDIRECTIONAL' as const }];
+  await world.sh(`mount --bind ${host_path} ${host_path}; mount --make-private ${host_path}`);
   const create = pod.create(idle, { mounts, linux });
   await fails(t, create, 'failed-precondition', /path ".*" is mounted on ".+" but it is not a shared mount/);
-  await world.sh(
-    `mount --bind ${host_path} ${host_path}; mount --make-shared ${host_path}; mkdir ${host_path}/in ${host_path}/out`,
-  );
+  await world.sh(`mount --make-shared ${host_path}; mkdir ${host_path}/in ${host_path}/out`);
   await fails(t, pod.create('true', { mounts }), 'invalid-argument', /mount \/data: propagation: .*privileged/);
   const container = await pod.run(idle, { mounts, linux });
   await world.sh(`mount -t tmpfs tmpfs ${host_path}/in; touch ${host_path}/in/seen`);
@@ -321,7 +320,7 @@ test('C: with a host mount table of 3,000 entries the start of a container copie
   const base = world.path('logs', 'many');
   // Each round copies all that is there: 2^12 mounts.
   const double = 'for i in 0 1 2 3 4 5 6 7 8 9 10 11; do mkdir $i; mount --rbind . $i; done';
-  await world.sh(`mkdir ${base}; mount -t tmpfs tmpfs ${base}; cd ${base}; ${double}`);
+  await world.sh(`mkdir ${base}; mount -t tmpfs tmpfs ${base}; mount --make-private ${base}; cd ${base}; ${double}`);
   try {
     t.true(Number(await world.sh('wc -l </proc/self/mountinfo')) > 3000);
     for (const [index, pod] of pods.entries()) {

@@ -104,12 +104,16 @@ static int overlay_by_mount(struct overlay *o, struct err *e) {
   return root;
 }
 
+// The clone of a mount that is shared, as systemd has all of a node's, would carry to the host what is put on it.
+static const struct mount_attr apart = {.propagation = 1ul << 18};  // MS_PRIVATE
+
 static bool add_directory(struct overlay *o, const char *path, int user_ns, struct err *e) {
-  const struct mount_attr mapped = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)user_ns};
+  struct mount_attr attributes = apart;
+  if (user_ns >= 0) attributes.attr_set = MOUNT_ATTR_IDMAP, attributes.userns_fd = (unsigned)user_ns;
   if (o->count == DIRECTORIES_MOST) return fail(e, E2BIG, "mount overlay", "more than 500 layers");
   AUTO_CLOSE int fd = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE);
   if (fd < 0) return fail_errno(e, "mount overlay", path);
-  if (user_ns >= 0 && sys_mount_setattr(fd, 0, &mapped) < 0) return fail_errno(e, "map the ids (can its file system?) of", path);
+  if (sys_mount_setattr(fd, 0, &attributes) < 0) return fail_errno(e, "map the ids (can its file system?) of", path);
   o->fds[o->count++] = keep_fd(&fd);
   return true;
 }
@@ -205,7 +209,8 @@ bool op_root_bind(struct runner *r, struct reader *in, struct err *e) {
   const char *directory = read_string(in, NULL);
   close_fd(&r->root);
   r->root = sys_open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE | AT_RECURSIVE);
-  return r->root >= 0 ? true : fail_errno(e, "open root", directory);
+  if (r->root < 0) return fail_errno(e, "open root", directory);
+  return sys_mount_setattr(r->root, AT_RECURSIVE, &apart) == 0 ? true : fail_errno(e, "make private", directory);
 }
 
 bool set_slot(struct runner *r, uint64_t slot, int fd, struct err *e) {
