@@ -21,5 +21,5 @@ export default {
   concurrency: 1,
   serial: true,
   workerThreads: false,
-  timeout: '2m',
+  timeout: `${2 * Number(process.env.BERTH_SLOW ?? 1)}m`,
 };
