@@ -104,15 +104,20 @@ const sumOf = (counts: readonly Count[]): Count => {
   return known.length === 0 ? undefined : known.reduce((total, count) => total + count, 0);
 };
 
+/** The limit of all together, which there is only when each has one. */
+const limitOf = (limits: readonly Count[]): Count => (limits.includes(undefined) ? undefined : sumOf(limits));
+
 const countedPod = ({ attributes, linux }: PodSandboxStats, activities: Activities): CountedPod => {
   const containers = (linux?.containers ?? []).filter(({ cpu }) => cpu !== undefined);
   const counted = containers.map((container) => countedContainer(container, activities));
   const of = (key: 'read' | 'written' | 'pids'): Count => sumOf(counted.map(({ counters }) => counters[key]));
   const { default_interface: main, interfaces = [] } = linux?.network ?? {};
   const links = main === undefined ? interfaces : [main, ...interfaces];
+  const own = shared(linux?.cpu, linux?.memory);
   const counters = {
-    ...shared(linux?.cpu, linux?.memory),
-    cpuLimit: undefined,
+    ...own,
+    cpuLimit: limitOf(counted.map(({ counters }) => counters.cpuLimit)),
+    memoryLimit: own.memoryLimit ?? limitOf(counted.map(({ counters }) => counters.memoryLimit)),
     received: sumOf(links.map(({ rx_bytes }) => numberOf(rx_bytes))),
     sent: sumOf(links.map(({ tx_bytes }) => numberOf(tx_bytes))),
     read: of('read'),
