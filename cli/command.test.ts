@@ -491,3 +491,22 @@ test('system prune without a terminal wants --yes, tells what goes and what is f
     ]);
   });
 });
+
+test('info tells where metrics are served, and what hangs, each on its line', async (t) => {
+  const facts = { version: '0.1.0', pid: 7, pods: 1, containers: 2, images: 3, metrics: 'unix:///run/berth/http.sock' };
+  const stuck = [
+    { stage: 'cni bridge ADD', object: '/run/berth/sandboxes/1/cni.lock', seconds: 61 },
+    { stage: 'chcon', object: '', seconds: 700 },
+  ];
+  const Status = async () => ({});
+  await withDaemon({ Status, Info: async () => ({ ...facts, stuck }) }, async (berth) => {
+    const { out } = await berth('info');
+    t.regex(out, /^metrics +unix:\/\/\/run\/berth\/http\.sock$/m);
+    t.regex(out, /^stuck +cni bridge ADD for 61 s: \/run\/berth\/sandboxes\/1\/cni\.lock\nstuck +chcon for 700 s$/m);
+  });
+  await withDaemon({ Status, Info: async () => ({ ...facts, metrics: '' }) }, async (berth) => {
+    const { out } = await berth('info');
+    t.regex(out, /^metrics +not served$/m);
+    t.notRegex(out, /^stuck/m);
+  });
+});

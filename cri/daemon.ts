@@ -21,6 +21,7 @@ import { Network } from './network/network.ts';
 import { Metrics } from './observe/metrics.ts';
 import { openObserve } from './observe/open.ts';
 import { SelfCheck } from './observe/self-check.ts';
+import { StuckWork } from './observe/stuck.ts';
 import { imageOptions, networkConfig } from './options.ts';
 import { recover } from './recover/recover.ts';
 import { type ReloadOptions, Reloads } from './reload.ts';
@@ -214,6 +215,7 @@ const openRuntime = async (
     cpuSampler: stack.use(new CpuSampler({ ...objects, log, cgroupReader })),
     selfCheck: new SelfCheck(config.listen),
     metrics,
+    stuck: stack.use(new StuckWork(log, config.metrics.stuck_seconds)),
     ...objects,
   };
 };

@@ -14,6 +14,7 @@ import type { Log } from './log.ts';
 import type { Network } from './network/network.ts';
 import type { Metrics } from './observe/metrics.ts';
 import type { SelfCheck } from './observe/self-check.ts';
+import type { StuckWork } from './observe/stuck.ts';
 import type { AppArmor } from './security/apparmor.ts';
 import type { Container, ContainerRecord } from './state/container.ts';
 import { Objects } from './state/objects.ts';
@@ -43,6 +44,7 @@ export interface Runtime {
   readonly cpuSampler: CpuSampler;
   readonly selfCheck: SelfCheck;
   readonly metrics: Metrics;
+  readonly stuck: StuckWork;
   readonly sandboxes: Objects<Sandbox>;
   readonly containers: Objects<Container>;
   readonly sandboxStore: Store<SandboxRecord>;

@@ -100,6 +100,12 @@ test('a step that hangs is counted as stuck by its stage, told once in the log, 
     (await scrape()).value('berth_stuck_work', 'stage="supervisor reopen log"');
   t.is(await count(), 0);
   t.true(await until('the step is stuck', async () => (await count()) === 1, 5));
+  const { stuck, metrics } = await daemon().client.Info({});
+  t.deepEqual(
+    stuck.map(({ stage, object }) => [stage, object.endsWith(container.id)]),
+    [['supervisor reopen log', true]],
+  );
+  t.is(metrics, `unix://${daemon().world.path('state/http.sock')}`);
   const lines = async (words: string): Promise<string[]> =>
     (await readFile(daemon().world.path('log.txt'), 'utf8')).split('\n').filter((line) => line.includes(words));
   await until('the log tells it', async () => (await lines('work is stuck: supervisor reopen log')).length > 0, 5);

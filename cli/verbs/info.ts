@@ -1,4 +1,4 @@
-import type { InfoResponse, KernelFeature, RuntimeCondition } from '../../api/generated/types.ts';
+import type { InfoResponse, KernelFeature, RuntimeCondition, StuckStep } from '../../api/generated/types.ts';
 import { parse } from '../arguments.ts';
 import type { Verb } from '../context.ts';
 import { age, plain } from '../format.ts';
@@ -18,6 +18,11 @@ const feature = ({ name, present, fallback }: KernelFeature): readonly [string, 
   present ? 'yes' : `no${fallback === '' ? '' : `: ${fallback}`}`,
 ];
 
+const stuck = ({ stage, object, seconds }: StuckStep): readonly [string, string] => [
+  'stuck',
+  plain(`${stage} for ${seconds} s${object === '' ? '' : `: ${object}`}`),
+];
+
 export const infoText = (info: InfoResponse, conditions: readonly RuntimeCondition[], address: string): string =>
   `${pairs([
     ['berthd', `${info.version} (pid ${info.pid}, up ${age(info.started_at)})`],
@@ -31,6 +36,8 @@ export const infoText = (info: InfoResponse, conditions: readonly RuntimeConditi
     ['pods', `${info.pods}`],
     ['containers', `${info.containers}`],
     ['images', `${info.images}`],
+    ['metrics', info.metrics === '' ? 'not served' : info.metrics],
+    ...info.stuck.map(stuck),
     ['kernel features', ''],
     ...info.features.map(feature),
   ])}\n`;

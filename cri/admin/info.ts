@@ -30,6 +30,8 @@ export const adminInfo = (runtime: Runtime): InfoResponse => ({
   images: runtime.images.list().length,
   pid: process.pid,
   network: networkInWords(runtime),
+  metrics: runtime.config.metrics.address,
+  stuck: [...runtime.stuck.list()],
 });
 
 const featuresOf = (runtime: Runtime): InfoResponse['features'] =>

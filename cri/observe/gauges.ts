@@ -4,14 +4,15 @@ import type { Runtime } from '../runtime.ts';
 import { type Check, readiness } from './checks.ts';
 import { addRead, one, type Read, type Sample } from './collected.ts';
 import type { EventLoopDelay } from './event-loop.ts';
-import type { StuckWork } from './stuck.ts';
 
 export interface Observed {
-  readonly runtime: Pick<Runtime, 'sandboxes' | 'containers' | 'images' | 'agent' | 'events' | 'config' | 'network'>;
+  readonly runtime: Pick<
+    Runtime,
+    'sandboxes' | 'containers' | 'images' | 'agent' | 'stuck' | 'events' | 'config' | 'network'
+  >;
   readonly server: Pick<ApiServer, 'running'>;
   readonly notServing: () => string | undefined;
   readonly delay: Pick<EventLoopDelay, 'read'>;
-  readonly stuck: Pick<StuckWork, 'counts'>;
 }
 
 const podStates = ['creating', 'ready', 'stopping', 'stopped'] as const;
@@ -79,7 +80,7 @@ const definitions: readonly Definition[] = [
     name: 'berth_stuck_work',
     help: 'Steps that take longer than metrics.stuck_seconds, or a multiple of it for what takes long by nature, by stage.',
     labels: ['stage'],
-    read: ({ stuck }) => [...stuck.counts()].map(([stage, count]) => [[stage], count]),
+    read: ({ runtime }) => [...runtime.stuck.counts()].map(([stage, count]) => [[stage], count]),
   },
   {
     name: 'berth_ready',

@@ -7,22 +7,20 @@ import { isRemote } from './endpoint.ts';
 import { EventLoopDelay } from './event-loop.ts';
 import { ObserveServer, type Page, type Pages, text } from './http.ts';
 import { Persistent } from './persistent.ts';
-import { StuckWork } from './stuck.ts';
 
-/** Serves /metrics, /healthz and /readyz where the configuration says, and looks for stuck work in any case. */
+/** Serves /metrics, /healthz and /readyz where the configuration says. */
 export const openObserve = async (
   runtime: Runtime,
   server: Pick<ApiServer, 'running'>,
   notServing: () => string | undefined,
 ): Promise<AsyncDisposable> => {
   const { config, log, metrics } = runtime;
-  const { address, stuck_seconds } = config.metrics;
+  const { address } = config.metrics;
   await using stack = new AsyncDisposableStack();
-  const stuck = stack.use(new StuckWork(log, stuck_seconds));
   if (address !== '') {
     const delay = stack.use(new EventLoopDelay());
     if (isRemote(address)) log.warn({ address }, 'metrics: whoever reaches this address may read them');
-    const all = metricsOfDaemon(metrics, { runtime, server, notServing, delay, stuck });
+    const all = metricsOfDaemon(metrics, { runtime, server, notServing, delay });
     const pages = pagesOf(all, runtime, notServing);
     stack.use(await Persistent.start(() => ObserveServer.open(address, pages, log), log));
   }

@@ -19,6 +19,12 @@ const patience: Readonly<Record<string, number>> = {
   chcon: 10,
 };
 
+export interface StuckStep {
+  readonly stage: string;
+  readonly object: string;
+  readonly seconds: number;
+}
+
 /** Steps that take longer than they should. Each is told once in the log, and once more when it has ended. */
 export class StuckWork implements Disposable {
   readonly #log: Log;
@@ -33,12 +39,16 @@ export class StuckWork implements Disposable {
     this.#timer = setInterval(() => this.#look(), everyMs).unref();
   }
 
+  /** The steps that are stuck at this moment, the oldest first. */
+  list(): readonly StuckStep[] {
+    const now = performance.now();
+    return [...workInProgress()].filter((work) => this.#isStuck(work, now)).map((work) => fieldsOf(work, now));
+  }
+
   /** How many steps are stuck at this moment, by stage; 0 for a stage where none is any more. */
   counts(): ReadonlyMap<string, number> {
-    const now = performance.now();
     const counts = new Map([...this.#stages].map((stage) => [stage, 0]));
-    for (const work of workInProgress())
-      if (this.#isStuck(work, now)) counts.set(work.stage, (counts.get(work.stage) ?? 0) + 1);
+    for (const { stage } of this.list()) counts.set(stage, (counts.get(stage) ?? 0) + 1);
     for (const stage of counts.keys()) this.#stages.add(stage);
     return counts;
   }
@@ -70,8 +80,8 @@ export class StuckWork implements Disposable {
   }
 }
 
-const fieldsOf = ({ stage, object, since }: Work, now: number): object => ({
+const fieldsOf = ({ stage, object, since }: Work, now: number): StuckStep => ({
   stage,
   object,
-  seconds: Math.round((now - since) / 1000),
+  seconds: Math.floor((now - since) / 1000),
 });

@@ -57,7 +57,7 @@ asks the same.
 
 Each step that changes something outside of berthd (a file written, a plugin or helper run, a supervisor asked) has a name, its stage. One
 that takes longer than \`metrics.stuck_seconds\` (60) is counted in \`berth_stuck_work\` and told in the log, once with the stage, the object
-and how long it has taken, and once more when it has ended:
+and how long it has taken, and once more when it has ended. \`berth info\` has what is stuck at this moment.
 
     {"level":40,"stage":"cni bridge ADD","object":"/run/berth/sandboxes/4f…/cni.lock","seconds":61,"msg":"work is stuck: cni bridge ADD"}
 
