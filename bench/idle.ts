@@ -58,7 +58,7 @@ export const idle = async (sides: readonly Side[], seconds: number): Promise<voi
     'events are listened to, stats were asked for': (side) => {
       const stack = new DisposableStack();
       for (let i = 0; i < subscribers; i += 1) {
-        const listening = side.raw.listen('GetContainerEvents');
+        const listening = side.raw.listen('GetContainerEvents', () => undefined);
         stack.defer(() => listening.close());
       }
       for (const [name] of rhythm) void side.raw.call(name, {}).catch(() => undefined);

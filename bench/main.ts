@@ -8,6 +8,7 @@ import { containerdPulls, ownPulls } from './pull-side.ts';
 import { calls, emptySequence, runSequence, type Sequence } from './sequence.ts';
 import { stats } from './stats.ts';
 import { streams } from './streams.ts';
+import { subscribers } from './subscribers.ts';
 import { ms, ratio, table } from './table.ts';
 import { ownTarget, peerTarget, type Target } from './target.ts';
 
@@ -15,7 +16,7 @@ const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock -
 Starts berthd in a world of its own and measures it; with --peer a second endpoint too, in turns within one run.
 Streams are compared when --peer-pid names a process in the peer's network and mount namespaces; pulls with the containerd
 in the directory that --containerd names, which runs in worlds of its own.
-Parts (--only): sequences, execs, streams, crowd, pulls, stats.`;
+Parts (--only): sequences, execs, streams, crowd, pulls, stats, subscribers.`;
 
 const { values } = parseArgs({
   options: {
@@ -122,6 +123,9 @@ const partsOf = (targets: readonly Target[]): Readonly<Record<string, () => Prom
       Number(values.pulls),
     ),
   stats: () => stats(targets, values.containers.split(',').map(Number), Number(values.idle)),
+  subscribers: async () => {
+    for (const target of targets) if (target.proc !== undefined) await subscribers(target, target.proc);
+  },
 });
 
 await main().catch((error: unknown) => {

@@ -29,11 +29,11 @@ export class RawClient implements Disposable {
     });
   }
 
-  /** Reads a stream of answers and throws them away, until `close`. */
-  listen(name: RpcName): { close(): void } {
+  /** Reads a stream of answers until `close`; `onAnswer` for each of them. Without it nothing is read. */
+  listen(name: RpcName, onAnswer?: (bytes: Buffer) => void): { close(): void } {
     const call = this.#grpc.makeServerStreamRequest(methodOf(name).path, asIs, asIs, Buffer.alloc(0));
     call.on('error', () => undefined); // it ends by `close`
-    call.resume();
+    if (onAnswer !== undefined) call.on('data', onAnswer);
     return { close: () => call.cancel() };
   }
 

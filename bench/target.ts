@@ -21,6 +21,8 @@ export interface Target {
   readonly logs: string;
   /** Its pods have user namespaces. */
   readonly userNamespaces?: boolean;
+  /** Its daemon's directory in /proc; undefined when it is not known. */
+  proc?(): string;
   /** kill -9 and start again, until it answers; only for our own. */
   readonly restart?: () => Promise<void>;
   /** What a stream takes of it; undefined when it is not known where it listens. */
@@ -45,6 +47,7 @@ export const ownTarget = async (stack: AsyncDisposableStack, log: string): Promi
     processes: /^berth/,
     cpu: (children) => cpuOf(daemon.world.seen('/proc'), /^berth/, undefined, children),
     logs: daemon.world.path('logs'),
+    proc: () => daemon.world.seen(`/proc/${daemon.pid}`),
     restart: () => daemon.killAndBoot(),
     streaming: { spawn: (command, args, options) => daemon.world.spawn(command, args, options) },
   };
