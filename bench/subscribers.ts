@@ -1,4 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decode } from '../api/codec.ts';
 import { RawClient } from './raw.ts';
@@ -63,6 +66,20 @@ const watch = async ({ client, image }: Target, raw: RawClient, pod: Pod, witnes
   return { events, lists };
 };
 
+/** The crowd, in a process of its own; what is returned sends it away. */
+const gather = async (address: string): Promise<() => Promise<void>> => {
+  const program = join(import.meta.dirname, 'crowd.js');
+  const child = spawn(process.execPath, [program, address, `${crowd}`, `${connections}`], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const ended = once(child, 'close');
+  await Promise.race([once(child.stdout, 'data'), ended]);
+  return async () => {
+    child.stdin.end();
+    await ended;
+  };
+};
+
 /** Some subscribers that come, are there, and go again, a few at a time. */
 const comeAndGo = async (address: string): Promise<void> => {
   let left = visits;
@@ -102,13 +119,10 @@ export const subscribers = async (target: Target, proc: () => string): Promise<v
   await look('one subscriber');
   const lazy = stack.use(new RawClient(target.address)).listen('GetContainerEvents');
   await look('and one that reads nothing');
-  const others = Array.from({ length: connections }, () => stack.use(new RawClient(target.address)));
-  const all = others.flatMap((one) =>
-    Array.from({ length: crowd / connections }, () => one.listen('GetContainerEvents', () => undefined)),
-  );
-  await Promise.all(others.map((one) => one.call('Version', {})));
+  const leave = await gather(target.address);
   await look(`and ${crowd} others`);
-  for (const { close } of [...all, lazy]) close();
+  await leave();
+  lazy.close();
   await look('when they have gone');
   await comeAndGo(target.address);
   await look(`after ${visits} came and went`);

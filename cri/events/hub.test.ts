@@ -51,6 +51,26 @@ test('one who does not read holds nobody up, and is told that it has missed some
   t.true((await slow.next()).done);
 });
 
+test('a thousand listeners get every event in order, and others have their turn in between', async (t) => {
+  const hub = new EventHub();
+  const events = ['1', '2', '3', '4'];
+  const all = Array.from({ length: 1000 }, () => read(hub, events.length));
+  await nextTurn();
+  let ready = 0;
+  for (const one of all) void one.then(() => (ready += 1));
+  for (const text of events.slice(0, 2)) hub.publish(() => event(text));
+  let turns = 0;
+  const ended = Promise.all(all);
+  for (const text of events.slice(2)) {
+    await nextTurn();
+    t.is(ready, 0);
+    hub.publish(() => event(text));
+  }
+  for (; ready < all.length; turns += 1) await nextTurn();
+  t.true(turns > 10, `${turns} turns`);
+  for (const texts of await ended) t.deepEqual(texts, events);
+});
+
 test('a listener ends with the reason of its signal, and ten thousand that came and went leave nothing', async (t) => {
   const hub = new EventHub();
   let encoded = 0;

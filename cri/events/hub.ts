@@ -1,12 +1,19 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Encoded } from '../../api/encoded.ts';
 import { BerthError } from '../../base/errors.ts';
 
 /** So many events may wait for a subscriber that does not read; they are shared by all who wait for them. */
 const mostWaiting = 4096;
 
+/** So many subscribers are served in one turn of the event loop: each costs some tens of microseconds. */
+const mostInTurn = 32;
+
 /** Passes each event on to everybody who listens at that moment, in order. A slow listener holds nobody up. */
 export class EventHub {
   readonly #listeners = new Set<Listener>();
+  /** They have something to take, and do not know it yet. */
+  readonly #asleep = new Set<Listener>();
+  #isWaking = false;
 
   get listeners(): number {
     return this.#listeners.size;
@@ -16,7 +23,24 @@ export class EventHub {
   publish(encode: () => Encoded): void {
     if (this.#listeners.size === 0) return;
     const event = encode();
-    for (const listener of this.#listeners) listener.put(event);
+    for (const listener of this.#listeners) {
+      listener.put(event);
+      this.#asleep.add(listener);
+    }
+    if (!this.#isWaking) void this.#wake();
+  }
+
+  /** A few at once, at first without waiting: between them other calls come. */
+  async #wake(): Promise<void> {
+    this.#isWaking = true;
+    let inTurn = 0;
+    for (const listener of this.#asleep) {
+      this.#asleep.delete(listener);
+      listener.wake();
+      inTurn = (inTurn + 1) % mostInTurn;
+      if (inTurn === 0) await nextTurn();
+    }
+    this.#isWaking = false;
   }
 
   /**
@@ -36,6 +60,7 @@ export class EventHub {
       }
     } finally {
       this.#listeners.delete(listener);
+      this.#asleep.delete(listener);
       signal.removeEventListener('abort', end);
     }
   }
@@ -49,7 +74,6 @@ class Listener {
   put(event: Encoded): void {
     if (this.#waiting.length >= mostWaiting) this.#fallBehind();
     if (!this.#isBehind) this.#waiting.push(event);
-    this.wake();
   }
 
   #fallBehind(): void {

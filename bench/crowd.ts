@@ -1,0 +1,14 @@
+import { RawClient } from './raw.ts';
+
+/** A process of its own, whose work does not make its starter wait: so many subscribers until its input ends. */
+const [, , address = '', count = '0', connections = '1'] = process.argv;
+
+const clients = Array.from({ length: Number(connections) }, () => new RawClient(address));
+for (let i = 0; i < Number(count); i += 1) clients[i % clients.length]?.listen('GetContainerEvents', () => undefined);
+// Calls of one connection are taken in order: all listen when these are answered.
+await Promise.all(clients.map((client) => client.call('Version', {})));
+console.log('ready');
+process.stdin.resume().once('end', () => {
+  for (const client of clients) client[Symbol.dispose]();
+  process.exitCode = 0;
+});
