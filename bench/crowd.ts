@@ -4,11 +4,12 @@ import { RawClient } from './raw.ts';
 const [, , address = '', count = '0', connections = '1'] = process.argv;
 
 const clients = Array.from({ length: Number(connections) }, () => new RawClient(address));
-for (let i = 0; i < Number(count); i += 1) clients[i % clients.length]?.listen('GetContainerEvents', () => undefined);
+const share = Array.from({ length: Number(count) / clients.length });
+const all = clients.flatMap((client) => share.map(() => client.listen('GetContainerEvents', () => undefined)));
 // Calls of one connection are taken in order: all listen when these are answered.
 await Promise.all(clients.map((client) => client.call('Version', {})));
 console.log('ready');
 process.stdin.resume().once('end', () => {
+  for (const { close } of all) close();
   for (const client of clients) client[Symbol.dispose]();
-  process.exitCode = 0;
 });

@@ -72,7 +72,7 @@ export const peerTarget = async (
     image,
     processes,
     cpu: (children) => cpuOf('/proc', processes, pid, children),
-    ...(pid === undefined ? {} : { streaming: peerStreaming(pid) }),
+    ...(pid === undefined ? {} : { proc: () => `/proc/${pid}`, streaming: peerStreaming(pid) }),
     logs,
   };
 };
