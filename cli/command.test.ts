@@ -510,3 +510,21 @@ test('info tells where metrics are served, and what hangs, each on its line', as
     t.notRegex(out, /^stuck/m);
   });
 });
+
+test('top and events refuse what they do not know, with their usage, before they ask the daemon', (t) =>
+  withDaemon({}, async (berth) => {
+    for (const [words, pattern] of [
+      ['top --sort x', /--sort: wants one of cpu, memory, network, io, pids, name/],
+      ['top --view all', /--view: wants one of both, pods, containers/],
+      ['top --interval 0.1', /--interval: wants seconds from 0\.2 to 3600, not "0\.1"/],
+      ['top web', /not understood: web/],
+      ['events --for 0s', /--for: wants a time from 1s to 23d/],
+      ['events --for 30d', /--for: wants a time from 1s to 23d/],
+      ['events --filter image=x', /--filter: wants pod=, .*not "image=x"/],
+    ] as const) {
+      const { code, error } = await berth(...words.split(' '));
+      t.is(code, 2, words);
+      t.regex(error, pattern);
+      t.regex(error, /^usage: berth (?:top|events) /m);
+    }
+  }));

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { names } from './harness/images.ts';
 import { idle, runPod } from './harness/pods.ts';
+import { ScreenOf } from './harness/screen.ts';
 import { suiteDaemon } from './harness/suite.ts';
 import { sourceTree } from './harness/tree.ts';
 import { until } from './harness/until.ts';
@@ -232,4 +233,67 @@ test('bash completes the names of pods, containers and images that are there', a
   const { stdout, stderr } = await daemon().world.run('bash', ['--norc', '-c', script, 'bash', ...lines]);
   t.is(stderr, '');
   t.is(stdout, `${name}/complete-me\n${names.busybox}\n${name}\n`);
+});
+
+test('berth top shows pods and containers with what they use, sorts and turns its view by keys, follows the terminal’s size, waits for a daemon that is away, and leaves the terminal as it was', async (t) => {
+  const { world } = daemon();
+  const linux = { resources: { memory_limit_in_bytes: 64n << 20n, cpu_quota: 20_000n, cpu_period: 100_000n } };
+  const busy = await runPod(daemon(), { metadata: { name: 'busy' } });
+  await busy.run('trap "exit 0" TERM; while :; do :; done', { metadata: { name: 'burns' }, linux });
+  const quiet = await runPod(daemon(), { metadata: { name: 'quiet' } });
+  await quiet.run(idle, { metadata: { name: 'sleeps' } });
+  const terminal = new ScreenOf(daemon(), 'top --interval 0.2');
+  const screen = await terminal.shows(/^ {2}burns +\d+(\.\d)? .*[▏▎▍▌▋▊▉█].* 64M/);
+  t.true(terminal.entered);
+  t.regex(screen[0] ?? '', /^berth top {2}\d\d:\d\d:\d\d {2}2 pods, 2 containers, every 0\.2 s/);
+  t.regex(screen[2] ?? '', /^POD +CPU %▼/);
+  t.deepEqual(
+    screen.slice(3, 7).map(
+      (line) =>
+        line
+          .split(/ {2,}/)
+          .find((word) => word !== '')
+          ?.split(' ')[0],
+    ),
+    ['default/busy', 'burns', 'default/quiet', 'sleeps'],
+  );
+  t.regex(screen[6] ?? '', /^ {2}sleeps .* 2$/, 'the shell and its sleep');
+  terminal.type('aa');
+  t.regex((await terminal.shows(/^POD▲/))[3] ?? '', /^default\/quiet/);
+  terminal.type('\t\t');
+  t.regex((await terminal.shows(/^CONTAINER▲/))[3] ?? '', /^default\/quiet\/sleeps/);
+  await world.sh(`stty -F $(cat ${world.path('tty')}) rows 9 cols 50`);
+  const small = await terminal.shows(/^CONTAINER▲ .*CPU %/);
+  await until('it has nine lines', () => Promise.resolve(terminal.screen.length === 9));
+  t.true(small.every((line) => line.length <= 90));
+  t.true(terminal.screen.every((line) => line.length <= 50));
+  await world.sh(`stty -F $(cat ${world.path('tty')}) rows 20 cols 90`);
+  await daemon().kill();
+  await terminal.shows(/^no figures, trying again: nobody answers on unix:/);
+  t.true(
+    terminal.screen.some((line) => line.startsWith('default/quiet/sleeps')),
+    'what was known stays',
+  );
+  await daemon().boot();
+  await terminal.shows(/^berth top .* 2 pods/);
+  await world.sh(`kill -TERM $(cat ${world.path('pid')})`);
+  const { said, same } = await terminal.end();
+  t.regex(said, /ended 0/);
+  t.true(same, 'the modes of the terminal');
+});
+
+test('berth top is one table where there is no terminal, or one JSON document', async (t) => {
+  const { world, address } = daemon();
+  const pod = await runPod(daemon(), { metadata: { name: 'burner' } });
+  const linux = { resources: { cpu_quota: 20_000n, cpu_period: 100_000n } };
+  const { id } = await pod.run('trap "exit 0" TERM; while :; do :; done', { metadata: { name: 'burns' }, linux });
+  const run = (...words: string[]) => world.run(command, ['--address', address, 'top', ...words]);
+  const [table, json] = await Promise.all([run('-i', '0.3'), run('--json', '-i', '0.3')]);
+  t.is(table.stderr, '');
+  const row = table.stdout.split('\n').find((line) => line.startsWith('default/burner/burns')) ?? '';
+  t.is(row.split(/ +/)[1], id.slice(0, 12));
+  t.is(row.split(/ +/)[3], '20.0', 'its limit');
+  const { cpu, cpuLimit, pids } = JSON.parse(json.stdout).pods[0].containers[0];
+  t.true(cpu > 0.01 && cpu < 0.5, `${cpu} of a processor that it may have a fifth of`);
+  t.deepEqual([cpuLimit, pids], [0.2, 1]);
 });
