@@ -42,21 +42,23 @@ export const wrongRecords = (store: ImageStore): readonly Finding[] => {
 };
 
 const settledMs = 500;
+const mostLooks = 4;
 
 /** What lies in the store's directories and belongs to nothing that is known. Berth never removes what it did not make. */
 export const orphansIn = async (store: ImageStore): Promise<readonly Finding[]> => {
-  const first = await unknownIn(store);
-  // Something may have been committed or removed in that moment.
-  if (first.length > 0) await sleep(settledMs);
-  const again = first.length === 0 ? [] : await unknownIn(store);
-  return again
-    .filter((path) => first.includes(path))
-    .map((path) => ({
-      kind: 'orphan',
-      subject: relative(store.paths.base, path),
-      problem: path.endsWith('.broken') ? 'a record that could not be read and was set aside' : 'belongs to nothing',
-      ...none,
-    }));
+  let unknown = await unknownIn(store);
+  // Something may be committed or removed in that moment, which a disk that is busy makes long.
+  for (let looks = 1; looks < mostLooks && unknown.length > 0; looks += 1) {
+    await sleep(settledMs);
+    const again = new Set(await unknownIn(store));
+    unknown = unknown.filter((path) => again.has(path));
+  }
+  return unknown.map((path) => ({
+    kind: 'orphan',
+    subject: relative(store.paths.base, path),
+    problem: path.endsWith('.broken') ? 'a record that could not be read and was set aside' : 'belongs to nothing',
+    ...none,
+  }));
 };
 
 const unknownIn = async (store: ImageStore): Promise<readonly string[]> => {
