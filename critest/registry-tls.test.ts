@@ -8,6 +8,7 @@ import { fails } from './harness/suite.ts';
 
 const trusted = '127.0.0.1:5443';
 const misnamed = '127.0.0.1:5444';
+const pushed = '127.0.0.1:5445';
 const bundle = '/etc/ssl/certs/ca-certificates.crt';
 const auth = { username: 'berth', password: 'secret' };
 
@@ -32,7 +33,11 @@ test.before('two registries with TLS', async () => {
   daemon = await TestDaemon.prepare({ network: 'none' });
   await daemon.configure({
     network: { embedded_subnet: 'none' },
-    registry: { config_path: [daemon.world.path('certs.d')], docker_config: daemon.world.path('config.json') },
+    registry: {
+      config_path: [daemon.world.path('certs.d')],
+      docker_config: daemon.world.path('config.json'),
+      credential_bin_dirs: [daemon.world.path('helpers')],
+    },
   });
   await docker({});
   await daemon.boot();
@@ -41,10 +46,50 @@ test.before('two registries with TLS', async () => {
   const tls = (name: string) => ({ certificate: world.path(`tls/${name}.pem`), key: world.path(`tls/${name}.key`) });
   await startRegistry(world, { address: trusted, tls: tls('right'), password: true });
   await startRegistry(world, { address: misnamed, tls: tls('other') });
+  await startRegistry(world, { address: pushed, tls: tls('right'), password: true, writable: true });
 });
 
 test.after.always(async () => {
   await daemon?.[Symbol.asyncDispose]();
+});
+
+test('an image goes by TLS to docker-registry with htpasswd, by the password of the call, of config.json or of a helper', async (t) => {
+  const { client, world } = daemon;
+  const directory = world.path(`certs.d/${pushed}`);
+  await mkdir(directory, { recursive: true });
+  const ca = JSON.stringify(world.path('tls/ca.pem'));
+  await writeFile(join(directory, 'hosts.toml'), `server = "https://${pushed}"\nca = ${ca}\n`);
+  await daemon.import([names.layered]);
+  const push = async (destination: string, more: object = {}): Promise<string | undefined> => {
+    let digest: string | undefined;
+    for await (const { manifest_digest } of client.Push({ image: names.layered, destination, ...more }))
+      digest = manifest_digest || digest;
+    return digest;
+  };
+  const to = (name: string): string => `${pushed}/team/${name}:1`;
+  await fails(t, push(to('nobody')), 'unauthenticated', /asks for credentials and none were given/);
+  const digest = await push(to('call'), auth);
+  const pair = Buffer.from('berth:secret').toString('base64');
+  await docker({ auths: { [pushed]: { auth: pair } } });
+  t.is(await push(to('config')), digest);
+  await mkdir(world.path('helpers'));
+  const helper = `#!/bin/sh\n[ "$(cat)" = ${pushed} ] && echo '{"Username":"berth","Secret":"secret"}'\n`;
+  await writeFile(world.path('helpers/docker-credential-own'), helper, { mode: 0o755 });
+  await docker({ credHelpers: { [pushed]: 'own' } });
+  t.is(await push(to('helper')), digest);
+  await docker({});
+  const seen = await world.sh(
+    `mkdir ca; cp ${world.path('tls/ca.pem')} ca/ca.crt; for name in call config helper; do
+       skopeo --insecure-policy inspect --raw --cert-dir ca --creds berth:secret docker://${pushed}/team/$name:1 | sha256sum
+     done; rm -r ca`,
+  );
+  t.deepEqual(
+    seen.trim().split('\n'),
+    Array.from({ length: 3 }, () => `${digest?.slice(7)}  -`),
+  );
+  await client.RemoveImage({ image: { image: names.layered } });
+  const again = await client.PullImage({ image: { image: `${pushed}/team/helper@${digest}` }, auth });
+  await client.RemoveImage({ image: { image: again.image_ref } });
 });
 
 test('a registry whose CA the system does not know is refused, and the error names it', async (t) => {

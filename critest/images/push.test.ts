@@ -106,6 +106,46 @@ test('a blob that is there is not sent, one of another repository of the registr
   t.true(has(at.to, 'new', '1', two));
 });
 
+test('a mount asks the token server for both repositories, and who may not read the other one uploads', async (t) => {
+  for (const mayRead of [true, false]) {
+    await using at = await setUp();
+    await at.push('2', 'team/first:1');
+    await at.world.images.pull(`${at.to.host}/team/first:1`, undefined, { signal: never });
+    const asked: string[][] = [];
+    at.to.behave((request, response) => {
+      const url = new URL(request.url ?? '', `http://${at.to.host}`);
+      if (url.pathname === '/token') {
+        const scopes = url.searchParams
+          .getAll('scope')
+          .flatMap((each) => each.split(' '))
+          .toSorted();
+        asked.push(scopes);
+        const granted = scopes.filter((each) => mayRead || !each.startsWith('repository:team/first:'));
+        response.end(JSON.stringify({ token: Buffer.from(granted.join(' ')).toString('base64url'), expires_in: 300 }));
+        return true;
+      }
+      const [, repository = ''] = /^\/v2\/(.+)\/(?:blobs|manifests)\//.exec(url.pathname) ?? [];
+      const from = url.searchParams.get('from');
+      const wanted = [`repository:${repository}:pull,push`, ...(from === null ? [] : [`repository:${from}:pull`])];
+      const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+      const granted = Buffer.from(token, 'base64url').toString().split(' ');
+      if (wanted.every((each) => granted.includes(each))) return false;
+      const realm = `Bearer realm="http://${at.to.host}/token",service="test",scope="${wanted.join(' ')}"`;
+      response.writeHead(401, { 'www-authenticate': realm }).end();
+      return true;
+    });
+    const ways = new Map<string, string>();
+    const pushed = at.world.images.push(at.name('2'), `${at.to.host}/team/second:1`, undefined, {
+      signal: never,
+      report: ({ digest, phase }) => void ways.set(digest, phase),
+    });
+    t.is((await pushed).digest, two.manifest.digest);
+    t.true(has(at.to, 'team/second', '1', two));
+    t.is(ways.get(big.digest), mayRead ? 'mounted' : 'done');
+    t.true(asked.some((scopes) => scopes.join() === 'repository:team/first:pull,repository:team/second:pull,push'));
+  }
+});
+
 test('a mount that the registry refuses, and one that it makes an upload of, become uploads', async (t) => {
   await using at = await setUp();
   for (const status of [0, 403, 405]) {
