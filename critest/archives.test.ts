@@ -181,6 +181,29 @@ test('berth load reads what umoci makes, and what buildah pushes to archives and
     await berth('rmi', name);
 });
 
+test('podman loads and pulls what berth save and push write, and berth load reads what podman saves', async (t) => {
+  const image = await known(daemon(), names.layered);
+  const podman = (words: string): Promise<string> =>
+    sh(`podman ${storage()} --events-backend none --runtime /bin/true --cgroup-manager cgroupfs ${words}`);
+  const policy = `--signature-policy ${work('policy.json')}`;
+  await berth('save', '-o', at('a.tar'), names.layered);
+  await podman(`load -q ${policy} -i ${at('a.tar')}`);
+  t.is((await podman(`images --no-trunc --format '{{.ID}}' ${names.layered}`)).trim(), image.id);
+  await podman(`rmi ${names.layered}`);
+  await berth('push', names.layered, `${pushHost}/by/berth:1`);
+  await podman(`pull -q --tls-verify=false ${policy} ${pushHost}/by/berth:1`);
+  const told = await podman(`image inspect --format '{{.Id}} {{.Digest}}' ${pushHost}/by/berth:1`);
+  t.is(told.trim(), `${image.id.slice(7)} ${image.digest}`);
+  for (const format of ['oci-archive', 'docker-archive']) {
+    await podman(`tag ${pushHost}/by/berth:1 example.org/podman:${format}`);
+    await podman(`save -q --format ${format} -o ${at(`${format}.tar`)} example.org/podman:${format}`);
+    const name = `example.org/podman:${format}`;
+    t.is((await berth('load', '-i', at(`${format}.tar`), '--name', name)).stderr, '');
+    t.is((await known(daemon(), name)).id, image.id);
+    await berth('rmi', name);
+  }
+});
+
 test('an archive goes through pipes from one command to the other, and a terminal is refused', async (t) => {
   const image = await known(daemon(), names.busybox);
   const command = `${join(sourceTree, 'bin/berth')} --address ${daemon().address}`;

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { dir } from 'tmp-promise';
 import { BerthError } from '../../base/errors.ts';
 import { Images, type ImagesOptions } from '../../images/index.ts';
 import type { Helper, HelperRequest, HelperResult, ImageSettings, Log } from '../../images/types.ts';
@@ -71,8 +71,9 @@ export const testSettings: ImageSettings = {
   policyDir: '',
 };
 
-export const openWorld = async (options: Partial<ImagesOptions> = {}): Promise<ImageWorld> => {
-  const { path } = await dir({ prefix: 'bt-images-', unsafeCleanup: true });
+/** `place`: on another file system than /tmp. */
+export const openWorld = async (options: Partial<ImagesOptions> = {}, place = tmpdir()): Promise<ImageWorld> => {
+  const path = await mkdtemp(join(place, 'bt-images-'));
   try {
     return await openAt(path, options);
   } catch (error) {
