@@ -1,77 +1,25 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { sha256 } from '../base/digest.ts';
-import type { TestDaemon } from './harness/daemon.ts';
+import {
+  at,
+  berth,
+  buildah,
+  bytesAt,
+  daemon,
+  digestsIn,
+  known,
+  lockedHost,
+  pick,
+  pushHost,
+  sh,
+  skopeoCopy,
+  work,
+} from './harness/archives.ts';
 import { names, registryHost } from './harness/images.ts';
-import { startRegistry } from './harness/registry.ts';
-import { suiteDaemon } from './harness/suite.ts';
 import { sourceTree } from './harness/tree.ts';
-import type { Output } from './harness/world.ts';
 
 // What other tools make of our archives and pushes, and we of theirs: skopeo, umoci, buildah, all from Debian.
-const pushHost = '127.0.0.1:5001';
-const lockedHost = '127.0.0.1:5002';
-const work = (...parts: readonly string[]): string => daemon().world.path('work', ...parts);
-const storage = (): string => `--root ${work('storage')} --runroot ${work('run')} --storage-driver vfs`;
-const buildah = (words: string): Promise<string> =>
-  sh(`buildah ${storage()} --registries-conf ${work('registries.conf')} ${words}`);
-
-const daemon = suiteDaemon({
-  images: [],
-  ignore: /files: . \.\/(work|registry-)/,
-  setUp: async ({ world, client }) => {
-    await startRegistry(world);
-    await startRegistry(world, { address: pushHost, writable: true });
-    await startRegistry(world, { address: lockedHost, writable: true, password: true });
-    await world.sh(`mkdir -p ${world.path('work')}`);
-    await writeFile(world.path('work/policy.json'), '{"default":[{"type":"insecureAcceptAnything"}]}');
-    await writeFile(world.path('work/registries.conf'), 'unqualified-search-registries = []\n');
-    for (const image of [names.busybox, names.layered]) await client.PullImage({ image: { image } });
-  },
-  tidy: (running) => running.world.sh(`rm -rf ${running.world.path('work/t')}`).then(() => undefined),
-});
-
-const sh = (script: string): Promise<string> =>
-  daemon().world.sh(
-    `set -e; export HOME=${work()} XDG_RUNTIME_DIR=${work()} TMPDIR=${work()}; mkdir -p ${work('t')}; cd ${work('t')}; ${script}`,
-  );
-const berth = async (...args: readonly string[]): Promise<Output> => {
-  const command = join(sourceTree, 'bin/berth');
-  return daemon().world.run(command, ['--address', daemon().address, ...args]);
-};
-test.beforeEach('a place for files', () => sh('true'));
-const at = (path: string): string => work('t', path);
-const bytesAt = (path: string): Promise<Buffer> => readFile(at(path));
-
-interface Known {
-  readonly id: string;
-  /** Of the manifest. */
-  readonly digest: string;
-  /** Configuration and layers. */
-  readonly blobs: readonly string[];
-}
-
-/** What the daemon has under a name. */
-const known = async ({ client }: TestDaemon, image: string): Promise<Known> => {
-  const { image_id: id, manifest } = await client.Inspect({ image });
-  const parsed = JSON.parse(Buffer.from(manifest).toString()) as Record<'layers', { digest: string }[]>;
-  const layers = parsed.layers.map(({ digest }) => digest);
-  return { id, digest: sha256(manifest), blobs: [id, ...layers].toSorted() };
-};
-
-/** The digests of what `skopeo copy … dir:` has made: of the manifest, and of all else, each found by reading. */
-const digestsIn = async (directory: string): Promise<Pick<Known, 'digest' | 'blobs'>> => {
-  const lines = (await sh(`cd ${directory}; sha256sum *`)).trim().split('\n');
-  const sums = new Map(lines.map((line) => [line.slice(66), `sha256:${line.slice(0, 64)}`]));
-  const others = [...sums].filter(([name]) => !['manifest.json', 'version'].includes(name));
-  return { digest: sums.get('manifest.json') ?? '', blobs: others.map(([, digest]) => digest).toSorted() };
-};
-
-const skopeoCopy = (from: string, to: string, options = ''): Promise<string> =>
-  sh(`skopeo --insecure-policy copy -q ${options} ${from} ${to}`);
-
-const pick = ({ digest, blobs }: Known): Pick<Known, 'digest' | 'blobs'> => ({ digest, blobs });
 
 test('skopeo reads what berth save writes: manifest, configuration and layers have the digests of the registry', async (t) => {
   const image = await known(daemon(), names.layered);
@@ -179,29 +127,6 @@ test('berth load reads what umoci makes, and what buildah pushes to archives and
   t.is(image_ref, id);
   for (const name of ['example.org/buildah:1', 'example.org/buildah:docker', `${pushHost}/by/buildah:1`])
     await berth('rmi', name);
-});
-
-test('podman loads and pulls what berth save and push write, and berth load reads what podman saves', async (t) => {
-  const image = await known(daemon(), names.layered);
-  const podman = (words: string): Promise<string> =>
-    sh(`podman ${storage()} --events-backend none --runtime /bin/true --cgroup-manager cgroupfs ${words}`);
-  const policy = `--signature-policy ${work('policy.json')}`;
-  await berth('save', '-o', at('a.tar'), names.layered);
-  await podman(`load -q ${policy} -i ${at('a.tar')}`);
-  t.is((await podman(`images --no-trunc --format '{{.ID}}' ${names.layered}`)).trim(), image.id);
-  await podman(`rmi ${names.layered}`);
-  await berth('push', names.layered, `${pushHost}/by/berth:1`);
-  await podman(`pull -q --tls-verify=false ${policy} ${pushHost}/by/berth:1`);
-  const told = await podman(`image inspect --format '{{.Id}} {{.Digest}}' ${pushHost}/by/berth:1`);
-  t.is(told.trim(), `${image.id.slice(7)} ${image.digest}`);
-  for (const format of ['oci-archive', 'docker-archive']) {
-    await podman(`tag ${pushHost}/by/berth:1 example.org/podman:${format}`);
-    await podman(`save -q --format ${format} -o ${at(`${format}.tar`)} example.org/podman:${format}`);
-    const name = `example.org/podman:${format}`;
-    t.is((await berth('load', '-i', at(`${format}.tar`), '--name', name)).stderr, '');
-    t.is((await known(daemon(), name)).id, image.id);
-    await berth('rmi', name);
-  }
 });
 
 test('an archive goes through pipes from one command to the other, and a terminal is refused', async (t) => {

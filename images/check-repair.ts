@@ -1,5 +1,5 @@
 import type { Digest } from '../base/digest.ts';
-import { documentsOf, keysOf } from './disk.ts';
+import { blobsOf, documentsOf, keysOf } from './disk.ts';
 import { holdKey } from './holds.ts';
 import type { StoredImage } from './records/stored.ts';
 import { collectGarbage, type ImageStore } from './store.ts';
@@ -26,7 +26,7 @@ const imagesWith = ({ catalog }: ImageStore, kind: Kind, digest: Digest): readon
   if (kind === 'image') return catalog.images().filter(({ id }) => id === digest);
   if (kind !== 'blob' && kind !== 'layer' && kind !== 'fixup') return [];
   const names = Map.groupBy(catalog.names(), ({ image }) => image);
-  const targets = (id: Digest): readonly Digest[] => names.get(id)?.map(({ target }) => target) ?? [];
+  const targets = (id: Digest): readonly Digest[] => names.get(id)?.flatMap(blobsOf) ?? [];
   return catalog.images().filter((image) => keysOf(image, targets(image.id)).includes(holdKey(kind, digest)));
 };
 

@@ -5,7 +5,7 @@ import { onDisk } from './blobs/store.ts';
 import { holdKey } from './holds.ts';
 import { treeSize } from './layers/size.ts';
 import type { TreeSize } from './layers/trees.ts';
-import type { StoredImage } from './records/stored.ts';
+import type { StoredImage, StoredName } from './records/stored.ts';
 import type { ImageStore } from './store.ts';
 import type { Helper } from './types.ts';
 
@@ -64,7 +64,10 @@ export const documentsOf = ({ id, manifest, artifact }: StoredImage): readonly D
   manifest,
 ];
 
-/** What an image needs; `targets` are the manifests and indexes that its names stand for. */
+/** What a name needs beside its image. */
+export const blobsOf = ({ target, blobs = [] }: StoredName): readonly Digest[] => [target, ...blobs];
+
+/** What an image needs; `targets` is what its names need. */
 export const keysOf = (image: StoredImage, targets: readonly Digest[]): readonly string[] => [
   ...new Set([
     ...[...documentsOf(image), ...targets].map((digest) => holdKey('blob', digest)),
@@ -79,7 +82,7 @@ const ownersByKey = ({ catalog }: ImageStore): ReadonlyMap<string, readonly Dige
   const names = Map.groupBy(catalog.names(), ({ image }) => image);
   const owners = new Map<string, Digest[]>();
   for (const image of catalog.images())
-    for (const key of keysOf(image, names.get(image.id)?.map(({ target }) => target) ?? []))
+    for (const key of keysOf(image, names.get(image.id)?.flatMap(blobsOf) ?? []))
       owners.set(key, [...(owners.get(key) ?? []), image.id]);
   return owners;
 };

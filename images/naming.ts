@@ -24,24 +24,26 @@ export const tagImage = async (tools: GivenTools, source: string, target: string
   const stored = image && catalog.image(image.id);
   if (image === undefined || stored === undefined) throw notFound(`${what}: there is no such image`);
   using _hold = holds.take(holdKey('image', image.id));
-  const root = targetOf(catalog.names(), image, source) ?? stored.manifest;
+  const from = nameOfSource(catalog.names(), image, source);
+  const root = from?.target ?? stored.manifest;
   const read = () => documentsOf(tools.store, root, stored.manifest);
   try {
     await verifyGiven(tools, reference, root, read, new AbortController().signal);
   } catch (error) {
     throw within(what, error);
   }
-  await catalog.addName({ name: formatReference(reference), image: image.id, target: root });
+  await catalog.addName({
+    name: formatReference(reference),
+    image: image.id,
+    target: root,
+    ...(from?.blobs && { blobs: from.blobs }),
+  });
 };
 
-/** What the name stands for; of an image that is meant by id, what one of its names does. */
-const targetOf = (
-  names: readonly StoredName[],
-  image: ImageRecord,
-  source: string,
-): StoredName['target'] | undefined => {
+/** The name that is meant; of an image that is meant by id, one of its names. */
+const nameOfSource = (names: readonly StoredName[], image: ImageRecord, source: string): StoredName | undefined => {
   const own = names.filter((name) => name.image === image.id);
-  return (own.find(({ name }) => name === normalised(source)) ?? own[0])?.target;
+  return own.find(({ name }) => name === normalised(source)) ?? own[0];
 };
 
 const normalised = (text: string): string | undefined => {

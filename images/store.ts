@@ -3,7 +3,7 @@ import { messageOf } from '../base/errors.ts';
 import { makeDirectory, namesIn, setMode } from '../base/files.ts';
 import { Parts } from './blobs/parts.ts';
 import { BlobStore } from './blobs/store.ts';
-import { keysOf } from './disk.ts';
+import { blobsOf, keysOf } from './disk.ts';
 import { Holds, holdKey } from './holds.ts';
 import type { Lower } from './layers/fixups.ts';
 import { Trees } from './layers/trees.ts';
@@ -101,6 +101,6 @@ const unneededImages = ({ catalog, holds }: ImageStore): readonly StoredImage['i
 };
 
 const neededKeys = ({ catalog }: ImageStore): ReadonlySet<string> => {
-  const targets = catalog.names().map(({ target }) => holdKey('blob', target));
+  const targets = catalog.names().flatMap((name) => blobsOf(name).map((digest) => holdKey('blob', digest)));
   return new Set([...targets, ...catalog.images().flatMap((image) => keysOf(image, []))]);
 };

@@ -77,7 +77,12 @@ const peaks = () => {
     const peak = Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0);
     most.set(role, Math.max(most.get(role) ?? 0, peak));
     const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-    await Promise.all(children.split(' ').filter(Boolean).map((child) => look(Number(child), role)));
+    await Promise.all(
+      children
+        .split(' ')
+        .filter(Boolean)
+        .map((child) => look(Number(child), role)),
+    );
   };
   const timer = setInterval(() => {
     for (const [pid, role] of pids) void look(pid, role);

@@ -212,3 +212,35 @@ test('an artifact with a layer that is no file of it says so when it is saved', 
   await at.pull('thing');
   await t.throwsAsync(save(at.world, [at.name('thing')]), { message: /artifact sha256:.*: only layers with a title/ });
 });
+
+test('an image that was loaded with another compression than it was pulled with is saved by each name as it came', async (t) => {
+  const zstd = asZstd([base], { Cmd: ['one'] });
+  await using other = await setUp();
+  other.registry.add('zstd', zstd);
+  await other.pull('zstd');
+  const archive = await save(other.world, [other.name('zstd')]);
+  await using at = await setUp();
+  await at.pull('1');
+  const load = async function* () {
+    yield archive;
+  };
+  await at.world.images.load(load(), 'loaded.example/app:1', { signal: never });
+  await at.world.images.tag('loaded.example/app:1', 'loaded.example/app:2');
+  await at.world.images.untag('loaded.example/app:1');
+  const again = await at.world.reopen();
+  await again.images.collect();
+  for (const [name, of] of [
+    [at.name('1'), one],
+    ['loaded.example/app:2', zstd],
+  ] as const) {
+    const files = await unpacked(await save(again, [name]));
+    for (const [digest, bytes] of of.blobs) t.true(files.get(blobPath(digest))?.equals(bytes), name);
+  }
+  t.deepEqual(
+    again.images.list().map(({ id }) => id),
+    [one.id],
+  );
+  await again.images.remove(one.id);
+  t.deepEqual(await again.content(), []);
+  await again[Symbol.asyncDispose]();
+});

@@ -199,18 +199,17 @@ const assemble = async (
 };
 
 /**
- * The same configuration under another manifest, with layers that are compressed otherwise: those that are unpacked already are
- * not fetched again. The record stays with the manifest whose blobs are here, so that this one can still be saved.
+ * The same configuration may be here under another manifest, with layers that are compressed otherwise. The record stays with that
+ * one while its blobs are here, and the names of the new one have theirs, so that each is saved as it came.
  */
 const recordOf = ({ blobs, catalog }: ImageStore, image: StoredImage): StoredImage => {
   const known = catalog.image(image.id);
-  const isKept = ({ layers }: StoredImage): boolean => layers.every(({ digest }) => blobs.has(digest));
-  return known !== undefined && isKept(known) && !isKept(image) ? known : image;
+  return known?.layers.every(({ digest }) => blobs.has(digest)) === true ? known : image;
 };
 
 /** The name comes last: it never points to what is not whole. The tag comes after the digest, so no tag lacks one. */
 const commit = async (
-  { store }: PullTools,
+  { store, keepBlobs }: PullTools,
   { reference, root, by }: PullJob,
   { manifest, documents }: Choice,
   configBytes: Buffer,
@@ -221,9 +220,11 @@ const commit = async (
     blobs.put(manifest.config.digest, configBytes),
     ...documents.map(({ digest, bytes }) => blobs.put(digest, bytes)),
   ]);
-  await catalog.addImage(recordOf(store, image));
-  const target = root.digest;
-  await catalog.addName({ name: `${nameOf(reference)}@${target}`, image: image.id, target }, by);
+  const record = recordOf(store, image);
+  await catalog.addImage(record);
+  const own = { blobs: [image.manifest, ...image.layers.map(({ digest }) => digest)] };
+  const name = { image: image.id, target: root.digest, ...(keepBlobs && record.manifest !== image.manifest && own) };
+  await catalog.addName({ name: `${nameOf(reference)}@${root.digest}`, ...name }, by);
   if (reference.tag !== undefined)
-    await catalog.addName({ name: `${nameOf(reference)}:${reference.tag}`, image: image.id, target }, by);
+    await catalog.addName({ name: `${nameOf(reference)}:${reference.tag}`, ...name }, by);
 };

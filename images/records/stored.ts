@@ -45,6 +45,11 @@ export interface StoredName {
   readonly target: Digest;
   /** Whose policies have let it in, "" for the node's; left out where that is the node's alone. */
   readonly letIn?: readonly string[];
+  /**
+   * What it needs beside the image's own blobs: of a name that stands for the same configuration under another manifest, with
+   * layers that are compressed otherwise, that manifest and those layers.
+   */
+  readonly blobs?: readonly Digest[];
 }
 
 /** What a container needs: the layers of its image and of the images that it mounts stay until the lease is released. */
@@ -123,7 +128,15 @@ export const readName = (value: unknown): StoredName => {
   const object = checkVersion(value);
   const name = textField(object, 'name', 'record');
   const letIn = object.letIn === undefined ? undefined : textsField(object, 'letIn', 'record');
-  return { name, image: digestField(object, 'image'), target: digestField(object, 'target'), ...(letIn && { letIn }) };
+  const blobs = object.blobs === undefined ? undefined : textsField(object, 'blobs', 'record');
+  if (blobs?.every(isDigest) === false) throw invalid('record: blobs: not digests');
+  return {
+    name,
+    image: digestField(object, 'image'),
+    target: digestField(object, 'target'),
+    ...(letIn && { letIn }),
+    ...(blobs && { blobs: blobs.filter(isDigest) }),
+  };
 };
 
 export const readLease = (value: unknown): StoredLease => {
