@@ -37,7 +37,12 @@ export const uninstall = async (wish: UninstallWish, context: Context): Promise<
   const files = await readInstalled(join(wish.root, recordPath(wish)));
   if (files.size === 0) throw new BerthError('not-found', `Berth is not installed in ${wish.root}${libraryOf(wish)}`);
   const kept = await changedByHand(wish, files);
-  for (const path of [...files.keys()].filter((path) => !kept.has(path))) out.write(`- ${wish.root}${path}\n`);
+  const library = `${libraryOf(wish)}/`;
+  const [programs, others] = [true, false].map((ours) =>
+    [...files.keys()].filter((path) => path.startsWith(library) === ours),
+  );
+  out.write(`- ${wish.root}${library}  (${programs?.length} files)\n`);
+  for (const path of others ?? []) if (!kept.has(path)) out.write(`- ${wish.root}${path}\n`);
   for (const path of kept) out.write(`! ${wish.root}${path}  (changed by hand: left as it is)\n`);
   if (wish.root !== '') {
     if (wish.now) await removeFiles(wish, files, kept);

@@ -31,8 +31,13 @@ const startOf = async (pid: number): Promise<string> =>
 const alive = (): Promise<readonly string[]> =>
   Promise.all(pods.map(async ({ pid }) => `${pid} ${await startOf(pid).catch(() => 'gone')}`));
 
+/** No unit has failed, nothing waits, and each container of systemd's driver has its scope. */
 const content = async (t: ExecutionContext): Promise<void> => {
   t.is(await sh('systemctl list-units --failed --plain --no-legend'), '', 'no unit has failed');
+  t.is(await sh('systemctl list-jobs --plain --no-legend | grep berth- | grep -v berth-job || true'), '');
+  for (const { container, pid } of pods)
+    if ((await cgroupOf(pid)).endsWith('.scope'))
+      t.is(await property('ActiveState', `berth-${container}.scope`), 'active');
   t.is(await property('ActiveState'), 'active');
 };
 
@@ -120,11 +125,26 @@ test.serial('pods run in the kubepods slices that kubelet names, by the systemd 
   for (const pid of supervisors) t.is(await cgroupOf(pid), '/system.slice/berth.service/supervisors');
 });
 
-test.serial('systemctl restart berth leaves the pods running, and systemd content', (t) =>
+test.serial(
+  'pods run in the kubepods directories that kubelet names, by the cgroupfs driver; scopes run on beside them',
+  async (t) => {
+    await mkdir('/etc/berth', { recursive: true });
+    await writeFile('/etc/berth/config.toml', '[cgroup]\ndriver = "cgroupfs"\n');
+    await outliving(t, () => sh('systemctl restart berth'));
+    const parent = '/kubepods/burstable/pod3';
+    const pod = await runPod(client, { parent, script: idle });
+    t.is(await cgroupOf(pod.pid), `${parent}/${pod.container}`);
+    pods = [...pods, pod];
+    await rm('/etc/berth', { recursive: true });
+    await outliving(t, () => sh('systemctl restart berth'));
+  },
+);
+
+test.serial('systemctl restart berth leaves the pods of both drivers running, and systemd content', (t) =>
   outliving(t, () => sh('systemctl restart berth')),
 );
 
-test.serial('kill -9 of the daemon leaves the pods running, and systemd content', (t) =>
+test.serial('kill -9 of the daemon leaves the pods of both drivers running, and systemd content', (t) =>
   outliving(t, (pid) => sh(`kill -KILL ${pid}`)),
 );
 
@@ -137,21 +157,6 @@ test.serial('kill -9 of the agent leaves daemon and pods running', async (t) => 
   t.deepEqual(await alive(), running);
   await content(t);
 });
-
-test.serial(
-  'pods run in the kubepods directories that kubelet names, by the cgroupfs driver, and scopes run on',
-  async (t) => {
-    await mkdir('/etc/berth', { recursive: true });
-    await writeFile('/etc/berth/config.toml', '[cgroup]\ndriver = "cgroupfs"\n');
-    await outliving(t, () => sh('systemctl restart berth'));
-    const parent = '/kubepods/burstable/pod3';
-    const { pid, pod, container } = await runPod(client, { parent, script: idle });
-    t.is(await cgroupOf(pid), `${parent}/${container}`);
-    await client.RemovePodSandbox({ pod_sandbox_id: pod });
-    await rm('/etc/berth', { recursive: true });
-    await outliving(t, () => sh('systemctl restart berth'));
-  },
-);
 
 test.serial('calls wait while the daemon is restarted', async (t) => {
   const stop = new AbortController();
@@ -192,7 +197,7 @@ test.serial('a call to a service that was stopped starts it', async (t) => {
 });
 
 test.serial('systemd is told how many pods and containers there are', async (t) => {
-  await until('the status is told', async () => (await property('StatusText')) === '2 pods, 2 containers');
+  await until('the status is told', async () => (await property('StatusText')) === '3 pods, 3 containers');
   t.pass();
 });
 
@@ -272,7 +277,10 @@ test.serial('a stop of the unit that ends pods at a shutdown ends none before', 
 test.serial('berth uninstall is refused while pods run', async (t) => {
   const { status, text } = await tried('/usr/local/bin/berth uninstall --now');
   t.is(status, 1);
-  t.regex(text, /2 pods run: default\/p\d, default\/p\d\. Drain the node first, or end them with --force/);
+  t.regex(
+    text,
+    /3 pods run: default\/p\d, default\/p\d, default\/p\d\. Drain the node first, or end them with --force/,
+  );
   t.is(await pidOf(client, pods[0]?.container ?? ''), pods[0]?.pid ?? 0);
   await content(t);
 });

@@ -7,12 +7,14 @@ const evidence = (name: string): Promise<string> => readFile(`/job/shutdown/${na
 const timesOf = (log: string, word: string): readonly number[] =>
   [...log.matchAll(new RegExp(`stdout F ${word} ([\\d.]+)`, 'g'))].map(([, time]) => Number(time));
 
-test('a shutdown ends a container by its stop signal, and waits until it is through', async (t) => {
-  const log = await evidence('logs/p1.log');
-  t.is(timesOf(log, 'term').length, 1);
-  const [term = 0] = timesOf(log, 'term');
-  const [bye = 0] = timesOf(log, 'bye');
-  t.true(bye >= term + 2, `${term} … ${bye}`);
+test('a shutdown ends a container of either driver by its stop signal, once, and waits until it is through', async (t) => {
+  for (const driver of ['p1', 'p3']) {
+    const log = await evidence(`logs/${driver}.log`);
+    t.is(timesOf(log, 'term').length, 1);
+    const [term = 0] = timesOf(log, 'term');
+    const [bye = 0] = timesOf(log, 'bye');
+    t.true(bye >= term + 2, `${term} … ${bye}`);
+  }
 });
 
 test('a container that does not end is killed when its grace period is over, not before and not a minute later', async (t) => {
@@ -24,7 +26,7 @@ test('a container that does not end is killed when its grace period is over, not
 });
 
 test('the shutdown says how many pods it ended', async (t) => {
-  t.is((await evidence('stop.log')).trim(), '2 pods, 2 containers ended');
+  t.is((await evidence('stop.log')).trim(), '3 pods, 3 containers ended');
 });
 
 test('the machine is off soon after: systemd finds no process that it has to wait a minute and a half for', async (t) => {

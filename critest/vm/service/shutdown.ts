@@ -26,12 +26,14 @@ const client = service();
 await importBusybox(client);
 const logs = `${evidence}/logs`;
 const say = (text: string): string => `echo ${text} $(cut -d" " -f1 /proc/uptime)`;
-// One that needs a moment for its end, one that never ends by itself and may take three seconds, one without any wish.
+const polite = `trap '${say('term')}; sleep 2; ${say('bye')}; exit 0' TERM; echo up; sleep 86400 & wait; wait`;
+const twenty = { 'io.kubernetes.pod.terminationGracePeriod': '20' };
+// One that needs a moment for its end, one that never ends by itself and may take three seconds, and one by the other driver.
 await runPod(client, {
   parent: 'kubepods-poda.slice',
   logs,
-  script: `trap '${say('term')}; sleep 2; ${say('bye')}; exit 0' TERM; echo up; sleep 86400 & wait; wait`,
-  annotations: { 'io.kubernetes.pod.terminationGracePeriod': '20' },
+  script: polite,
+  annotations: twenty,
 });
 await runPod(client, {
   parent: 'kubepods-podb.slice',
@@ -39,6 +41,10 @@ await runPod(client, {
   script: `trap '${say('term')}' TERM; echo up; while :; do sleep 0.2; ${say('alive')}; done`,
   annotations: { 'io.kubernetes.pod.terminationGracePeriod': '3' },
 });
+await mkdir('/etc/berth', { recursive: true });
+await writeFile('/etc/berth/config.toml', '[cgroup]\ndriver = "cgroupfs"\n');
+await sh('systemctl restart berth');
+await runPod(client, { parent: '/kubepods/podc', logs, script: polite, annotations: twenty });
 client.close();
 await writeFile(`${evidence}/begun`, await sh('date +%s'));
 // By now the job has done its part; it is among the first that the shutdown ends.
