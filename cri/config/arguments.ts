@@ -27,7 +27,7 @@ usage: berthd [options]                 run the daemon
 
 options:
   --config FILE        configuration (TOML); default ${defaultConfigFile}, which may be missing.
-                       Files FILE without .toml + .d/*.toml stand above it, in the order of their names
+                       The *.toml files of the directory beside it (/etc/berth/config.d) stand above it
   --root DIRECTORY     what survives a reboot: images, writable layers, pods (/var/lib/berth)
   --state DIRECTORY    what does not: namespaces, supervisors, sockets (/run/berth)
   --listen ADDRESS     where clients connect to (unix:///run/berth/berth.sock)

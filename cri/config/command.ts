@@ -3,6 +3,7 @@ import { complain } from '../journal.ts';
 import { version } from '../version.ts';
 import { type Arguments, help, parseArguments } from './arguments.ts';
 import { type Loaded, loadConfig } from './load.ts';
+import { checkNamedFiles } from './named-files.ts';
 import { defaultFile, dumpFile } from './print.ts';
 import { defaultConfigFile } from './sources.ts';
 
@@ -59,7 +60,7 @@ const act = async (given: Arguments, { out }: Output): Promise<Run | undefined> 
       out(defaultFile());
       return undefined;
     case 'check':
-      out(checked(await load(given)));
+      out(await checked(await load(given)));
       return undefined;
     case 'dump':
       out(dumpFile(await load(given)));
@@ -72,7 +73,10 @@ const act = async (given: Arguments, { out }: Output): Promise<Run | undefined> 
 const load = ({ file, overrides }: Extract<Arguments, { readonly overrides: unknown }>): Promise<Loaded> =>
   loadConfig(file, overrides);
 
-const checked = ({ files }: Loaded): string =>
-  files.length === 0
+const checked = async (loaded: Loaded): Promise<string> => {
+  await checkNamedFiles(loaded);
+  const { files } = loaded;
+  return files.length === 0
     ? `${defaultConfigFile}: there is no such file, so all keys have their defaults\n`
     : files.map((file) => `${file}: no errors\n`).join('');
+};

@@ -90,3 +90,41 @@ test('a configuration cannot be changed once it is read', (t) => {
   const config = parseConfig('registry.plain_http = ["a"]', 'c');
   t.true(Object.isFrozen(config) && Object.isFrozen(config.registry) && Object.isFrozen(config.registry.plain_http));
 });
+
+test('config check reads the files that keys name, and tells each that the daemon could not use', async (t) => {
+  await inFiles('', {}, async (file) => {
+    const directory = file.replace('/config.toml', '');
+    const broken = join(directory, 'broken.json');
+    await writeFile(broken, '{');
+    await writeFile(
+      file,
+      [
+        '[streaming]',
+        `tls_cert = "${broken}"`,
+        `tls_key = "${broken}"`,
+        '[seccomp]',
+        `default = "${broken}"`,
+        '[registry]',
+        `docker_config = "${broken}"`,
+        `credential_provider_config = "${directory}/none.yaml"`,
+      ].join('\n'),
+    );
+    const { outcome, error } = await run('config', 'check', file);
+    t.like(outcome, { status: 1 });
+    const lines = error.trimEnd().split('\n');
+    t.is(lines.length, 4, error);
+    for (const [line, key] of [
+      [2, 'streaming.tls_cert'],
+      [5, 'seccomp.default'],
+      [7, 'registry.docker_config'],
+      [8, 'registry.credential_provider_config'],
+    ])
+      t.true(
+        lines.some((text) => text.startsWith(`berthd: ${file}:${line}: ${key}: `)),
+        `${key}: ${error}`,
+      );
+    t.true(error.includes('none.yaml: there is no such file'));
+    const started = await run('--config', file);
+    t.is(started.outcome.kind, 'run');
+  });
+});

@@ -22,7 +22,7 @@ export interface Loaded {
 
 export type Origins = ReadonlyMap<string, string>;
 
-interface Problem {
+export interface Problem {
   /** `FILE:LINE`; undefined for flags, which name themselves. */
   readonly place: string | undefined;
   readonly text: string;
@@ -74,13 +74,14 @@ export const parseSources = (sources: readonly Source[], overrides: Overrides = 
 export const parseConfig = (text: string, path: string, overrides: Overrides = {}): Config =>
   parseSources([{ path, text }], overrides).config;
 
-const inWords = ({ place, text }: Problem): string => (place === undefined ? text : `${place}: ${text}`);
+export const inWords = ({ place, text }: Problem): string => (place === undefined ? text : `${place}: ${text}`);
 
 /** Each with the line of the first of its keys that a file sets. */
 const togetherProblems = (config: Config, origins: Origins): Problem[] =>
   checkTogether(config).map(({ names, text }) => ({ place: lineOf(names, origins), text }));
 
-const lineOf = (names: readonly string[], origins: Origins): string | undefined =>
+/** Where a file sets the first of these keys that one does. */
+export const lineOf = (names: readonly string[], origins: Origins): string | undefined =>
   names.map((name) => origins.get(name)).find((origin) => origin !== undefined && !origin.startsWith('--'));
 
 const readFile = (document: Document, path: string, reading: Reading): Problem[] => {
