@@ -169,6 +169,21 @@ test('what cannot be read is refused: other pages, other methods', async (t) => 
   t.deepEqual([head.status, head.body], [200, '']);
 });
 
+test('a daemon that stops is not ready and says so, while it waits for a call', async (t) => {
+  const container = await (await runPod(daemon())).run(idle);
+  const call = container.exec('sleep 0.5; echo done');
+  await until(
+    'the call is there',
+    async () => (await scrape()).value('berth_rpc_in_flight', 'method="ExecSync"') === 1,
+  );
+  const stopped = daemon().stop();
+  const told = async () => (await page(daemon(), '/readyz').catch(() => undefined))?.body ?? '';
+  const body = await until('the daemon tells it', async () => /\[-\]daemon/.test(await told()) && told());
+  t.regex(body, /^\[-\]daemon failed: berthd is stopping$/m);
+  t.is((await call).stdout, 'done\n');
+  t.is(await stopped, 0);
+});
+
 test('the parser of this test refuses what Prometheus does', (t) => {
   const wrong = [
     '# HELP a b\n# TYPE a gauge\na 1',

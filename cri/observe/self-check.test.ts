@@ -1,3 +1,4 @@
+import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
@@ -48,4 +49,23 @@ test('checks at the same time are one call, and the next one asks anew', (t) =>
     t.is(calls, 1);
     await check.problem();
     t.is(calls, 2);
+  }));
+
+test('an answer that is none of ours is told, and is no failure of the check itself', (t) =>
+  withSocket(async (address, path) => {
+    const answers: ((stream: ServerHttp2Stream) => void)[] = [
+      (stream) => stream.respond({ 'grpc-status': '13', 'grpc-message': '%zz' }, { endStream: true }),
+      (stream) => stream.close(),
+      (stream) => stream.session?.destroy(),
+    ];
+    const server = createHttp2Server().listen(path);
+    server.on('stream', (stream) => answers.shift()?.(stream));
+    const check = new SelfCheck(address);
+    t.regex((await check.problem()) ?? '', /: status 13: %zz$/);
+    t.regex((await check.problem(500)) ?? '', /no answer in|closed/);
+    t.regex((await check.problem()) ?? '', /closed|reset|ended|canceled/i);
+    await new Promise((resolve) => server.close(resolve));
+    const garbage = createServer((socket) => void socket.resume().end('SSH-2.0\r\n')).listen(`${path}2`);
+    t.regex((await new SelfCheck(`${address}2`).problem()) ?? '', /^Version over /);
+    await new Promise((resolve) => garbage.close(resolve));
   }));

@@ -47,6 +47,8 @@ export class SelfCheck {
     try {
       const problem = await Promise.race([answerOf(socket, session), late]);
       return problem && `Version over ${this.#path}: ${problem}`;
+    } catch (error) {
+      return `Version over ${this.#path}: ${messageOf(error)}`;
     } finally {
       clearTimeout(timer);
       session.destroy();
@@ -75,6 +77,15 @@ const answerOf = (socket: Socket, session: ClientHttp2Session): Promise<string |
 
 const problemIn = (trailers: IncomingHttpHeaders): string | undefined => {
   const status = trailers['grpc-status'];
-  const text = decodeURIComponent(String(trailers['grpc-message'] ?? ''));
+  const text = decoded(String(trailers['grpc-message'] ?? ''));
   return status === '0' || text === startingMessage ? undefined : `status ${status}: ${text}`;
+};
+
+/** Who answers there may be somebody else, and write anything. */
+const decoded = (text: string): string => {
+  try {
+    return decodeURI(text);
+  } catch {
+    return text;
+  }
 };
