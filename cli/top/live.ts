@@ -50,7 +50,7 @@ class LiveView {
   /** The figures anew; the old ones stay on the screen while nobody answers. */
   async look(signal: AbortSignal): Promise<void> {
     try {
-      const sample = await takeSample(this.#context.client, signal);
+      const sample = await takeSample(this.#context.client, { signal });
       this.#pods = rowsOf(sample, this.#sample);
       this.#sample = sample;
       this.#notice = '';

@@ -12,9 +12,9 @@ export const lookTwice = async (
   intervalMs: number,
   signal: AbortSignal,
 ): Promise<readonly PodRows[]> => {
-  const before = await takeSample(client, signal);
+  const before = await takeSample(client, { signal });
   await sleep(intervalMs, undefined, { signal });
-  return rowsOf(await takeSample(client, signal), before);
+  return rowsOf(await takeSample(client, { signal }), before);
 };
 
 const or = (show: (figure: number) => string, figure: number | undefined): string =>

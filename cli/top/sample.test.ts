@@ -1,6 +1,6 @@
 import test from 'ava';
 import { dir } from 'tmp-promise';
-import { connect } from '../../api/client.ts';
+import { type CallSettings, connect } from '../../api/client.ts';
 import type { ContainerStats, Input, PodSandboxStats } from '../../api/generated/types.ts';
 import type { Handlers } from '../../api/handlers.ts';
 import { serve } from '../../api/server.ts';
@@ -28,13 +28,13 @@ const pod = (id: string, ...containers: Input<ContainerStats>[]): Input<PodSandb
   },
 });
 
-const taken = async (handlers: Handlers): Promise<Sample> => {
+const taken = async (handlers: Handlers, settings: CallSettings = {}): Promise<Sample> => {
   const { path, cleanup } = await dir({ prefix: 'berth-sample-', unsafeCleanup: true });
   const address = `unix://${path}/b.sock`;
   const server = await serve(handlers, { address, log: quiet, ready: () => true });
   using client = connect(address);
   try {
-    return await takeSample(client, new AbortController().signal);
+    return await takeSample(client, settings);
   } finally {
     await server.close(50);
     await cleanup();
@@ -88,4 +88,10 @@ test('any other failure of either call is one of the look', async (t) => {
   };
   await t.throwsAsync(taken({ StreamPodSandboxStats, Activity }), { message: /broken/ });
   await t.throwsAsync(taken({ Activity: async () => ({}) }), { code: 'unimplemented' });
+});
+
+test('a daemon that hangs is given up, and not waited for without end', async (t) => {
+  const Activity: Handlers['Activity'] = (_request, { signal }) =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  await t.throwsAsync(taken({ StreamPodSandboxStats, Activity }, { timeoutMs: 100 }), { code: 'deadline-exceeded' });
 });

@@ -1,4 +1,4 @@
-import type { Client } from '../../api/client.ts';
+import type { CallSettings, Client } from '../../api/client.ts';
 import type {
   ContainerActivity,
   ContainerStats,
@@ -46,21 +46,25 @@ export interface Sample {
 
 type Activities = ReadonlyMap<string, ContainerActivity>;
 
-export const takeSample = async (client: Client, signal: AbortSignal): Promise<Sample> => {
-  const [pods, activities] = await Promise.all([podStats(client, signal), activity(client, signal)]);
+/** A daemon that hangs is told of, and asked again. */
+const answerMs = 10_000;
+
+export const takeSample = async (client: Client, given: CallSettings): Promise<Sample> => {
+  const settings = { timeoutMs: answerMs, ...given };
+  const [pods, activities] = await Promise.all([podStats(client, settings), activity(client, settings)]);
   return { at: Date.now(), pods: pods.map((pod) => countedPod(pod, activities)) };
 };
 
-const podStats = async (client: Client, signal: AbortSignal): Promise<readonly PodSandboxStats[]> => {
+const podStats = async (client: Client, settings: CallSettings): Promise<readonly PodSandboxStats[]> => {
   const all: PodSandboxStats[] = [];
-  for await (const { pod_sandbox_stats: page } of client.StreamPodSandboxStats({}, { signal })) all.push(...page);
+  for await (const { pod_sandbox_stats: page } of client.StreamPodSandboxStats({}, settings)) all.push(...page);
   return all;
 };
 
 /** A daemon that is older does not know the call: its columns are empty. */
-const activity = async (client: Client, signal: AbortSignal): Promise<Activities> => {
+const activity = async (client: Client, settings: CallSettings): Promise<Activities> => {
   try {
-    const { containers } = await client.Activity({}, { signal });
+    const { containers } = await client.Activity({}, settings);
     return new Map(containers.map((one) => [one.container_id, one]));
   } catch (error) {
     if (error instanceof BerthError && error.code === 'unimplemented') return new Map();
