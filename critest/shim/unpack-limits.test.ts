@@ -145,6 +145,7 @@ test('before the first byte the unpacker has the layer as its only file system, 
     for (const name of ['CapPrm', 'CapEff', 'CapBnd']) t.regex(status, new RegExp(`${name}:\t000000008800001b\n`));
     t.regex(status, /CapInh:\t0{16}\n/);
     t.regex(status, /NoNewPrivs:\t1\n/);
+    t.regex(readFileSync(`/proc/${pid}/limits`, 'utf8'), /^Max cpu time +3600 +3600 +seconds/m);
     t.is(readFileSync(`/proc/${pid}/mountinfo`, 'utf8').trim().split('\n').length, 1);
     t.is(statSync(`/proc/${pid}/root`).ino, statSync(join(layers.path, 'held')).ino);
     t.is(statSync(`/proc/${pid}/cwd`).ino, statSync(join(layers.path, 'held')).ino);

@@ -59,9 +59,9 @@ static bool limit(int resource, rlim_t most, const char *name, struct err *e) {
   return setrlimit(resource, &wanted) == 0 || fail_errno(e, "setrlimit", name);
 }
 
-static bool set_limits(struct err *e) {
+static bool set_limits(uint64_t seconds, struct err *e) {
   // Descriptors: a tree to be replaced is removed with one a level. Memory: what is kept of each directory.
-  return limit(RLIMIT_NOFILE, 4096, "nofile", e) && limit(RLIMIT_CORE, 0, "core", e) &&
+  return limit(RLIMIT_CPU, (rlim_t)seconds, "cpu", e) && limit(RLIMIT_NOFILE, 4096, "nofile", e) && limit(RLIMIT_CORE, 0, "core", e) &&
          limit(RLIMIT_AS, (rlim_t)1 << 30, "as", e) && limit(RLIMIT_MEMLOCK, 0, "memlock", e);
 }
 
@@ -108,7 +108,7 @@ static bool filter_calls(struct err *e) {
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0 || fail_errno(e, "seccomp", "unpacker");
 }
 
-bool unpack_confine(int dir, struct err *e) {
+bool unpack_confine(int dir, uint64_t seconds, struct err *e) {
   umask(0);  // a layer's modes are its own
-  return enter_root(dir, e) && drop_capabilities(e) && set_limits(e) && filter_calls(e);
+  return enter_root(dir, e) && drop_capabilities(e) && set_limits(seconds, e) && filter_calls(e);
 }

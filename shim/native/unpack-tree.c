@@ -425,8 +425,19 @@ static bool set_attributes(int fd, const struct tar_entry *entry, struct err *e)
   return set_xattrs(fd, entry, e);
 }
 
-static bool make_file(struct layer *l, int dir, const char *name, const struct tar_entry *entry, struct err *e) {
-  AUTO_CLOSE int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, entry->mode & 0777);
+static int create_file(int dir, const char *name, const struct tar_entry *entry) {
+  return openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, entry->mode & 0777);
+}
+
+// Most names are new: whether one is, the attempt tells, without a look before.
+static bool make_file(struct layer *l, const struct cached *dir, const char *name, const struct tar_entry *entry,
+                      struct err *e) {
+  bool kept, whiteout;
+  AUTO_CLOSE int fd = create_file(dir->fd, name, entry);
+  if (fd < 0 && errno == EEXIST) {
+    if (!clear_place(l, dir, name, false, &kept, &whiteout, e)) return false;
+    fd = create_file(dir->fd, name, entry);
+  }
   if (fd < 0) return fail_errno(e, "make file", entry->name);
   if (!tar_write(&l->tar, entry, fd, e) || !set_attributes(fd, entry, e)) return false;
   const struct timespec times[2] = {entry->mtime, entry->mtime};
@@ -623,9 +634,9 @@ static bool apply(struct layer *l, const struct tar_entry *entry, struct err *e)
   if (dir->node->path_length + strlen(name) + 1 >= LAYER_PATH_LIMIT)
     return fail(e, ENAMETOOLONG, "unpack", entry->name);
   if (strncmp(name, ".wh.", 4) == 0) return apply_whiteout(l, dir, name, entry, e);
+  if (entry->type == '0') return make_file(l, dir, name, entry, e);
   if (!clear_place(l, dir, name, entry->type == '5', &kept, &whiteout, e)) return false;
   if (entry->type == '5') return make_directory(l, dir, name, kept, whiteout, entry, e);
-  if (entry->type == '0') return make_file(l, dir->fd, name, entry, e);
   return make_special(dir->fd, name, entry, e);
 }
 

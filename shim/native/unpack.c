@@ -102,12 +102,14 @@ static int connect_to(const struct options *o, struct err *e) {
   return -1;
 }
 
-static int child(int dir, int from, int to) {
+static int child(const struct options *o, int dir, int from, int to) {
   struct err e = {0};
+  // Far more than unpack-tree.c allows itself: for a child that a layer has taken over.
+  const uint64_t seconds = o->limit == NULL ? 3600 : 60 + (strtoull(o->limit, NULL, 10) >> 20);
   // The helper of the daemon must not outlive it, nor this process its parent.
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) fail_errno(&e, "prctl", "death signal");
   else if (dup2(from, STDIN_FILENO) < 0 || dup2(to, STDOUT_FILENO) < 0) fail_errno(&e, "dup2", "unpacker");
-  else if (unpack_confine(dir, &e)) {
+  else if (unpack_confine(dir, seconds, &e)) {
     const int root = openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root >= 0 && unpack_stream(root, STDIN_FILENO, STDOUT_FILENO, &e)) return 0;
     if (root < 0) fail_errno(&e, "open directory", "/");
@@ -120,10 +122,10 @@ static int child(int dir, int from, int to) {
   return 1;
 }
 
-// No more is kept than a field may have: who writes it may have been taken over by a layer.
+// No more is kept than a field may have, and no more taken than a report: who writes it may have been taken over by a layer.
 const char *next_field(struct fields *f) {
   if (f->text == NULL && (f->text = malloc(TAR_PATH_LIMIT)) == NULL) return NULL;
-  for (size_t length = 0; length < TAR_PATH_LIMIT; length++) {
+  for (size_t length = 0; length < TAR_PATH_LIMIT && f->total++ < RECORDS_LIMIT; length++) {
     const int byte = getc_unlocked(f->in);
     if (byte == EOF) return NULL;
     f->text[length] = (char)byte;
@@ -280,7 +282,7 @@ static int unpack(const struct options *o, struct err *e) {
   const pid_t pid = fork();
   if (pid == 0) {
     close(records[0]);
-    _exit(child(dir, tar, records[1]));
+    _exit(child(o, dir, tar, records[1]));
   }
   close(records[1]);
   close_fd(&tar);

@@ -5,8 +5,9 @@
 #include "tar.h"
 
 // The child's way: DIR becomes the only file system there is, rights and system calls shrink to what unpacking takes.
-// `dir` is open on DIR. After this, "/" is the layer's root and of the descriptors only 0, 1 and 2 are left.
-bool unpack_confine(int dir, struct err *e);
+// `dir` is open on DIR. After this, "/" is the layer's root, of the descriptors only 0, 1 and 2 are left, and the process is
+// killed when it has used so many seconds of a processor.
+bool unpack_confine(int dir, uint64_t seconds, struct err *e);
 
 // Applies the tar stream of `from` under the directory `root` and writes the records to `to`:
 // entries N, bytes N, content HEX, root MODE UID GID, opaque PATH, opaque-root, parent PATH, hardlink PATH TARGET, end.
@@ -32,9 +33,11 @@ int open_empty(const char *path, struct err *e);
 void print_error(const struct err *e);
 
 // Records are fields with a NUL behind each. They tell of layer bytes: read strictly, nothing in them is more than data.
+#define RECORDS_LIMIT (12u << 20)  // a report has 8 MiB and a record
 struct fields {
   FILE *in;
   char *text;  // to be freed
+  uint64_t total;
 };
 const char *next_field(struct fields *f);  // holds until the next call; NULL at the end and for a cut or too long one
 int fields_of(const char *kind);           // how many follow it; -1: it is no kind of the report

@@ -166,12 +166,12 @@ static int decompress(void) {
   return pass();
 }
 
-static bool confine(void) {
+static bool confine(uint64_t limit) {
   static const int calls[] = {SCMP_SYS(read),   SCMP_SYS(write),   SCMP_SYS(munmap),       SCMP_SYS(mremap),
                               SCMP_SYS(madvise), SCMP_SYS(brk),     SCMP_SYS(rt_sigreturn), SCMP_SYS(exit_group),
                               SCMP_SYS(restart_syscall)};
-  const struct rlimit memory = {MEMORY, MEMORY}, core = {0, 0};
-  if (setrlimit(RLIMIT_AS, &memory) < 0 || setrlimit(RLIMIT_CORE, &core) < 0) return false;
+  const struct rlimit memory = {MEMORY, MEMORY}, core = {0, 0}, cpu = {60 + (limit >> 20), 60 + (limit >> 20)};
+  if (setrlimit(RLIMIT_AS, &memory) < 0 || setrlimit(RLIMIT_CORE, &core) < 0 || setrlimit(RLIMIT_CPU, &cpu) < 0) return false;
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
   if (filter == NULL) return false;
   bool good = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 1) == 0;
@@ -182,9 +182,9 @@ static bool confine(void) {
   return good && seccomp_load(filter) == 0;
 }
 
-static int child(int out) {
+static int child(int out, uint64_t limit) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || dup2(out, STDOUT_FILENO) < 0) return DECOMPRESS_FAILED;
-  if (close_range(STDERR_FILENO, ~0u, 0) < 0 || !confine()) return DECOMPRESS_FAILED;
+  if (close_range(STDERR_FILENO, ~0u, 0) < 0 || !confine(limit)) return DECOMPRESS_FAILED;
   return decompress();
 }
 
@@ -235,7 +235,7 @@ int main(int argc, char **argv) {
   (void)fcntl(STDOUT_FILENO, F_SETPIPE_SZ, PIPE_SIZE);
   const pid_t pid = fork();
   if (pid < 0) return DECOMPRESS_FAILED;
-  if (pid == 0) _exit(child(plain[1]));
+  if (pid == 0) _exit(child(plain[1], limit));
   close(plain[1]);
   close(STDIN_FILENO);  // the sender sees the child's end
   SHA256_CTX hash;
