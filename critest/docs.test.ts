@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { sourceTree } from './harness/tree.ts';
@@ -39,4 +39,29 @@ test('man berth.toml and docs/configuration.md have each key of the schema', asy
     t.true(text.includes(`.B ${key}\n`), key);
     t.true(page.includes(`| \`${key.slice(key.lastIndexOf('.') + 1)}\` |`), key);
   }
+});
+
+/** The sources of what runs on a node, as one text. */
+const sources = async (): Promise<string> => {
+  const rooms = ['api', 'base', 'cri', 'images', 'shim'].map((room) => join(sourceTree, room));
+  const names = await Promise.all(
+    rooms.map(async (room) => (await readdir(room, { recursive: true })).map((name) => join(room, name))),
+  );
+  const wanted = names.flat().filter((name) => /\.(ts|c)$/.test(name) && !/\.test\.ts$/.test(name));
+  return (await Promise.all(wanted.map((name) => readFile(name, 'utf8')))).join('\n');
+};
+
+/** What the kubelet or the C library says, and no source of ours. */
+const foreign = new Set(['connection refused', 'no such file']);
+
+test('each message that docs/troubleshooting.md names is one of the sources', async (t) => {
+  const page = await readFile(join(sourceTree, 'docs/troubleshooting.md'), 'utf8');
+  const cells = page.split('\n').flatMap((line) => (line.startsWith('| `') ? [line.split('|')[1] ?? ''] : []));
+  const messages = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text));
+  t.true(messages.length > 30);
+  const text = await sources();
+  t.deepEqual(
+    messages.filter((message) => !foreign.has(message) && !text.includes(message)),
+    [],
+  );
 });
