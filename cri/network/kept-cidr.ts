@@ -29,12 +29,16 @@ const mostBridges = 100;
 /** An interface's name has 15 letters at most. */
 const bridgeName = (first: string, at: number): string => (at === 0 ? first : `${first.slice(0, 12)}-${at}`);
 
+/** The bridges that the default network may have when this is the first. */
+export const bridgesOf = (first: string): readonly string[] =>
+  Array.from({ length: mostBridges }, (_, at) => bridgeName(first, at));
+
 /**
  * The bridge for new pods. One that pods with other addresses are on is left to them: the plugin would take away its
  * address, which is their way out. `inUse` are the configurations that attachments were made with.
  */
 export const chooseBridge = (first: string, cidr: PodCidr, inUse: readonly Conflist[]): string => {
-  const names = Array.from({ length: mostBridges }, (_, at) => bridgeName(first, at));
+  const names = bridgesOf(first);
   const used = inUse.flatMap(({ plugins: [plugin] }) =>
     plugin?.type === 'bridge' ? [{ bridge: plugin.raw.bridge, ranges: rangesOf(plugin.raw) }] : [],
   );

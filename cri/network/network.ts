@@ -85,7 +85,11 @@ export class Network implements AsyncDisposable {
   static async open(options: NetworkOptions): Promise<Network> {
     const { root, config, log } = options;
     const records = await Attachments.open(join(root, 'cni'), log);
-    const network = new Network(options, records, await NodeCidr.open(join(root, 'cni'), config, log));
+    const network = new Network(
+      options,
+      records,
+      await NodeCidr.open(join(root, 'cni'), config, log, () => inUse(records)),
+    );
     await Promise.race([network.#watch.start(), delay(firstLookMs, undefined, { ref: false })]);
     return network;
   }
@@ -185,7 +189,8 @@ export class Network implements AsyncDisposable {
     const cidr = parsePodCidr(text);
     await this.#locks.run('pod CIDR', async () => {
       // Alone: a pod that is being connected may take the bridge that is chosen here.
-      if (!this.#node.isKept(cidr)) await this.#gate.alone(async () => this.#node.keep(cidr, await this.#inUse()));
+      if (!this.#node.isKept(cidr))
+        await this.#gate.alone(async () => this.#node.keep(cidr, await inUse(this.#records)));
       await this.#node.render(cidr);
       await this.#watch.lookNow();
     });
@@ -222,11 +227,6 @@ export class Network implements AsyncDisposable {
       result: undefined,
       failures: 0,
     };
-  }
-
-  async #inUse(): Promise<readonly Conflist[]> {
-    const kept = await Promise.all((await this.#records.ids()).map((id) => this.#records.load(id)));
-    return kept.flatMap((one) => (one === undefined || one === 'broken' ? [] : [one.conflist]));
   }
 
   #effect(source: string): string {
@@ -312,3 +312,9 @@ export class Network implements AsyncDisposable {
     else this.#log.warn({ source }, message);
   }
 }
+
+/** The configurations of all attachments. */
+const inUse = async (records: Attachments): Promise<readonly Conflist[]> => {
+  const kept = await Promise.all((await records.ids()).map((id) => records.load(id)));
+  return kept.flatMap((one) => (one === undefined || one === 'broken' ? [] : [one.conflist]));
+};

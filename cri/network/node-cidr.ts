@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { messageOf } from '../../base/errors.ts';
 import type { Conflist } from './conflist.ts';
-import { chooseBridge, readKeptCidr, writeKeptCidr } from './kept-cidr.ts';
+import { bridgesOf, chooseBridge, readKeptCidr, writeKeptCidr } from './kept-cidr.ts';
 import type { KeptCidr, PodCidr } from './pod-cidr.ts';
 import { writeRendered } from './rendered.ts';
 import type { NetworkConfig, NetworkLog } from './types.ts';
@@ -20,13 +20,26 @@ export class NodeCidr {
     this.#kept = kept;
   }
 
-  /** Renders a template that is new or has changed since the CIDR was told; a failure is told in the log alone. */
-  static async open(directory: string, config: NetworkConfig, log: NetworkLog): Promise<NodeCidr> {
+  /**
+   * Follows a configuration that has changed since the CIDR was told: another template, another bridge. What fails of it is
+   * told in the log alone. `inUse` as in `keep`.
+   */
+  static async open(
+    directory: string,
+    config: NetworkConfig,
+    log: NetworkLog,
+    inUse: () => Promise<readonly Conflist[]>,
+  ): Promise<NodeCidr> {
     const node = new NodeCidr(directory, config, log, await readKeptCidr(fileIn(directory), log));
-    const cidr = node.kept?.cidr;
-    if (cidr !== undefined)
-      await node.render(cidr).catch((error: unknown) => log.warn({ err: error }, `pod CIDR: ${messageOf(error)}`));
+    await node.#follow(inUse).catch((error: unknown) => log.warn({ err: error }, `pod CIDR: ${messageOf(error)}`));
     return node;
+  }
+
+  async #follow(inUse: () => Promise<readonly Conflist[]>): Promise<void> {
+    if (this.#kept === undefined) return;
+    const { cidr, bridge } = this.#kept;
+    if (!bridgesOf(this.#config.embeddedBridge).includes(bridge)) await this.keep(cidr, await inUse());
+    await this.render(cidr);
   }
 
   get kept(): KeptCidr | undefined {

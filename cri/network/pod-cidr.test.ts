@@ -1,9 +1,14 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'ava';
+import { withDir } from 'tmp-promise';
 import type { Conflist } from './conflist.ts';
 import { parseConflist } from './conflist.ts';
 import { embeddedConflist } from './embedded.ts';
 import { chooseBridge } from './kept-cidr.ts';
+import { NodeCidr } from './node-cidr.ts';
 import { parsePodCidr } from './pod-cidr.ts';
+import type { NetworkConfig } from './types.ts';
 
 test('a pod CIDR is one network, or one of each family in any order', (t) => {
   t.deepEqual(parsePodCidr('10.244.1.0/24'), {
@@ -54,3 +59,33 @@ test('a bridge that pods with other addresses are on is left to them, and one wi
     14,
   );
 });
+
+const quiet = { debug: () => {}, info: () => {}, warn: () => {} };
+const config = (directory: string, embeddedBridge: string): NetworkConfig => ({
+  confDir: join(directory, 'conf'),
+  binDirs: [],
+  embeddedSubnet: '',
+  embeddedBridge,
+  confTemplate: '',
+});
+
+test('a pod CIDR is known after a restart, with a bridge of the name that is configured then', (t) =>
+  withDir(
+    async ({ path }) => {
+      const open = (bridge: string, inUse: readonly Conflist[] = []) =>
+        NodeCidr.open(path, config(path, bridge), quiet, async () => inUse);
+      const first = await open('berth0');
+      t.is(first.kept, undefined);
+      const cidr = parsePodCidr('10.1.0.0/24,fd00::/64');
+      await first.keep(cidr, [attached('berth0', '10.210.0.0/16')]);
+      const again = await open('berth0');
+      t.deepEqual(again.kept, { cidr, bridge: 'berth0-1' });
+      t.true(again.isKept(parsePodCidr('10.1.0.0/24, fd00::/64')));
+      t.false(again.isKept(parsePodCidr('10.1.0.0/24')));
+      t.is((await open('pods0', [attached('pods0', '10.2.0.0/24')])).kept?.bridge, 'pods0-1');
+      t.is((await open('pods0')).kept?.bridge, 'pods0-1', 'it stays');
+      await writeFile(join(path, 'pod-cidr.json'), '{"cidrs": ["10.1.0.0/24"');
+      t.is((await open('pods0')).kept, undefined, 'a broken file is as none');
+    },
+    { unsafeCleanup: true },
+  ));
