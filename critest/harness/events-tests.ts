@@ -1,4 +1,6 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
+import { connect } from '../../api/client.ts';
 import type { ContainerEventResponse } from '../../api/generated/types.ts';
 import type { TestDaemon } from './daemon.ts';
 import { idle, runPod } from './pods.ts';
@@ -49,6 +51,71 @@ const inOrder = (t: ExecutionContext, { events }: Subscriber): void => {
     times.toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0)),
   );
   t.true((times[0] ?? 0n) > 0n);
+};
+
+interface Crowd {
+  readonly subscribers: number;
+  readonly visits: number;
+  readonly containers: number;
+}
+
+const atOnce = 10;
+/** What is kept of memory that was in use once. Subscribers that were not forgotten would be several times as much. */
+const slackKib = 40 << 10;
+
+const descriptors = ({ world, pid }: TestDaemon): number => readdirSync(world.seen(`/proc/${pid}/fd`)).length;
+
+/** Resident memory in KiB. */
+const memoryOf = ({ world, pid }: TestDaemon): number =>
+  Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(world.seen(`/proc/${pid}/status`), 'utf8'))?.[1]);
+
+/** A few at once: each is listening when it goes. */
+const comeAndGo = async (daemon: TestDaemon, visits: number): Promise<void> => {
+  let left = visits;
+  const visitor = async (): Promise<void> => {
+    using client = connect(daemon.address);
+    for (; left > 0; left -= 1) {
+      const gone = new AbortController();
+      const listening = client.GetContainerEvents({}, { signal: gone.signal })[Symbol.asyncIterator]().next();
+      await client.Version({});
+      gone.abort();
+      await listening.catch(() => undefined);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, visitor));
+};
+
+/** Many who stay and many who come and go: everyone who stays gets the same, and nothing is kept of those who went. */
+export const crowdTest = async (t: ExecutionContext, daemon: TestDaemon, crowd: Crowd): Promise<void> => {
+  const pod = await runPod(daemon);
+  await comeAndGo(daemon, atOnce);
+  await using stack = new AsyncDisposableStack();
+  const subscribers = await Promise.all(
+    Array.from({ length: crowd.subscribers }, async () => stack.use(await Subscriber.start(daemon))),
+  );
+  await comeAndGo(daemon, crowd.visits / 10);
+  const before = descriptors(daemon);
+  const memory = memoryOf(daemon);
+  const visitors = comeAndGo(daemon, crowd.visits);
+  const ids: string[] = [];
+  for (let i = 0; i < crowd.containers; i += 1) {
+    const container = await pod.create('true');
+    await container.remove();
+    ids.push(container.id);
+  }
+  await visitors;
+  for (const subscriber of subscribers) await told(subscriber, ids.at(-1) ?? '', 'DELETED');
+  for (const { events } of subscribers)
+    t.deepEqual(
+      events.map(({ container_id, container_event_type: type }) => [container_id, type]),
+      ids.flatMap((id) => [
+        [id, 'CONTAINER_CREATED_EVENT'],
+        [id, 'CONTAINER_DELETED_EVENT'],
+      ]),
+    );
+  await until('their descriptors are closed', () => descriptors(daemon) <= before);
+  const grown = memoryOf(daemon) - memory;
+  t.true(grown < slackKib, `the daemon has grown by ${grown} KiB`);
 };
 
 /** GetContainerEvents; the same claims on cgroup v1 and v2. */
@@ -112,6 +179,10 @@ export const eventsTests = (): void => {
     t.is((await first).value?.container_id, pod.id);
     t.true(gone.events.length <= 2);
     await lazy.return?.(undefined);
+  });
+
+  test('a hundred subscribers get the same, and two hundred that come and go leave no descriptor and miss nothing', async (t) => {
+    await crowdTest(t, daemon(), { subscribers: 100, visits: 200, containers: 1 });
   });
 
   test('the end of the daemon ends the stream with an error', async (t) => {

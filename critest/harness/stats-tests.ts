@@ -53,18 +53,21 @@ export const statsTests = (version: 1 | 2): void => {
     return readFileSync(`${root}/${of.world.cgroup}/${container.id}/${name}`, 'utf8').trim();
   };
 
-  test('cpu usage is what /proc counts of the process that burnt it, and its rate is known after a second', async (t) => {
+  test('cpu usage is the two seconds that it burnt, and what /proc counts; its rate is known after a second', async (t) => {
     const pod = await runPod(daemon());
-    const burnt = 'i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done; echo burnt; while sleep 0.1; do :; done';
+    // Each of the two looks at its own clock until that says a second: user and system time in hundredths.
+    const fields = 'p n s a b c d e f g h i j user system rest';
+    const second = `(until [ "$((user + system))" -ge 100 ]; do read -r ${fields} </proc/self/stat; done) &`;
+    const burnt = `user=0; system=0; ${second} ${second} wait; echo burnt; while sleep 0.1; do :; done`;
     const container = await pod.run(`trap "exit 0" TERM; ${burnt}`);
     await until('it has burnt', async () => (await container.text('stdout')).includes('burnt'), 60);
     // Of the shell and the children that it has waited for, in ticks of a hundredth of a second.
     const ticks = (await container.exec('cat /proc/1/stat')).stdout.split(') ').at(-1)?.split(' ').slice(11, 15);
     const { cpu } = await statsOf(container);
     const spent = (ticks ?? []).reduce((sum, text) => sum + Number(text), 0) * 1e7;
-    t.true(spent > 1e8, `it burnt ${spent} ns`);
     // The shell's start and the exec are in the cgroup as well.
-    close(t, number(t, cpu?.usage_core_nano_seconds, 'usage_core_nano_seconds'), spent, 8e7);
+    for (const expected of [2e9, spent])
+      close(t, number(t, cpu?.usage_core_nano_seconds, 'usage_core_nano_seconds'), expected, 8e7);
     const age = Number((cpu?.timestamp ?? 0n) / 1_000_000n);
     t.true(Math.abs(Date.now() - age) < 10_000, `read at ${age}`);
     const later = await until('the rate is known', async () => {
@@ -77,22 +80,22 @@ export const statsTests = (version: 1 | 2): void => {
   test('memory is what the process holds: usage, rss, working set, and what is left of the limit', async (t) => {
     const pod = await runPod(daemon());
     // dd fills its buffer and then waits for a reader of the pipe for ever.
-    const hold = 'mkfifo /tmp/f; sleep 86400 <>/tmp/f & dd if=/dev/zero of=/tmp/f bs=64M count=1 & echo ready; wait';
+    const hold = 'mkfifo /tmp/f; sleep 86400 <>/tmp/f & dd if=/dev/zero of=/tmp/f bs=100M count=1 & echo ready; wait';
     const limit = 200 * MiB;
     const linux = { resources: { memory_limit_in_bytes: BigInt(limit) } };
     const container = await pod.run(`trap "exit 0" TERM; ${hold}`, { linux });
-    const { memory, swap } = await until('it holds 64 MiB', async () => {
+    const { memory, swap } = await until('it holds 100 MiB', async () => {
       const stats = await statsOf(container);
-      return number(t, stats.memory?.rss_bytes, 'rss_bytes') > 64 * MiB && stats;
+      return number(t, stats.memory?.rss_bytes, 'rss_bytes') > 100 * MiB && stats;
     });
     const usage = number(t, memory?.usage_bytes, 'usage_bytes');
     const working = number(t, memory?.working_set_bytes, 'working_set_bytes');
-    close(t, number(t, memory?.rss_bytes, 'rss_bytes'), 64 * MiB, MiB);
+    close(t, number(t, memory?.rss_bytes, 'rss_bytes'), 100 * MiB);
     close(t, usage, Number(file(container, 'memory', version === 1 ? 'memory.usage_in_bytes' : 'memory.current')), MiB);
-    t.true(working >= 64 * MiB && working <= usage);
+    t.true(working >= 100 * MiB && working <= usage);
     t.is(number(t, memory?.available_bytes, 'available_bytes'), limit - working);
     // Each page was zero once.
-    t.true(number(t, memory?.page_faults, 'page_faults') >= (64 * MiB) / 4096 / 512);
+    t.true(number(t, memory?.page_faults, 'page_faults') >= (100 * MiB) / 4096 / 512);
     t.true(number(t, memory?.major_page_faults, 'major_page_faults') >= 0);
     t.true((memory?.timestamp ?? 0n) > 0n);
     t.is(number(t, swap?.swap_usage_bytes, 'swap_usage_bytes'), 0);
@@ -120,7 +123,7 @@ export const statsTests = (version: 1 | 2): void => {
 
   test('the writable layer is what du counts of it, also when the container has ended', async (t) => {
     const pod = await runPod(daemon());
-    const write = 'dd if=/dev/zero of=/data bs=1M count=20 2>/dev/null; ln /data /again; mkdir /d; touch /d/1 /d/2';
+    const write = 'dd if=/dev/zero of=/data bs=1M count=50 2>/dev/null; ln /data /again; mkdir /d; touch /d/1 /d/2';
     const container = await pod.run(write);
     await container.exited();
     const use = await disk(container);
@@ -130,7 +133,7 @@ export const statsTests = (version: 1 | 2): void => {
       return Number(execFileSync('du', ['-s', ...options, path], { encoding: 'utf8' }).split('\t')[0]);
     };
     close(t, number(t, use.used_bytes, 'used_bytes'), du('--block-size=1'));
-    t.true(number(t, use.used_bytes, 'used_bytes') >= 20 * MiB);
+    close(t, number(t, use.used_bytes, 'used_bytes'), 50 * MiB);
     t.is(number(t, use.inodes_used, 'inodes_used'), du('--inodes'));
     const fs = await daemon().client.ImageFsInfo({});
     t.is(use.fs_id?.mountpoint, fs.container_filesystems[0]?.fs_id?.mountpoint);
@@ -192,18 +195,21 @@ export const statsTests = (version: 1 | 2): void => {
     );
     const source = await from.run(idle);
     const { status } = await daemon().client.PodSandboxStatus({ pod_sandbox_id: to.id });
+    const devices = async (): Promise<readonly number[]> =>
+      ((await sink.exec('grep eth0 /proc/net/dev')).stdout.split(':')[1] ?? '').trim().split(/\s+/).map(Number);
+    const [, packetsBefore = 0] = await devices();
     const before = await podStats(to);
     const send = `dd if=/dev/zero bs=1M count=10 2>/dev/null | nc ${status?.network?.ip} 9000`;
     await until('it is sent', async () => (await source.exec(send)).code === 0);
     await until('it is there', async () => (await sink.text('stdout')).includes('got'));
     const after = await podStats(to);
     const received = (stats: typeof after): number => number(t, stats.network?.default_interface?.rx_bytes, 'rx_bytes');
-    // Each kilobyte or so has headers of 66 bytes.
-    const carried = received(after) - received(before);
-    t.true(carried >= 10 * MiB && carried < 10.8 * MiB, `${carried} bytes`);
-    const line = (await sink.exec('grep eth0 /proc/net/dev')).stdout.split(':')[1]?.trim().split(/\s+/) ?? [];
-    close(t, received(after), Number(line[0]), 2000);
-    close(t, number(t, after.network?.default_interface?.tx_bytes, 'tx_bytes'), Number(line[8]), 2000);
+    const line = await devices();
+    const [, packets = 0] = line;
+    // Ethernet, IP and TCP with timestamps: 66 bytes a packet.
+    close(t, received(after) - received(before), 10 * MiB + (packets - packetsBefore) * 66);
+    close(t, received(after), line[0] ?? 0, 2000);
+    close(t, number(t, after.network?.default_interface?.tx_bytes, 'tx_bytes'), line[8] ?? 0, 2000);
     t.is(after.network?.default_interface?.name, 'eth0');
     t.deepEqual(after.network?.interfaces, []);
     t.is(number(t, after.network?.default_interface?.rx_errors, 'rx_errors'), 0);
