@@ -1,4 +1,7 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'ava';
+import { parseConflist } from './conflist.ts';
 import { renderTemplate } from './template.ts';
 
 const data = {
@@ -24,6 +27,19 @@ test('a template as containerd’s users have it becomes a configuration with ev
     routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
     first: '10.1.0.0/24',
   });
+});
+
+test('the example of docs/network.md is a configuration, of one range and of two', async (t) => {
+  const page = await readFile(join(import.meta.dirname, '../../../docs/network.md'), 'utf8');
+  const example = page.slice(page.indexOf('\n    {\n')).replaceAll(/^ {4}/gm, '');
+  for (const PodCIDRRanges of [data.PodCIDRRanges, data.PodCIDRRanges.slice(1)]) {
+    const { plugins } = parseConflist(render(example, { ...data, PodCIDRRanges }), 'docs/network.md');
+    t.deepEqual(
+      plugins.map(({ type, ipamType }) => ipamType ?? type),
+      ['host-local', 'portmap'],
+    );
+    t.like(plugins[0]?.raw.ipam, { ranges: PodCIDRRanges.map((subnet) => [{ subnet }]) });
+  }
 });
 
 test('dot is the item of the range, $ the whole, and else stands for nothing', (t) => {
