@@ -1,6 +1,8 @@
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { codeOf, messageOf } from '../../../base/errors.ts';
 import { Agent } from '../../../shim/agent.ts';
+import { notLookedYet } from '../current.ts';
 import { Network } from '../network.ts';
 import type { NetworkConfig, NetworkLog, NetworkSandbox } from '../types.ts';
 
@@ -32,6 +34,10 @@ const network = await Network.open({
   watchTimes: { settleMs: 50, rescanMs: 500 },
   ...options,
 });
+
+// An emulated machine (BERTH_SLOW) takes longer for the plugins' first answers than a start waits for them.
+const patience = performance.now() + (Number(process.env.BERTH_SLOW ?? 1) - 1) * 2000;
+while (network.status().message === notLookedYet.status.message && performance.now() < patience) await delay(100);
 
 const methods: Readonly<Record<string, (params: unknown) => unknown>> = {
   setup: (params) => {
