@@ -14,6 +14,7 @@ import {
   pushHost,
   sh,
   skopeoCopy,
+  untag,
   work,
 } from './harness/archives.ts';
 import { names, registryHost } from './harness/images.ts';
@@ -59,7 +60,7 @@ test('skopeo and buildah read what berth push has sent to docker-registry, diges
   const again = (await berth('push', names.layered, `${pushHost}/pushed/again:1`)).stdout;
   t.is(again.match(/sent/g)?.length, 1, 'what is there is not sent again, but the name is given');
   t.is((await daemon().client.PullImage({ image: { image: `${pushHost}/pushed/layered:2` } })).image_ref, image.id);
-  await berth('rmi', `${pushHost}/pushed/layered:2`);
+  await untag(`${pushHost}/pushed/layered:2`);
 });
 
 test('berth push logs in to a registry with a password, and says when it is refused', async (t) => {
@@ -97,7 +98,7 @@ test('berth load reads what skopeo writes: layouts, OCI archives, docker archive
     const loaded = await known(daemon(), name);
     if (!words[1].includes('d.tar')) t.deepEqual(loaded, image);
   }
-  for (const [, name] of loads) await berth('rmi', name);
+  for (const [, name] of loads) await untag(name);
 });
 
 test('berth load reads what umoci makes, and what buildah pushes to archives and to docker-registry', async (t) => {
@@ -107,7 +108,7 @@ test('berth load reads what umoci makes, and what buildah pushes to archives and
   await sh(`skopeo --insecure-policy copy -q oci:${at('layout')}:made oci:${at('umoci')}:example.org/umoci:1`);
   await berth('load', '-i', at('umoci'));
   t.is((await known(daemon(), 'example.org/umoci:1')).digest, `sha256:${digest}`);
-  await berth('rmi', 'example.org/umoci:1');
+  await untag('example.org/umoci:1');
 
   await writeFile(at('file'), 'by buildah');
   await buildah('from --name made scratch');
@@ -126,7 +127,7 @@ test('berth load reads what umoci makes, and what buildah pushes to archives and
   const { image_ref } = await daemon().client.PullImage({ image: { image: `${pushHost}/by/buildah:1` } });
   t.is(image_ref, id);
   for (const name of ['example.org/buildah:1', 'example.org/buildah:docker', `${pushHost}/by/buildah:1`])
-    await berth('rmi', name);
+    await untag(name);
 });
 
 test('an archive goes through pipes from one command to the other, and a terminal is refused', async (t) => {
@@ -137,7 +138,7 @@ test('an archive goes through pipes from one command to the other, and a termina
   );
   t.is(said.trim().split('\n').at(-1), `${registryHost}/other/name:1  ${image.id}`);
   t.deepEqual(await known(daemon(), `${registryHost}/other/name:1`), image);
-  await berth('rmi', `${registryHost}/other/name:1`);
+  await untag(`${registryHost}/other/name:1`);
   const onTerminal = await sh(
     `script -qec '${command} save ${names.busybox}; echo $?; ${command} load; echo $?' /dev/null`,
   );

