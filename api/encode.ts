@@ -1,6 +1,6 @@
 import { BerthError } from '../base/errors.ts';
 import { enumType, type Field, type MessageType, messageType } from './schema.ts';
-import { varintSize, Writer, wire } from './wire.ts';
+import { Writer, wire } from './wire.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -19,16 +19,16 @@ export const encodeListItem = (field: Field, values: unknown): Buffer => {
   return writer.finish();
 };
 
-/** A message field with its tag and length; its bytes are there already. */
-export const encodeWhole = (field: Field, parts: readonly Uint8Array[]): Buffer => {
-  const tag = (field.id << 3) | wire.bytes;
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const writer = new Writer(varintSize(tag) + varintSize(length) + length);
-  writer.uint32(tag);
+/** The tag and the length of a field that is a message. */
+export const encodeHead = (field: Field, length: number): Buffer => {
+  const writer = new Writer(mostOfHead);
+  writeTag(writer, field, wire.bytes);
   writer.uint32(length);
-  for (const part of parts) writer.raw(part);
-  return writer.finish();
+  return writer.written();
 };
+
+/** Two varints of 32 bits. */
+const mostOfHead = 10;
 
 /** One more item of a list of messages: what `parts` have of it already, then `values`. */
 export const writeItem = (writer: Writer, field: Field, parts: readonly Uint8Array[], values: unknown): void => {

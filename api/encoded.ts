@@ -1,6 +1,6 @@
 import { BerthError } from '../base/errors.ts';
 import { encode, type MessageName } from './codec.ts';
-import { encodeListItem, encodeWhole, writeItem } from './encode.ts';
+import { encodeHead, encodeListItem, writeItem } from './encode.ts';
 import type { Input, Messages } from './generated/types.ts';
 import { type Field, messageType } from './schema.ts';
 import { Writer } from './wire.ts';
@@ -41,11 +41,24 @@ export const encodeField = <Name extends MessageName, Key extends keyof Messages
   message: Name,
   field: Key,
   parts: readonly Uint8Array[],
-): Uint8Array => {
+): Uint8Array => Buffer.concat(fieldParts(message, field, parts));
+
+/** The same without joining them. */
+export const fieldParts = <Name extends MessageName, Key extends keyof Messages[Name] & string>(
+  message: Name,
+  field: Key,
+  parts: readonly Uint8Array[],
+): readonly Uint8Array[] => {
   const found = messageType(message).fields.find(({ name }) => name === field);
   if (found?.kind !== 'message' || found.list === 'map')
     throw new BerthError('internal', `encode ${message}.${field}: not a message`);
-  return encodeWhole(found, parts);
+  return [
+    encodeHead(
+      found,
+      parts.reduce((sum, part) => sum + part.length, 0),
+    ),
+    ...parts,
+  ];
 };
 
 /** The items of a list that share parts: what several of them have is encoded once. */
@@ -63,9 +76,9 @@ export class ListEncoder<Name extends MessageName, Key extends Lists<Messages[Na
     writeItem(this.#writer, this.#field, shared, rest);
   }
 
-  /** All items with their tags and lengths. */
+  /** All items with their tags and lengths; nothing can be added then. */
   finish(): Uint8Array {
-    return this.#writer.finish();
+    return this.#writer.written();
   }
 }
 

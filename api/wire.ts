@@ -93,9 +93,13 @@ export class Writer {
     this.#bytes = Buffer.allocUnsafe(expected);
   }
 
-  /** What was written; the writer is of no use then. */
   finish(): Buffer {
-    return this.#at === this.#bytes.length ? this.#bytes : Buffer.from(this.#bytes.subarray(0, this.#at));
+    return Buffer.from(this.written());
+  }
+
+  /** A view of what was written, for one who does not keep it; nothing can be written then. */
+  written(): Buffer {
+    return this.#bytes.subarray(0, this.#at);
   }
 
   uint32(value: number): void {
@@ -184,7 +188,7 @@ export class Writer {
   }
 }
 
-export const varintSize = (value: number): number => {
+const varintSize = (value: number): number => {
   let size = 1;
   for (let rest = value >>> 7; rest > 0; rest >>>= 7) size += 1;
   return size;

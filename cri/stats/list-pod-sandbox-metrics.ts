@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { encode } from '../../api/codec.ts';
-import { type Encoded, encodeField, joinAll, ListEncoder, pagesOf } from '../../api/encoded.ts';
+import { type Encoded, encodeField, fieldParts, joinAll, ListEncoder, pagesOf } from '../../api/encoded.ts';
 import { readMachine } from '../cgroup/machine.ts';
 import { resourcesOf } from '../container/status.ts';
 import { containersOfAll, now, type Runtime } from '../runtime.ts';
@@ -51,7 +51,7 @@ async function* items(runtime: Runtime): AsyncGenerator<Uint8Array> {
     ];
     for (const container of containers(sandbox.id)) {
       await machine.pause();
-      metrics.push(await containerMetrics(runtime, sandbox, container, machine));
+      metrics.push(...(await containerMetrics(runtime, sandbox, container, machine)));
     }
     yield encodeField('ListPodSandboxMetricsResponse', 'pod_metrics', metrics);
   }
@@ -76,10 +76,10 @@ const containerMetrics = async (
   sandbox: Sandbox,
   container: Container,
   machine: Machine,
-): Promise<Uint8Array> => {
+): Promise<readonly Uint8Array[]> => {
   const samples = await samplesOf(runtime, container, machine);
   const labels = labelsOf(sandbox, containerCgroup(runtime.cgroups, container) ?? '', container);
-  return encodeField('PodSandboxMetrics', 'container_metrics', [
+  return fieldParts('PodSandboxMetrics', 'container_metrics', [
     encode('ContainerMetrics', { container_id: container.id }),
     encodeMetrics('ContainerMetrics', samples, labels),
   ]);

@@ -58,8 +58,8 @@ export const statsTests = (version: 1 | 2): void => {
     // Each of the two looks at its own clock until that says a second: user and system time in hundredths.
     const fields = 'p n s a b c d e f g h i j user system rest';
     const second = `(until [ "$((user + system))" -ge 100 ]; do read -r ${fields} </proc/self/stat; done) &`;
-    const burnt = `user=0; system=0; ${second} ${second} wait; echo burnt; while sleep 0.1; do :; done`;
-    const container = await pod.run(`trap "exit 0" TERM; ${burnt}`);
+    const burnt = `user=0; system=0; ${second} ${second} wait; echo burnt`;
+    const container = await pod.run(`${burnt}; ${idle}`);
     await until('it has burnt', async () => (await container.text('stdout')).includes('burnt'), 60);
     // Of the shell and the children that it has waited for, in ticks of a hundredth of a second.
     const ticks = (await container.exec('cat /proc/1/stat')).stdout.split(') ').at(-1)?.split(' ').slice(11, 15);
