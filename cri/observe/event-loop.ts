@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 type IntervalHistogram = ReturnType<typeof monitorEventLoopDelay>;
 
 /** The sampler wakes the process so often, so it runs only while somebody asks. */
-const resolutionMs = 50;
+const resolutionMs = 100;
 /** Two collectors of one node must not take each other's maximum. */
 const windowMs = 60_000;
 /** Nobody has asked for so long: nobody will. */
