@@ -7,6 +7,7 @@ import { type TarEntry, tar } from '../critest/harness/tar.ts';
 import { Dice, makePools } from './content.ts';
 
 export const bigRegistry = '127.0.0.1:5002';
+export const farRegistry = '127.0.0.1:5001';
 export type Compression = 'gzip' | 'zstd';
 
 /** Each round pulls an image of its own: nothing has to be removed before, which would make ext4 slow for minutes. */
@@ -14,6 +15,8 @@ export const bigName = (compression: Compression, round: number): string =>
   `${bigRegistry}/berth/big:${compression}-${round}`;
 /** Eight layers: the five, and the three that the crowd shares. */
 export const wideName = (round: number): string => `${bigRegistry}/berth/wide:${round}`;
+/** The largest layer alone, by the port of another way to the registry. */
+export const farName = (round: number): string => `${farRegistry}/berth/far:${round}`;
 /** Ten images whose lower three layers are the same, each with one of its own. */
 export const crowdNames = (round: number): readonly string[] =>
   Array.from({ length: crowdImages }, (_, i) => `${bigRegistry}/berth/crowd${i}:${round}`);
@@ -111,6 +114,7 @@ const writeRound = async (directory: string, round: number, variants: Variants):
     await put(bigName(compression, round), await variants(big, compression));
   const shared = sharedLayers.map((_, i) => `shared-${i}`);
   const below = await variants(shared, 'gzip');
+  await put(farName(round), await variants(big.slice(0, 1), 'gzip'));
   await put(wideName(round), [...(await variants(big, 'gzip')), ...below]);
   for (const [i, name] of crowdNames(round).entries())
     await put(name, [...below, ...(await variants([`own-${i}`], 'gzip'))]);

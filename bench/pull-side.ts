@@ -26,10 +26,10 @@ export interface PullSide {
   loop?(): Promise<ReadonlyMap<string, number>>;
 }
 
-/** Starts a side, with what `writeBigImages` made in `storage`; the stack takes it down. */
+/** Starts a side, with what `writeBigImages` made in `storage`; the stack takes it down. `registry`: keys for our own. */
 export interface PullTarget {
   readonly name: string;
-  start(storage: string, stack: AsyncDisposableStack): Promise<PullSide>;
+  start(storage: string, stack: AsyncDisposableStack, registry?: Readonly<Record<string, number>>): Promise<PullSide>;
 }
 
 /** Reads lines of an access log such as `"GET /v2/a/blobs/sha256:… HTTP/1.1" 200 123456 …`. */
@@ -66,9 +66,9 @@ const metrics = '127.0.0.1:9464';
 /** berthd from this tree. */
 export const ownPulls: PullTarget = {
   name: 'berth',
-  start: async (storage, stack) => {
+  start: async (storage, stack, registry = {}) => {
     const daemon = stack.use(
-      await TestDaemon.prepare({ config: { log_level: 'info', metrics: { address: metrics } } }),
+      await TestDaemon.prepare({ config: { log_level: 'info', metrics: { address: metrics }, registry } }),
     );
     const { world } = daemon;
     const directory = world.path('root');

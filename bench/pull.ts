@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bigName, type Compression, crowdNames, wideName, writeBigImages } from './big-image.ts';
 import { floor } from './floor.ts';
+import { besideRemoval, growth, ranges } from './pull-more.ts';
 import type { PullSide, PullTarget } from './pull-side.ts';
 import { median } from './samples.ts';
 import { ms, ratio, table } from './table.ts';
@@ -135,6 +136,9 @@ const measureAll = async (targets: readonly PullTarget[], storage: string, round
   print(`Pull of eight layers, gzip, ${rounds} rounds in turns`, wide);
   const crowd = await measure(targets, storage, () => crowdNames(0), rounds);
   print(`Ten images at once, 13 layers, three of them shared by all, ${rounds} rounds in turns`, crowd);
+  await growth(targets, storage);
+  await besideRemoval(targets, storage);
+  await ranges(storage);
 };
 
 const floorRow = async (
