@@ -34,7 +34,7 @@ export interface BundleInput {
     readonly into?: string;
   };
   readonly bpf?: Uint8Array;
-  /** The process waits for `go` before anything is mounted: who has its pid meanwhile makes the cgroup (`limitsPlan`). */
+  /** The process waits for `go` before anything is mounted: who has its pid meanwhile may make the cgroup (`limitsPlan`). */
   readonly wait?: boolean;
   /** The inode of the pid namespace that is joined by the path of a process; another's is refused. */
   readonly pidNamespace?: bigint;
@@ -65,7 +65,7 @@ type User = UserNamespace | undefined;
 
 const addSupervisor = (plan: Plan, input: BundleInput, user: User): void => {
   const { spec, cgroup, log, stdin, stdinOnce, wait, features } = input;
-  if (!wait) addCgroup(plan, cgroup);
+  addCgroup(plan, cgroup);
   if (log !== undefined) plan.add('LOG', cString(log.path, 'log path'), cString(log.directory, 'log directory'));
   const streams = ExecFlag.STDOUT | ExecFlag.STDERR;
   const terminal = spec.process.terminal ? ExecFlag.TTY : 0;
@@ -75,15 +75,14 @@ const addSupervisor = (plan: Plan, input: BundleInput, user: User): void => {
   if (pid !== undefined && (pid.path !== undefined || user !== undefined)) plan.add('SET_PID_NS', pid.path ?? '');
   if (input.pidNamespace !== undefined) plan.add('PID_NS_INODE', input.pidNamespace);
   const flags = pid !== undefined && pid.path === undefined && user === undefined ? CloneFlag.pid : 0;
-  plan.add('CLONE', flags, features.cloneIntoCgroup && !wait ? (cgroup.into ?? '') : '');
+  plan.add('CLONE', flags, features.cloneIntoCgroup ? (cgroup.into ?? '') : '');
   if (wait) plan.add('WAIT');
 };
 
 /** In the host's mount namespace: cgroup, the other namespaces, the root and what is bound into it. */
-const addOutside = (plan: Plan, { spec, root, cgroup, wait, features }: BundleInput, user: User): void => {
+const addOutside = (plan: Plan, { spec, root, cgroup, features }: BundleInput, user: User): void => {
   for (const file of cgroup.join) plan.add('CGROUP_JOIN', file);
-  if (!wait && cgroup.into !== undefined && !features.cloneIntoCgroup)
-    plan.add('CGROUP_JOIN', `${cgroup.into}/cgroup.procs`);
+  if (cgroup.into !== undefined && !features.cloneIntoCgroup) plan.add('CGROUP_JOIN', `${cgroup.into}/cgroup.procs`);
   if (spec.process.oomScoreAdj !== undefined) plan.add('OOM_SCORE', String(spec.process.oomScoreAdj));
   addLabels(plan, spec.process);
   addNamespaces(plan, spec, user);

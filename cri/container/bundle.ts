@@ -57,14 +57,15 @@ export const makeBundle = async (runtime: Runtime, input: BundleRequest, rollbac
   ]);
   await makeVolumes(runtime, input, volumes);
   const cgroup = containerCgroup(runtime.cgroups, container.spec.linux.cgroupsPath, container.spec.linux.resources);
+  const isScope = placeOf(container.spec.linux.cgroupsPath).units !== undefined;
   const plan = compilePlan({
     spec: container.spec,
     root: { lowers, upper: paths.upper, work: paths.work, volatile: true },
     ...(input.log === '' ? {} : { log: { path: input.log, directory: input.sandbox.config.log_directory } }),
     stdin: input.config.stdin,
     stdinOnce: input.config.stdin_once,
-    cgroup,
-    wait: placeOf(container.spec.linux.cgroupsPath).units !== undefined,
+    // A scope is made when there is a process to put into it (enter-scope.ts).
+    ...(isScope ? { cgroup: { make: [], writes: [], join: [] }, wait: true } : { cgroup }),
     ...(await targetInode(runtime, input.sandbox, input.config)),
     ...(bpf === undefined ? {} : { bpf }),
     features: runtime.agent.features,

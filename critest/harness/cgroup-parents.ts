@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
+import { basename } from 'node:path';
 import test from 'ava';
 import { TestDaemon } from './daemon.ts';
 import { idle, runPod } from './pods.ts';
@@ -10,8 +12,8 @@ export const parentTests = (roots: readonly string[]): void => {
   test('a parent that a pod’s containers made goes with the last pod that uses it', async (t) => {
     t.true(roots.length > 0);
     await using daemon = await TestDaemon.start();
-    const own = `/${daemon.world.cgroup}`;
-    const deep = `${own}/kubepods/burstable`;
+    const own = daemon.parentOf();
+    const deep = daemon.parentOf('kubepods', 'burstable');
     const first = await runPod(daemon);
     const second = await runPod(daemon, { linux: { cgroup_parent: deep } });
     await first.run(idle);
@@ -19,7 +21,7 @@ export const parentTests = (roots: readonly string[]): void => {
     t.is(there(deep), roots.length);
     await daemon.killAndBoot();
     await second.remove();
-    t.is(there(`${own}/kubepods`), 0, 'the parents of the second pod alone');
+    t.is(there(daemon.parentOf('kubepods')), 0, 'the parents of the second pod alone');
     t.is(there(own), roots.length, 'the first pod is in it');
     // A container that was created before the parent went is started in a new one.
     const third = await runPod(daemon);
@@ -37,16 +39,18 @@ export const parentTests = (roots: readonly string[]): void => {
 
   test('a parent that was there before stays, empty as it is', async (t) => {
     await using daemon = await TestDaemon.start();
-    const given = `/${daemon.world.cgroup}/given`;
-    for (const root of roots) mkdirSync(`${root}${given}`, { recursive: true });
+    const given = daemon.parentOf('given');
+    const ours = daemon.parentOf('given', 'pod');
+    if (daemon.world.systemd) execFileSync('systemctl', ['start', basename(given)]);
+    else for (const root of roots) mkdirSync(`${root}${given}`, { recursive: true });
     t.teardown(() => {
-      for (const root of roots) if (existsSync(root + given)) rmdirSync(root + given);
+      if (!daemon.world.systemd) for (const root of roots) if (existsSync(root + given)) rmdirSync(root + given);
     });
-    const pod = await runPod(daemon, { linux: { cgroup_parent: `${given}/pod` } });
+    const pod = await runPod(daemon, { linux: { cgroup_parent: ours } });
     await pod.output('true');
-    t.is(there(`${given}/pod`), roots.length);
+    t.is(there(ours), roots.length);
     await pod.remove();
-    t.is(there(`${given}/pod`), 0);
+    t.is(there(ours), 0);
     t.is(there(given), roots.length);
   });
 
@@ -55,6 +59,6 @@ export const parentTests = (roots: readonly string[]): void => {
     const pod = await runPod(daemon);
     await pod.create('true');
     await pod.remove();
-    t.is(there(`/${daemon.world.cgroup}`), 0);
+    t.is(there(daemon.parentOf()), 0);
   });
 };

@@ -107,6 +107,14 @@ export class TestDaemon implements AsyncDisposable {
     return this.#client;
   }
 
+  /** A parent of pods below the daemon's own, as a path below the root of each hierarchy. */
+  parentOf(...names: readonly string[]): string {
+    const { cgroup, systemd } = this.world;
+    if (!systemd) return `/${[cgroup, ...names].join('/')}`;
+    const parts = [cgroup.replace('.slice', ''), ...names];
+    return parts.map((_, index) => `/${parts.slice(0, index + 1).join('-')}.slice`).join('');
+  }
+
   /** A container's cgroup below the root of each hierarchy; `parent` is its pod's, as a path. */
   cgroupOf({ id }: { readonly id: string }, parent = `/${this.world.cgroup}`): string {
     return `${parent}/${this.world.systemd ? `berth-${id}.scope` : id}`;

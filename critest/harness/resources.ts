@@ -126,7 +126,7 @@ export const resourceTests = (version: 1 | 2, has: (controller: string) => boole
   const path = (container: TestContainer, file: string, of = daemon()): string => {
     const [controller = '', name = ''] = file.split('/');
     const root = version === 2 ? '/sys/fs/cgroup' : `/sys/fs/cgroup/${controller}`;
-    return join(root, of.world.cgroup, container.id, name);
+    return join(root, of.cgroupOf(container), name);
   };
   const read = (container: TestContainer, file: string): string => readFileSync(path(container, file), 'utf8').trim();
   const update = (container: TestContainer, linux: Resources): Promise<unknown> =>

@@ -12,7 +12,7 @@ interface Section {
 const ownWords = /^(bash|sh|ps|docker-registry|nsenter) /;
 const guests = (line: string): string | undefined => (ownWords.test(line) ? undefined : line);
 // With the machine's pids those of others come and go; what a container leaves is in its cgroup.
-const ours = (line: string): string | undefined => (line.startsWith('berth') ? line : undefined);
+const ours = (line: string): string | undefined => (line.startsWith('berth') ? line.trim() : undefined);
 const counters = /\[[0-9:]*\]/;
 const linkState = / link\/.*| state [A-Z]*|,?(NO-CARRIER|LOWER_UP),?/g;
 
@@ -40,7 +40,9 @@ const sections = (world: World): Readonly<Record<string, Section>> => ({
   cgroups: {
     command: `set --; for d in /sys/fs/cgroup/${world.cgroup} /sys/fs/cgroup/*/${world.cgroup}; do [ ! -d "$d" ] || set -- "$@" "$d"; done; [ $# = 0 ] || find "$@" -type d`,
   },
-  processes: { command: 'ps -e -o comm= -o args=', keep: world.systemd ? ours : guests },
+  processes: world.systemd
+    ? { command: 'ps -e -o comm= -o args= -o mntns= | grep " $(ps -o mntns= $$)$"', keep: ours }
+    : { command: 'ps -e -o comm= -o args=', keep: guests },
   files: { command: `cd ${world.directory} && find . ! -name '*.tmp' ! -path './log*' -printf '%y %p\\n'` },
 });
 

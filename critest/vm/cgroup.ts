@@ -36,7 +36,7 @@ export class Cgroup {
 
 /** The container's, below the daemon's own parent, or below `parent` of the pod ("/a/b"). */
 export const cgroupOf = (daemon: TestDaemon, container: TestContainer, parent = `/${daemon.world.cgroup}`): Cgroup =>
-  new Cgroup(`${root}${parent}/${container.id}`);
+  new Cgroup(root + daemon.cgroupOf(container, parent));
 
 /** Where a process of the daemon's world is: "/a/b". */
 export const placeOf = async (daemon: TestDaemon, pid: number): Promise<string> =>

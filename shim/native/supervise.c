@@ -24,7 +24,7 @@
 #define DRAIN_MS 2000
 #define PLAN_LIMIT (16u << 20)
 
-struct supervisor shim = {.lock = -1, .template = -1, .report = -1, .listener.fd = -1, .signals.fd = -1, .oom.fd = -1, .log.fd = -1};
+struct supervisor shim = {.lock = -1, .template = -1, .report = -1, .listener.fd = -1, .signals.fd = -1, .scope_events = -1, .slice_events = -1, .log.fd = -1};
 
 void *pages_get(size_t length) {
   void *pages = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -58,27 +58,36 @@ static bool make_cgroup(char *directory, struct err *e) {
   return mkdir(directory, 0755) == 0 || errno == EEXIST ? true : fail_errno(e, "make cgroup", directory);
 }
 
-static bool tells_kill(const char *text) {
+static int64_t kills_told_by(const char *text) {
   const char *at = strstr(text, "oom_kill ");
-  return at != NULL && strtoul(at + strlen("oom_kill "), NULL, 10) > 0;
+  return at == NULL ? 0 : (int64_t)strtoul(at + strlen("oom_kill "), NULL, 10);
 }
 
-// Told before the killed process is gone. A file that is gone would be told of for ever.
-static void oom_ready(void *owner, uint32_t events) {
-  (void)owner, (void)events;
+// -1: the cgroup is gone.
+static int64_t kills_in(int fd) {
   char text[1024];
-  const ssize_t n = shim.oom.fd < 0 ? 0 : pread(shim.oom.fd, text, sizeof text - 1, 0);
-  if (n <= 0) return source_close(&shim.oom);
+  const ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof text - 1, 0);
+  if (n < 0) return -1;
   text[n] = '\0';
-  shim.oom_killed |= tells_kill(text);
+  return kills_told_by(text);
 }
 
-// systemd removes a scope's cgroup as soon as its last process is gone, and the counter with it.
-static void watch_oom(const char *directory) {
+// systemd removes a scope's cgroup as soon as its last process is gone, and the counter with it, sometimes before we have read it. Its
+// slice counts what happens below it: what it has more since the last look, when the scope had none, is then taken for the scope's.
+void look_for_kills(void) {
+  const int64_t slice = kills_in(shim.slice_events), own = kills_in(shim.scope_events);
+  if (own < 0) shim.oom_killed |= slice > shim.slice_kills;
+  else if (own > 0) shim.oom_killed = true;
+  else shim.slice_kills = slice;
+}
+
+static void watch_kills(const char *directory) {
   AUTO_CLOSE int dir = openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  source_close(&shim.oom);
-  source_init(&shim.oom, dir < 0 ? -1 : openat(dir, "memory.events", O_RDONLY | O_CLOEXEC), oom_ready, NULL);
-  source_watch(&shim.oom, EPOLLPRI);
+  if (shim.is_scope || dir < 0) return;
+  shim.is_scope = true;
+  shim.scope_events = openat(dir, "memory.events", O_RDONLY | O_CLOEXEC);
+  if (shim.scope_events >= 0) shim.slice_events = openat(dir, "../memory.events", O_RDONLY | O_CLOEXEC);
+  look_for_kills();
 }
 
 static bool do_cgroup_make(struct reader *in, struct err *e) {
@@ -90,8 +99,7 @@ static bool do_cgroup_make(struct reader *in, struct err *e) {
   shim.cgroups[shim.cgroup_count] = copy;
   shim.cgroup_versions[shim.cgroup_count++] = (uint8_t)version;
   if (!make_cgroup(copy, e)) return false;
-  shim.is_scope |= shim.waiting;
-  if (shim.waiting) watch_oom(copy);
+  if (shim.waiting) watch_kills(copy);
   return true;
 }
 
@@ -324,14 +332,14 @@ void start_result(void) {
 // What we were asked to kill has not ended for lack of memory, whatever the kernel killed in it before.
 static bool out_of_memory(void) {
   if (shim.killed) return false;
-  if (shim.oom_killed) return true;
+  if (shim.oom_killed || shim.is_scope) return shim.oom_killed || kills_in(shim.scope_events) > 0;
   struct err e;
   char text[1024];
   for (size_t i = 0; i < shim.cgroup_count; i++) {
     AUTO_CLOSE int dir = openat(AT_FDCWD, shim.cgroups[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
     const char *file = shim.cgroup_versions[i] == 1 ? "memory.oom_control" : "memory.events";
     if (dir < 0 || !read_file_at(dir, file, text, sizeof text, NULL, &e)) continue;
-    return tells_kill(text);
+    return kills_told_by(text) > 0;
   }
   return false;
 }
@@ -353,7 +361,7 @@ static void kill_rest(void) {
 void end_begin(void) {
   shim.ending = true;
   source_close(&shim.container.in);
-  oom_ready(NULL, 0);
+  if (shim.is_scope) look_for_kills();
   kill_rest();
   shim.end_deadline = now_ms() + DRAIN_MS;
 }

@@ -33,7 +33,6 @@ struct process {
 struct supervisor {
   int lock, template, report;  // report: stdout until the start is told
   struct source listener, signals;
-  struct source oom;  // memory.events of a cgroup that somebody else removes
   struct process container;
   struct process *execs;
   struct client *clients, *starter;  // starter: who sent FRAME_GO
@@ -48,6 +47,8 @@ struct supervisor {
   bool shares_pid_ns;  // with others than the host
   bool own_pid_ns;  // the end of the main process ends all others
   bool is_scope;    // the cgroup was made by systemd, which removes it
+  int scope_events, slice_events;  // memory.events of it and of what is above it
+  int64_t slice_kills;  // what the latter told when the former told of none
   bool oom_killed;  // the kernel has killed any of it for lack of memory
   bool killed;      // SIGKILL was asked for before it ended
   uint32_t starter_id;
@@ -113,6 +114,7 @@ void clients_sweep(void);  // frees what is closed
 // supervise.c
 void restore_signals(void);
 bool cgroup_operation(struct operation *op, struct err *e);  // makes, limits
+void look_for_kills(void);  // of a scope, while it can be asked
 void start_result(void);   // the container's exec worked or failed
 void end_begin(void);      // its main process ended
 bool end_check(void);

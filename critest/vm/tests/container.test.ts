@@ -44,7 +44,7 @@ test('a container that was killed for its memory says OOMKilled and 137, and its
 
 test('the container is in its cgroup, which its cgroup namespace shows as the root', async (t) => {
   const container = await (await runPod(daemon())).run(idle);
-  t.is(await placeOf(daemon(), await container.pid()), `/${daemon().world.cgroup}/${container.id}`);
+  t.is(await placeOf(daemon(), await container.pid()), daemon().cgroupOf(container));
   t.is((await container.exec('cat /proc/1/cgroup /proc/self/cgroup')).stdout, '0::/\n0::/\n');
 });
 
@@ -74,7 +74,7 @@ test('a privileged container sees the machine’s cgroups, writable', async (t) 
     `cat /proc/self/cgroup; mkdir /sys/fs/cgroup/${name} && rmdir /sys/fs/cgroup/${name} && echo made`,
     { linux },
   );
-  t.regex(stdout, new RegExp(`^0::/${daemon().world.cgroup}/[0-9a-f]{64}\nmade\n$`), stderr);
+  t.regex(stdout, new RegExp(`^0::/${daemon().world.cgroup}/(berth-)?[0-9a-f]{64}(.scope)?\nmade\n$`), stderr);
 });
 
 test('the supervisor is beside the daemon in the service, not in the cgroup of the container', async (t) => {
@@ -88,9 +88,9 @@ test('the supervisor is beside the daemon in the service, not in the cgroup of t
 });
 
 test('controllers are handed down to the container, and no process is in a directory on the way', async (t) => {
-  const parent = `/${daemon().world.cgroup}/kubepods/burstable`;
+  const parent = daemon().parentOf('kubepods', 'burstable');
   const container = await (await runPod(daemon(), { linux: { cgroup_parent: parent } })).run(idle);
-  for (const path of ['', `/${daemon().world.cgroup}`, `/${daemon().world.cgroup}/kubepods`, parent]) {
+  for (const path of ['', `/${daemon().world.cgroup}`, daemon().parentOf('kubepods'), parent]) {
     const cgroup = new Cgroup(root + path);
     const handed = await cgroup.words('cgroup.subtree_control');
     for (const name of ['cpu', 'memory', 'pids']) t.true(handed.includes(name), `${path}: ${name}`);
@@ -145,7 +145,7 @@ test('without clone into a cgroup and cgroup.kill, containers and execs join the
   await daemon().killAndBoot({ BERTH_WITHOUT: 'clone-into-cgroup,cgroup-kill' });
   const linux = { security_context: { namespace_options: { pid: 'NODE' as const } } };
   const container = await (await runPod(daemon(), { linux })).run('(setsid sleep 1000 &); sleep 1000', { linux });
-  const place = `/${daemon().world.cgroup}/${container.id}`;
+  const place = daemon().cgroupOf(container);
   t.is(await placeOf(daemon(), await container.pid()), place);
   t.is((await container.exec('cat /proc/self/cgroup')).stdout, '0::/\n');
   const cgroup = cgroupOf(daemon(), container);

@@ -50,7 +50,7 @@ test('the devices that every container has work', async (t) => {
 });
 
 test('the rules hold for a nested cgroup of a pod’s parent, too', async (t) => {
-  const pod = await runPod(daemon(), { linux: { cgroup_parent: `/${daemon().world.cgroup}/deep/er` } });
+  const pod = await runPod(daemon(), { linux: { cgroup_parent: daemon().parentOf('deep', 'er') } });
   const { stdout } = await pod.output(`${makeDisk}; ${read}`);
   t.regex(stdout, /Operation not permitted/);
 });
