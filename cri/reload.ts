@@ -49,9 +49,11 @@ export class Reloads {
     try {
       const { config, files } = await read();
       const changes = await this.#apply(config);
+      this.#live.runtime.metrics.reloads.inc({ result: 'ok' });
       log.info({ files, changes: changes.length }, `configuration reloaded, ${changes.length} changes`);
       return { changes, files };
     } catch (error) {
+      this.#live.runtime.metrics.reloads.inc({ result: 'error' });
       log.error({ error: messageOf(error) }, `configuration not reloaded, the old one holds: ${messageOf(error)}`);
       throw within('reload the configuration', error);
     } finally {

@@ -4,6 +4,7 @@ import test from 'ava';
 import type { ConfigChange } from '../api/generated/types.ts';
 import type { TomlDocument } from './harness/config.ts';
 import type { TestDaemon } from './harness/daemon.ts';
+import { page } from './harness/exposition.ts';
 import { names, registryHost } from './harness/images.ts';
 import { idle, runPod } from './harness/pods.ts';
 import { startRegistry } from './harness/registry.ts';
@@ -99,6 +100,7 @@ test('a wrong file changes nothing: the error has its name, line and key, and th
     (await messages(daemon(), from)).filter((text) => /^configuration not reloaded/.test(text)).length === 2;
   await until('both reloads are refused', refused);
   t.true((await messages(daemon(), from)).some((text) => fault.test(text)));
+  t.regex((await page(daemon(), '/metrics')).body, /^berth_config_reloads_total\{result="error"\} 2$/m);
   t.deepEqual(await held(daemon()), before);
   const { stdout, status } = await daemon().world.run(join(sourceTree, 'bin/berth'), [
     '--address',

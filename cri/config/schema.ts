@@ -373,7 +373,10 @@ export const keys: readonly Key[] = [
     default: 1024,
     least: 64,
     most: 1_073_741_816,
-    comment: ['Open files a process, soft: programs that want more raise it up to nofile_hard.'],
+    comment: [
+      'Open files a process, soft: programs that want more raise it up to nofile_hard. CNI plugins and other helpers have the',
+      "value of the daemon's start.",
+    ],
   },
   {
     name: 'limits.nofile_hard',

@@ -20,6 +20,13 @@ export class Metrics {
     'berth_supervisor_deaths_total',
     'Supervisors that died before their container, which is killed then.',
   );
+  /** By `result`: ok, error. */
+  readonly reloads = new Counter({
+    name: 'berth_config_reloads_total',
+    help: 'How often the configuration was read anew, by result; after an error the one before holds.',
+    labelNames: ['result'],
+    registers: [this.registry],
+  });
   readonly #pulledBytes = this.#counter(
     'berth_pulled_bytes_total',
     'Bytes of blobs that came from registries, those that were thrown away included.',
@@ -46,6 +53,11 @@ export class Metrics {
     stage: (stage, seconds, error) => this.#stageSeconds.observe({ stage, code: codeLabel(error) }, seconds),
     received: (bytes) => this.#pulledBytes.inc(bytes),
   };
+
+  constructor() {
+    // an alert needs them before the first one
+    for (const result of ['ok', 'error']) this.reloads.inc({ result }, 0);
+  }
 
   #counter(name: string, help: string): Counter {
     return new Counter({ name, help, registers: [this.registry] });

@@ -106,6 +106,8 @@ no daemon was there is counted when the next one finds it.
             expr: increase(berth_agent_restarts_total[1h]) > 3
           - alert: BerthSupervisorDied
             expr: increase(berth_supervisor_deaths_total[1h]) > 0
+          - alert: BerthConfigurationIsWrong
+            expr: increase(berth_config_reloads_total{result="error"}[1h]) > 0
           - alert: BerthIsGone
             expr: up{job="berth"} == 0
             for: 5m
