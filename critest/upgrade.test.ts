@@ -50,48 +50,40 @@ const checkWhole = async (t: ExecutionContext, container: TestContainer, pid: nu
   t.is((await container.status()).exit_code, 11);
 };
 
-test('pods of the next release’s daemon and supervisors are taken over by this one, and this one’s by the next', async (t) => {
-  await using next = await installRelease('next');
-  await change(next.tree);
+test('pods of the next release are taken over by this one when its files are replaced and gone, and this one’s by the next', async (t) => {
+  const gone = await installRelease('next');
+  await change(gone.tree);
   const pod = await runPod(daemon());
   const running = await pod.run(counter);
   const ended = await pod.output('exit 3');
   const created = await pod.create('echo started later');
   const pid = await running.pid();
   t.is(await versionOf(running), 2);
+  // Written over it would be a program that runs; renamed over it is a new file.
+  const own = join(buildTree, 'shim/native/berth-shim');
+  await t.throwsAsync(copyFile(own, gone.helper), { code: 'ETXTBSY' });
+  await copyFile(own, `${gone.helper}.new`);
+  await rename(`${gone.helper}.new`, gone.helper);
+  t.is((await running.exec('echo still')).stdout, 'still\n');
+  t.is((await pod.output('echo new')).stdout, 'new\n');
+  await gone[Symbol.asyncDispose]();
+  t.is((await running.exec('echo without its file')).stdout, 'without its file\n');
   await change(buildTree);
   t.like(ended.status, { exit_code: 3, reason: 'Error' });
   await created.start();
   await created.exited();
   t.is(await created.text(), 'started later\n');
   await checkWhole(t, running, pid);
-  const own = await pod.run(counter);
-  const ownPid = await own.pid();
-  t.is(await versionOf(own), 1);
+  const ours = await pod.run(counter);
+  const ourPid = await ours.pid();
+  t.is(await versionOf(ours), 1);
   const waiting = await pod.create('echo of the older one');
+  await using next = await installRelease('next');
   await change(next.tree);
   await waiting.start();
   await waiting.exited();
   t.is(await waiting.text(), 'of the older one\n');
-  await checkWhole(t, own, ownPid);
-});
-
-test('an installation may be replaced while pods run, and is gone when the next daemon takes them over', async (t) => {
-  const old = await installRelease('same');
-  await change(old.tree);
-  const pod = await runPod(daemon());
-  const running = await pod.run(counter);
-  const pid = await running.pid();
-  // Written over it would be a program that runs; renamed over it is a new file.
-  await t.throwsAsync(copyFile(join(buildTree, 'shim/native/berth-shim'), old.helper), { code: 'ETXTBSY' });
-  await copyFile(join(buildTree, 'shim/native/berth-shim'), `${old.helper}.new`);
-  await rename(`${old.helper}.new`, old.helper);
-  t.is((await running.exec('echo still')).stdout, 'still\n');
-  t.is((await pod.output('echo new')).stdout, 'new\n');
-  await old[Symbol.asyncDispose]();
-  t.is((await running.exec('echo without its file')).stdout, 'without its file\n');
-  await change(buildTree);
-  await checkWhole(t, running, pid);
+  await checkWhole(t, ours, ourPid);
 });
 
 type Fields = Record<string, unknown>;

@@ -18,7 +18,7 @@ export interface Release extends AsyncDisposable {
 const programs = ['berth-decompress', 'berth-seccomp'];
 
 /** Protocols that other releases speak: the oldest and their own. */
-const protocols = { same: undefined, next: [1, 2], far: [5, 5] } as const;
+const protocols = { next: [1, 2], far: [5, 5] } as const;
 
 /**
  * A copy of what was built. `next`: daemon and helper speak the next version of the protocol, as a later release would; `far`: none
@@ -32,11 +32,10 @@ export const installRelease = async (kind: keyof typeof protocols): Promise<Rele
   await copyFile(join(sourceTree, 'package.json'), join(path, 'package.json'));
   const helper = join(native, 'berth-shim');
   const spoken = protocols[kind];
-  const name = spoken === undefined ? 'berth-shim' : await helperFor(spoken[1]);
-  await copyFile(join(buildTree, 'shim/native', name), helper);
+  await copyFile(join(buildTree, 'shim/native', await helperFor(spoken[1])), helper);
   for (const program of programs) await copyFile(join(buildTree, 'shim/native', program), join(native, program));
   const text = await readFile(join(buildTree, 'bin/berthd.js'), 'utf8');
-  await writeFile(join(path, 'build/bin/berthd.js'), spoken === undefined ? text : speaking(text, spoken));
+  await writeFile(join(path, 'build/bin/berthd.js'), speaking(text, spoken));
   return {
     tree: join(path, 'build'),
     helper,
