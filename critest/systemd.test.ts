@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import { defaultAddress } from '../api/address.ts';
 import { sourceTree } from './harness/tree.ts';
 
 const directory = join(sourceTree, 'systemd');
@@ -73,4 +74,23 @@ test('systemd/README.md gives every line of every unit its reason', async (t) =>
       `${unit}: rows without a line`,
     );
   }
+});
+
+test("kubelet's drop-in keeps kubeadm's command line, and adds the endpoint that berth.socket and crictl have, and the gate", async (t) => {
+  const read = (name: string): Promise<string> => readFile(join(directory, name), 'utf8');
+  const [socket, crictl, kubelet] = await Promise.all(['berth.socket', 'crictl.yaml', 'kubelet.conf'].map(read));
+  const path = /^ListenStream=(.+)$/m.exec(socket ?? '')?.[1];
+  t.is(`unix://${path}`, defaultAddress);
+  t.deepEqual(
+    [...(crictl ?? '').matchAll(/-endpoint: (.+)$/gm)].map(([, address]) => address),
+    [defaultAddress, defaultAddress],
+  );
+  t.true(
+    kubelet?.includes(
+      `--container-runtime-endpoint=${defaultAddress} --feature-gates=PodAndContainerStatsFromCRI=true`,
+    ),
+  );
+  const commands = (kubelet ?? '').split('\n').filter((line) => line.startsWith('ExecStart='));
+  const variables = ['KUBECONFIG', 'CONFIG', 'KUBEADM', 'EXTRA'].map((name) => `$KUBELET_${name}_ARGS`);
+  t.deepEqual(commands, ['ExecStart=', `ExecStart=/usr/bin/kubelet ${variables.join(' ')} $BERTH_KUBELET_ARGS`]);
 });
