@@ -7,6 +7,9 @@ import { idle, runPod } from './pods.ts';
 import { suiteDaemon } from './suite.ts';
 import { until } from './until.ts';
 
+/** Longer than any test. */
+const longestMs = 3_600_000;
+
 /** A client that reads the events as they come. */
 class Subscriber implements AsyncDisposable {
   readonly events: ContainerEventResponse[] = [];
@@ -25,8 +28,8 @@ class Subscriber implements AsyncDisposable {
   }
 
   async #read(daemon: TestDaemon): Promise<void> {
-    for await (const event of daemon.client.GetContainerEvents({}, { signal: this.#gone.signal }))
-      this.events.push(event);
+    const settings = { signal: this.#gone.signal, timeoutMs: longestMs };
+    for await (const event of daemon.client.GetContainerEvents({}, settings)) this.events.push(event);
   }
 
   /** What was told of an object, without its prefix and suffix. */
