@@ -1,4 +1,4 @@
-// Makes what is told of the configuration and the commands from what the programs themselves know of them: docs/configuration.md and docs/metrics.md
+// Makes what is told of the configuration and the commands from what the programs themselves know of them: docs/configuration.md, docs/metrics.md, docs/resources.md
 // (in git; with --check nothing is written there, and a stale page is an error) and the manual pages in build/man. Needs build/.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -6,11 +6,16 @@ import { fileURLToPath } from 'node:url';
 import { reference } from './docs/configuration.mjs';
 import { berth, berthd, berthToml } from './docs/manual.mjs';
 import { metricsPage } from './docs/metrics.mjs';
+import { resourcesPage } from './docs/resources.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const isCheck = process.argv.includes('--check');
 
-const pages = { 'docs/configuration.md': reference(), 'docs/metrics.md': metricsPage() };
+const pages = {
+  'docs/configuration.md': reference(),
+  'docs/metrics.md': metricsPage(),
+  'docs/resources.md': resourcesPage(),
+};
 for (const [path, text] of Object.entries(pages)) {
   const page = join(root, path);
   if (!isCheck) writeFileSync(page, text);

@@ -1,108 +1,13 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import type { Input, LinuxContainerResources } from '../../api/generated/types.ts';
+import type { LinuxContainerResources } from '../../api/generated/types.ts';
 import type { TestDaemon } from './daemon.ts';
 import { idle, runPod, type TestContainer } from './pods.ts';
+import { MiB, type Resources, type Row, rows } from './resource-rows.ts';
 import { fails, suiteDaemon } from './suite.ts';
 import { until } from './until.ts';
-
-type Resources = Input<LinuxContainerResources>;
-
-/** One file of the kernel, "controller/file", and what it holds when only `set` was asked for, then after `update`. */
-interface Row {
-  readonly set: Resources;
-  readonly update: Resources;
-  /** Neither is there without this controller. */
-  readonly controller: string;
-  readonly v1: Readonly<Record<string, readonly [set: string, updated: string]>>;
-  readonly v2: Readonly<Record<string, readonly [set: string, updated: string]>>;
-  /** What the status tells beside what was asked for. */
-  readonly told?: readonly [set: Resources, updated: Resources];
-}
-
-const MiB = 1 << 20;
-
-const rows: Readonly<Record<string, Row>> = {
-  cpu_shares: {
-    set: { cpu_shares: 512n },
-    update: { cpu_shares: 2048n },
-    controller: 'cpu',
-    v1: { 'cpu/cpu.shares': ['512', '2048'] },
-    v2: { 'cpu/cpu.weight': ['59', '174'] },
-  },
-  'cpu_quota and cpu_period': {
-    set: { cpu_quota: 20_000n, cpu_period: 50_000n },
-    update: { cpu_quota: 30_000n },
-    controller: 'cpu',
-    v1: { 'cpu/cpu.cfs_quota_us': ['20000', '30000'], 'cpu/cpu.cfs_period_us': ['50000', '50000'] },
-    v2: { 'cpu/cpu.max': ['20000 50000', '30000 50000'] },
-  },
-  'cpu_quota alone has the period of 100 ms, and -1 is none': {
-    set: { cpu_quota: 20_000n },
-    update: { cpu_quota: -1n },
-    controller: 'cpu',
-    v1: { 'cpu/cpu.cfs_quota_us': ['20000', '-1'], 'cpu/cpu.cfs_period_us': ['100000', '100000'] },
-    v2: { 'cpu/cpu.max': ['20000 100000', 'max 100000'] },
-    told: [{ cpu_period: 100_000n }, { cpu_period: 100_000n }],
-  },
-  'memory_limit_in_bytes, up: no swap with it': {
-    set: { memory_limit_in_bytes: BigInt(32 * MiB) },
-    update: { memory_limit_in_bytes: BigInt(64 * MiB) },
-    controller: 'memory',
-    v1: {
-      'memory/memory.limit_in_bytes': [`${32 * MiB}`, `${64 * MiB}`],
-      'memory/memory.memsw.limit_in_bytes': [`${32 * MiB}`, `${64 * MiB}`],
-    },
-    v2: { 'memory/memory.max': [`${32 * MiB}`, `${64 * MiB}`], 'memory/memory.swap.max': ['0', '0'] },
-    told: [{ memory_swap_limit_in_bytes: BigInt(32 * MiB) }, { memory_swap_limit_in_bytes: BigInt(64 * MiB) }],
-  },
-  'memory_swap_limit_in_bytes: the swap on top stays when the limit goes down': {
-    set: { memory_limit_in_bytes: BigInt(64 * MiB), memory_swap_limit_in_bytes: BigInt(80 * MiB) },
-    update: { memory_limit_in_bytes: BigInt(32 * MiB) },
-    controller: 'memory',
-    v1: {
-      'memory/memory.limit_in_bytes': [`${64 * MiB}`, `${32 * MiB}`],
-      'memory/memory.memsw.limit_in_bytes': [`${80 * MiB}`, `${48 * MiB}`],
-    },
-    v2: {
-      'memory/memory.max': [`${64 * MiB}`, `${32 * MiB}`],
-      'memory/memory.swap.max': [`${16 * MiB}`, `${16 * MiB}`],
-    },
-    told: [{}, { memory_swap_limit_in_bytes: BigInt(48 * MiB) }],
-  },
-  'memory_swap_limit_in_bytes alone, and -1 is none': {
-    set: { memory_limit_in_bytes: BigInt(32 * MiB) },
-    update: { memory_swap_limit_in_bytes: -1n },
-    controller: 'memory',
-    v1: {
-      'memory/memory.limit_in_bytes': [`${32 * MiB}`, `${32 * MiB}`],
-      'memory/memory.memsw.limit_in_bytes': [`${32 * MiB}`, '9223372036854771712'],
-    },
-    v2: { 'memory/memory.max': [`${32 * MiB}`, `${32 * MiB}`], 'memory/memory.swap.max': ['0', 'max'] },
-    told: [{ memory_swap_limit_in_bytes: BigInt(32 * MiB) }, {}],
-  },
-  'cpuset_cpus and cpuset_mems': {
-    set: { cpuset_cpus: '0', cpuset_mems: '0' },
-    update: { cpuset_cpus: '1,0' },
-    controller: 'cpuset',
-    v1: { 'cpuset/cpuset.cpus': ['0', '0-1'], 'cpuset/cpuset.mems': ['0', '0'] },
-    v2: { 'cpuset/cpuset.cpus': ['0', '0-1'], 'cpuset/cpuset.mems': ['0', '0'] },
-    told: [{}, { cpuset_cpus: '0-1' }],
-  },
-  unified: {
-    set: { unified: { 'memory.high': `${32 * MiB}`, 'cpu.weight': '7' } },
-    update: { unified: { 'memory.high': 'max', 'memory.oom.group': '1' } },
-    controller: 'unified',
-    v1: {},
-    v2: {
-      'memory/memory.high': [`${32 * MiB}`, 'max'],
-      'memory/memory.oom.group': ['0', '1'],
-      'cpu/cpu.weight': ['7', '7'],
-    },
-    told: [{}, { unified: { 'memory.high': 'max', 'cpu.weight': '7', 'memory.oom.group': '1' } }],
-  },
-};
 
 const nothing = {
   cpu_period: 0n,
@@ -139,7 +44,12 @@ export const resourceTests = (version: 1 | 2, has: (controller: string) => boole
   const holds = (t: ExecutionContext, container: TestContainer, row: Row, when: 0 | 1, name: string): void => {
     for (const [file, values] of Object.entries(version === 1 ? row.v1 : row.v2))
       t.is(read(container, file), values[when], `${name}: ${file}, ${when === 0 ? 'set' : 'updated'}`);
+    if (daemon().world.systemd)
+      for (const [property, values] of Object.entries(row.systemd))
+        t.is(shown(container, property), values[when], `${name}: ${property}, ${when === 0 ? 'set' : 'updated'}`);
   };
+  const shown = ({ id }: TestContainer, property: string): string =>
+    execFileSync('systemctl', ['show', '-P', property, `berth-${id}.scope`], { encoding: 'utf8' }).trim();
 
   const expected = ({ set, update: changed, told: [first, second] = [{}, {}] }: Row) => {
     const before = { ...nothing, ...set, ...first };
@@ -184,6 +94,8 @@ export const resourceTests = (version: 1 | 2, has: (controller: string) => boole
       }
     };
     await check();
+    // systemd reads its units anew, and may write its files anew.
+    if (daemon().world.systemd) execFileSync('systemctl', ['daemon-reload']);
     await daemon().killAndBoot();
     await check();
     for (const { name, row, waits } of made) {

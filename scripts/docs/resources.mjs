@@ -1,0 +1,44 @@
+// docs/resources.md: what becomes of LinuxContainerResources, from the rows that the tests of resources read back from the kernel.
+import { rows } from '../../build/critest/harness/resource-rows.js';
+
+const head = `# Limits in the kernel's files
+
+Each field of LinuxContainerResources as it is written, and changed by UpdateContainerResources: \`set → updated\`. The table is made by
+\`scripts/docs.mjs\` from the rows of \`critest/harness/resource-rows.ts\`; critest/resources.test.ts reads the column of cgroup v1 back
+from the kernel, critest/vm/tests/resources.test.ts that of cgroup v2, and critest/vm/systemd.test.ts both that and the last one, from
+\`systemctl show\`, also after \`systemctl daemon-reload\`. A row is read back where the machine has the controller: user-mode Linux, the
+second machine, has no cpuset and no hugetlb, so on v2 those two are shown by unit tests of the writes alone (cri/cgroup/container.test.ts).
+
+| request | update | cgroup v1 | cgroup v2, both drivers | systemd's properties |
+|---|---|---|---|---|
+`;
+
+const tail = `
+\`oom_score_adj\` is in no cgroup: it is written to \`/proc/PID/oom_score_adj\` of the main process at the start, and at an update of every
+process that has the container's. \`hugepage_limits\` are \`hugetlb.SIZE.limit_in_bytes\` and \`.rsvd.limit_in_bytes\` on v1,
+\`hugetlb.SIZE.max\` and \`.rsvd.max\` on v2; systemd has no word for them. Other keys of \`unified\` are files of v2 by their names; on
+v1 they are refused. systemd keeps a quota in hundredths of a processor: it has the next larger one, the kernel's file
+the exact one, until systemd writes its files anew (after a daemon-reload): a hundredth more at most.
+`;
+
+const text = (resources) =>
+  Object.entries(resources)
+    .map(([name, value]) => (name === 'unified' ? text(value) : `${name}=${value}`))
+    .join(' ');
+
+const cell = (files) =>
+  Object.entries(files)
+    .map(
+      ([file, [set, updated]]) => `\`${file.replace(/^.*\//, '')}\` ${set === updated ? set : `${set} → ${updated}`}`,
+    )
+    .join('<br>') || 'refused';
+
+export const resourcesPage = () =>
+  head +
+  Object.values(rows)
+    .map(
+      (row) =>
+        `| ${text(row.set)} | ${text(row.update)} | ${cell(row.v1)} | ${cell(row.v2)} | ${cell(row.systemd)} |\n`,
+    )
+    .join('') +
+  tail;
