@@ -14,6 +14,10 @@ for (const page of ['berthd.8', 'berth.1', 'berth.toml.5'])
       lines.filter((line) => /^[.']/.test(line) && !known.test(line)),
       [],
     );
+    t.deepEqual(
+      lines.filter((line) => / $/.test(line)),
+      [],
+    );
     t.true(lines.includes('.SH "NAME"'));
     t.true(lines.includes('.SH "DESCRIPTION"'));
     t.regex(lines[0] ?? '', /^\.TH BERTH/);

@@ -19,7 +19,9 @@ const columns = (block) => {
   return rows;
 };
 
-const items = (rows) => rows.map(([term, text]) => roff.item(term, text)).join('');
+/** A row without a left side is a sentence of its own. */
+const items = (rows) =>
+  rows.map(([term, text]) => (term === '' ? roff.paragraph(text) : roff.item(term, text))).join('');
 
 /** The blocks of a help text, which empty lines part. */
 const blocks = (text) => text.trim().split(/\n{2,}/);
