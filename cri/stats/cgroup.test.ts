@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { withDir } from 'tmp-promise';
 import { CgroupReader } from './cgroup.ts';
+import { CpuRates } from './rates.ts';
 
 const files = {
   'cpu.stat': 'usage_usec 7000000\nuser_usec 1\n',
@@ -92,4 +93,24 @@ test('of a cgroup that nobody asks for only what is sampled stays open', (t) =>
       performance.now = now;
     }
     t.deepEqual(openIn(mount), ['/a/cpu.stat']);
+  }));
+
+test('a clock that is set changes the time that figures tell, and no rate', (t) =>
+  withReader((reader, mount) => {
+    makeCgroup(mount, '/a');
+    const { steadyAt = 0n, cpu = 0n } = reader.cpu('/a') ?? {};
+    const rates = new CpuRates();
+    rates.sampled(new Map([['/a', { steadyAt: steadyAt - 10_000_000_000n, cpu }]]));
+    const told = reader.figures('/a').at;
+    writeFileSync(join(mount, 'a/cpu.stat'), 'usage_usec 12000000\n');
+    const { now } = Date;
+    try {
+      Date.now = () => now() - 86_400_000;
+      const figures = reader.figures('/a');
+      t.true(figures.at < told - 86_000_000_000_000n);
+      const rate = Number(rates.nanoCores('/a', { steadyAt: figures.steadyAt, cpu: figures.cpu ?? 0n }));
+      t.true(rate > 4e8 && rate <= 5e8, `${rate} nanoseconds a second`);
+    } finally {
+      Date.now = now;
+    }
   }));
