@@ -1,10 +1,10 @@
 import { readFile, stat } from 'node:fs/promises';
-import { BerthError, messageOf, orMissing } from '../../base/errors.ts';
+import { BerthError, orMissing } from '../../base/errors.ts';
 import type { Config } from '../config/index.ts';
 import type { Log } from '../log.ts';
 import type { CgroupMode } from './mode.ts';
 import type { DriverName, ParentSettings } from './parent.ts';
-import type { Systemd } from './systemd.ts';
+import { type Systemd, systemdSocket } from './systemd.ts';
 
 /** Who makes the cgroups of containers. `systemd` is there also for the other driver: scopes of an earlier one may still run. */
 export interface CgroupDriver extends ParentSettings {
@@ -24,10 +24,10 @@ const obstacle = async (mode: CgroupMode, systemd: Systemd): Promise<string | un
   ]);
   // It reads our pids as its own: another init means another pid namespace.
   if (booted === undefined || init?.trim() !== 'systemd') return 'systemd is not what this machine was started with';
-  return systemd.version().then(
-    () => undefined,
-    (error: unknown) => `systemd does not answer: ${messageOf(error)}`,
-  );
+  if ((await orMissing(stat(systemdSocket))) === undefined) return `there is no ${systemdSocket}`;
+  // One that is there and does not answer is no reason for the other driver: pods would be refused, or be in two trees.
+  await systemd.version();
+  return undefined;
 };
 
 /** From the text of /proc/self/cgroup. */
@@ -36,8 +36,8 @@ const unitOf = (self: string): string => /\/([^/\n]+\.service)(?:\/|$)/m.exec(se
 const isSlice = (parent: string): boolean => parent.endsWith('.slice');
 
 /** By the machine, unless the configuration says it: by name, or by a parent that only one of them can have. */
-const chosen = async (
-  { driver, parent }: Config['cgroup'],
+export const chosen = async (
+  { driver, parent }: Pick<Config['cgroup'], 'driver' | 'parent'>,
   find: () => Promise<string | undefined>,
 ): Promise<{ readonly name: DriverName; readonly why: string }> => {
   if (driver === 'cgroupfs' || (driver === 'auto' && parent !== '' && !isSlice(parent)))

@@ -50,9 +50,11 @@ export class Systemd implements Disposable {
   async version(): Promise<string> {
     const call = { path: manager.path, interface: 'org.freedesktop.DBus.Properties', member: 'Get' };
     const body = [manager.interface, 'Version'];
-    const [value] = await this.#use((connection) =>
-      connection.call({ ...call, signature: 'ss', body }, this.#timeoutMs),
-    );
+    let value: Value | undefined;
+    const ask = async (): Promise<void> => {
+      [value] = await this.#use((connection) => connection.call({ ...call, signature: 'ss', body }, this.#timeoutMs));
+    };
+    await this.#trying('version', ask, async () => false);
     return typeof value === 'object' && 'value' in value ? String(value.value) : '';
   }
 

@@ -1,0 +1,126 @@
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import test from 'ava';
+import { withDir } from 'tmp-promise';
+import { marshal, type Value } from './dbus/marshal.ts';
+import { type Message, MessageParser } from './dbus/message.ts';
+import { Systemd } from './systemd.ts';
+
+/** A message to the client: a reply (2), an error (3) or a signal (4). */
+const message = (type: number, fields: readonly Value[], signature: string, body: readonly Value[]): Buffer => {
+  const bytes = marshal(signature, body);
+  const all = [...fields, ...(signature === '' ? [] : [[8, { signature: 'g', value: signature }]])];
+  const head = marshal('yyyyuua(yv)', [0x6c, type, 0, 1, bytes.length, 1, all]);
+  return Buffer.concat([head, Buffer.alloc((8 - (head.length % 8)) % 8), bytes]);
+};
+
+const reply = (to: number, signature = '', body: readonly Value[] = []): Buffer =>
+  message(2, [[5, { signature: 'u', value: to }]], signature, body);
+const failure = (to: number, name: string): Buffer =>
+  message(
+    3,
+    [
+      [5, { signature: 'u', value: to }],
+      [4, { signature: 's', value: `org.freedesktop.systemd1.${name}` }],
+    ],
+    's',
+    ['it says why'],
+  );
+const removed = (job: string, unit: string, result = 'done'): Buffer =>
+  message(4, [[3, { signature: 's', value: 'JobRemoved' }]], 'uoss', [1, job, unit, result]);
+
+type Answer = (call: Message, serial: number, socket: Socket) => void;
+
+/** A service manager that answers as it is told. */
+const withManager = (answer: Answer, action: (systemd: Systemd) => Promise<void>): Promise<void> =>
+  withDir(
+    async ({ path }) => {
+      const server = createServer((socket) => {
+        const parser = new MessageParser();
+        let greeted = false;
+        socket.on('error', () => undefined);
+        socket.on('data', (chunk) => {
+          if (!greeted) socket.write('OK 0123\r\n');
+          else for (const call of parser.push(chunk)) answer(call, chunk.readUInt32LE(8), socket);
+          greeted = true;
+        });
+      });
+      const at = join(path, 's');
+      await new Promise<void>((resolve) => void server.listen(at, resolve));
+      using systemd = new Systemd({ socket: at, timeoutMs: 300, idleMs: 50 });
+      await action(systemd);
+      server.close();
+    },
+    { unsafeCleanup: true },
+  );
+
+const never = async (): Promise<boolean> => false;
+
+test('a scope is there when its job is done, also when that is told together with the answer', (t) =>
+  withManager(
+    (call, serial, socket) => {
+      t.is(call.member, 'StartTransientUnit');
+      socket.write(Buffer.concat([removed('/job/9', 'a.scope'), reply(serial, 'o', ['/job/9'])]));
+    },
+    async (systemd) => {
+      await systemd.startScope('a.scope', [], never);
+    },
+  ));
+
+test('a job that fails, one that never ends, and an error are told in words', async (t) => {
+  await withManager(
+    (_, serial, socket) =>
+      void socket.write(Buffer.concat([reply(serial, 'o', ['/j']), removed('/j', 'a.scope', 'failed')])),
+    async (systemd) =>
+      void (await t.throwsAsync(systemd.startScope('a.scope', [], never), { message: /a\.scope: .*result is failed/ })),
+  );
+  await withManager(
+    (_, serial, socket) => void socket.write(Buffer.concat([reply(serial, 'o', ['/j']), removed('/other', 'a.scope')])),
+    async (systemd) =>
+      void (await t.throwsAsync(systemd.startScope('a.scope', [], never), { message: /job is not done in 0\.3 s/ })),
+  );
+  await withManager(
+    (_, serial, socket) => void socket.write(failure(serial, 'BadUnitSetting')),
+    async (systemd) =>
+      void (await t.throwsAsync(systemd.startScope('a.scope', [], never), {
+        message: /StartTransientUnit: it says why/,
+      })),
+  );
+});
+
+test('a connection that is lost in a call is made again, and the call with it', async (t) => {
+  let calls = 0;
+  await withManager(
+    (_, serial, socket) => {
+      calls += 1;
+      if (calls < 3) socket.destroy();
+      else socket.write(Buffer.concat([reply(serial, 'o', ['/j']), removed('/j', 'a.scope')]));
+    },
+    (systemd) => systemd.startScope('a.scope', [], never),
+  );
+  t.is(calls, 3);
+});
+
+test('a unit that is there already is the one that is wanted, or is cleared away', async (t) => {
+  const asked: string[] = [];
+  const answer: Answer = (call, serial, socket) => {
+    asked.push(call.member);
+    if (call.member === 'ResetFailedUnit') socket.write(reply(serial));
+    else if (call.member === 'StartTransientUnit' && asked.length === 1) socket.write(failure(serial, 'UnitExists'));
+    else socket.write(Buffer.concat([reply(serial, 'o', ['/j']), removed('/j', 'a.scope')]));
+  };
+  await withManager(answer, (systemd) => systemd.startScope('a.scope', [], never));
+  t.deepEqual(asked, ['StartTransientUnit', 'ResetFailedUnit', 'StopUnit', 'StartTransientUnit']);
+  asked.length = 0;
+  await withManager(answer, (systemd) => systemd.startScope('a.scope', [], async () => true));
+  t.deepEqual(asked, ['StartTransientUnit']);
+});
+
+test('a unit that is gone takes no properties, and has been stopped', (t) =>
+  withManager(
+    (_, serial, socket) => void socket.write(failure(serial, 'NoSuchUnit')),
+    async (systemd) => {
+      t.false(await systemd.setProperties('a.scope', [['TasksMax', 't', 1n]]));
+      await t.notThrowsAsync(systemd.stopUnit('a.scope'));
+    },
+  ));
