@@ -7,6 +7,7 @@ import {
   mkdir,
   readFile,
   readlink,
+  realpath,
   rename,
   rm,
   rmdir,
@@ -15,7 +16,7 @@ import {
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { errnoOf, orMissing } from '../../base/errors.ts';
+import { BerthError, errnoOf, orMissing } from '../../base/errors.ts';
 import type { Entry } from './layout.ts';
 
 /** What a file or link is, as one word: a hash of its content and whether it may be executed, or where it leads. */
@@ -75,6 +76,28 @@ export const removeEntry = async (path: string, stays: ReadonlySet<string>): Pro
       if (errnoOf(error) === 'ENOENT') continue;
       return;
     }
+  }
+};
+
+/**
+ * Refuses what a link in the image at `root` would lead out of it, into the machine that prepares the image.
+ * Errors: failed-precondition.
+ */
+export const checkInside = async (
+  { root }: { readonly root: string },
+  entries: readonly { readonly path: string }[],
+): Promise<void> => {
+  if (root === '') return;
+  const top = (await orMissing(realpath(root))) ?? root;
+  for (const directory of new Set(entries.map(({ path }) => dirname(join(root, path))))) {
+    let at = directory;
+    let real = await orMissing(realpath(at));
+    for (; real === undefined && at !== root; real = await orMissing(realpath(at))) {
+      if ((await orMissing(lstat(at))) !== undefined) break;
+      at = dirname(at);
+    }
+    const inside = at === root || (real !== undefined && (real === top || real.startsWith(`${top}/`)));
+    if (!inside) throw new BerthError('failed-precondition', `${at} leads to ${real ?? 'nothing'}, outside of ${root}`);
   }
 };
 

@@ -1,4 +1,5 @@
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { withDir } from 'tmp-promise';
@@ -8,7 +9,7 @@ import { install as installVerb } from '../verbs/install.ts';
 import { install } from './install.ts';
 import { entriesOf, type Part, type Place } from './layout.ts';
 import { fateOf } from './plan.ts';
-import { uninstall } from './uninstall.ts';
+import { checkLeft, ownCgroups, uninstall } from './uninstall.ts';
 
 interface World extends Place {
   readonly text: () => string;
@@ -212,3 +213,61 @@ test('words that are not understood are refused before anything is looked at', a
   t.regex(await run('--root', 'here'), /--root: wants an absolute path/);
   t.regex(await run('now'), /does not know what now means/);
 });
+
+test('the cgroups that go with the service are its own parents in each hierarchy, never a whole hierarchy', (t) =>
+  withDir(
+    async ({ path }) => {
+      for (const name of ['memory/kubepods', 'berth/pod', 'system.slice'])
+        await mkdir(join(path, name), { recursive: true });
+      const found = await ownCgroups(path);
+      t.true(found.includes(join(path, 'berth')));
+      t.true(found.includes(join(path, 'memory/berth')));
+      for (const directory of found) t.regex(directory, /\/berth(\.slice)?$/);
+    },
+    { unsafeCleanup: true },
+  ));
+
+test('pods that came while the service was being removed are told, and nothing of theirs goes', (t) =>
+  withDir(
+    async ({ path }) => {
+      await t.notThrowsAsync(checkLeft({ state: path }));
+      await mkdir(join(path, 'containers', 'a'.repeat(64)), { recursive: true });
+      t.regex(
+        await refusal(checkLeft({ state: path })),
+        /1 pods and containers have come meanwhile, and run on: stop kubelet/,
+      );
+    },
+    { unsafeCleanup: true },
+  ));
+
+test('what an interrupted installation has put belongs to the next one, and goes with it', (t) =>
+  inWorld(async ({ install: put, uninstall: take, paths, out, ...place }) => {
+    const wants = join(place.root, '/etc/systemd/system/sockets.target.wants');
+    const inTheWay = (): void => {
+      mkdirSync(dirname(wants), { recursive: true });
+      writeFileSync(wants, '');
+    };
+    // Once the plan has been shown.
+    const broken = install({ ...place, now: true, verbose: false }, { ...out, write: inTheWay });
+    t.regex(await refusal(broken), /EEXIST|ENOTDIR/);
+    t.true((await paths()).length > 20);
+    await rm(wants);
+    await put();
+    await take();
+    t.deepEqual(await paths(), []);
+  }));
+
+test('a link in an image that leads out of it is refused before anything is written', (t) =>
+  inWorld(async ({ install: put, paths, root, tree }) => {
+    const outside = join(tree, 'outside');
+    await mkdir(outside);
+    await mkdir(join(root, 'usr'));
+    await symlink(outside, join(root, 'usr/local'));
+    t.regex(await refusal(put()), /usr\/local.* leads to .*outside of/);
+    t.deepEqual(await readdir(outside), []);
+    await rm(join(root, 'usr/local'));
+    await mkdir(join(root, 'var/local'), { recursive: true });
+    await symlink('../var/local', join(root, 'usr/local'));
+    t.is(await put(), 0);
+    t.true((await paths()).includes('/var/local/lib/berth/bin/berthd'));
+  }));

@@ -2,9 +2,9 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BerthError } from '../../base/errors.ts';
 import type { Output } from '../context.ts';
-import { installedEntry, putEntry, readInstalled, removeEntry } from './files.ts';
+import { checkInside, installedEntry, putEntry, readInstalled, removeEntry } from './files.ts';
 import { libraryOf, type Place, unitsOf } from './layout.ts';
-import { installedAfter, planInstall, planText, recordPath, type Step } from './plan.ts';
+import { installedAfter, installedDuring, planInstall, planText, recordPath, type Step } from './plan.ts';
 import { type Command, commandLine, isActive, perform } from './system.ts';
 
 export interface InstallWish extends Place {
@@ -28,6 +28,9 @@ export const install = async (wish: InstallWish, out: Output): Promise<number> =
     out.write(`nothing was done: ${changes.length} files to change; \`--now\` does it\n`);
     return 0;
   }
+  await checkInside(wish, steps);
+  // What an interrupted installation leaves is known to the next one, and to the removal.
+  await putEntry(installedEntry(recordPath(wish), installedDuring(steps, installed)), record);
   await apply(wish, steps);
   await putEntry(installedEntry(recordPath(wish), installedAfter(steps, installed)), record);
   await perform([{ words: ['sync'] }, ...commands], out);

@@ -69,6 +69,13 @@ export const installedAfter = (steps: readonly Step[], before: Installed): Insta
     }),
   );
 
+/** While the steps are done: what is new may be there already, what changes may still be as it was. */
+export const installedDuring = (steps: readonly Step[], before: Installed): Installed =>
+  new Map([
+    ...steps.flatMap(({ path, fate, print }): [string, Print][] => (fate === 'new' ? [[path, print]] : [])),
+    ...before,
+  ]);
+
 const marks: Readonly<Record<Fate, string>> = {
   new: '+',
   changed: '~',

@@ -1,12 +1,13 @@
 import { readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from '../../api/client.ts';
+import { isId } from '../../base/digest.ts';
 import { BerthError, errnoOf, messageOf } from '../../base/errors.ts';
 import { namesIn } from '../../base/files.ts';
 import type { Context, Output } from '../context.ts';
 import { listObjects } from '../find.ts';
 import { removePod, stopPod } from '../pods.ts';
-import { type Installed, printOf, readInstalled, removeEntry } from './files.ts';
+import { checkInside, type Installed, printOf, readInstalled, removeEntry } from './files.ts';
 import { stays } from './install.ts';
 import { libraryOf, type Place } from './layout.ts';
 import { recordPath } from './plan.ts';
@@ -24,11 +25,10 @@ export interface UninstallWish extends Pick<Place, 'prefix' | 'root'> {
 interface Traces {
   readonly root: string;
   readonly state: string;
-  readonly cgroup: string;
   readonly bridge: string;
 }
 
-const defaults: Traces = { root: '/var/lib/berth', state: '/run/berth', cgroup: '/berth', bridge: 'berth0' };
+const defaults: Traces = { root: '/var/lib/berth', state: '/run/berth', bridge: 'berth0' };
 const units = ['berth-pods.service', 'berth-group.socket', 'berth.socket', 'berth.service'];
 
 /** Shows what goes, and removes it with `now`. What an operator has changed stays, and is told. */
@@ -69,6 +69,7 @@ const fromMachine = async (
   if (process.getuid?.() !== 0) throw new BerthError('permission-denied', 'only root may do this: try sudo');
   await removePods(client, wish.force, out);
   await perform([{ words: ['systemctl', 'stop', ...units] }], out);
+  await checkLeft(traces);
   await removeFiles(wish, files, kept);
   await perform(
     [{ words: ['systemctl', 'daemon-reload'] }, { words: ['systemctl', 'reset-failed', ...units], mayFail: true }],
@@ -91,6 +92,10 @@ const changedByHand = async ({ root, prefix }: UninstallWish, files: Installed):
 
 /** The record last: who is interrupted can begin anew. */
 const removeFiles = async (wish: UninstallWish, files: Installed, kept: ReadonlySet<string>): Promise<void> => {
+  await checkInside(
+    wish,
+    [...files.keys()].map((path) => ({ path })),
+  );
   const stay = stays(wish.root);
   for (const path of files.keys()) if (!kept.has(path)) await removeEntry(join(wish.root, path), stay);
   await removeEntry(join(wish.root, recordPath(wish)), stay);
@@ -104,13 +109,11 @@ const tracesOf = async (client: Client): Promise<Traces> => {
   const config = JSON.parse(info.config) as {
     root: string;
     state: string;
-    cgroup: { parent: string };
     network: { embedded_bridge: string };
   };
   return {
     root: config.root,
     state: config.state,
-    cgroup: config.cgroup.parent,
     bridge: config.network.embedded_bridge,
   };
 };
@@ -154,9 +157,20 @@ const removePods = async (client: Client, force: boolean, out: Output): Promise<
   }
 };
 
-const removeTraces = async ({ cgroup, bridge }: Traces, going: readonly string[], out: Output): Promise<void> => {
+/** A kubelet that runs makes pods anew until the last socket is closed: without Berth nobody would end them. */
+export const checkLeft = async ({ state }: Pick<Traces, 'state'>): Promise<void> => {
+  const left = await Promise.all(['containers', 'sandboxes'].map((kind) => namesIn(join(state, kind))));
+  const count = left.flat().filter((name) => isId(name)).length;
+  if (count > 0)
+    throw new BerthError(
+      'failed-precondition',
+      `${count} pods and containers have come meanwhile, and run on: stop kubelet, systemctl start berth.socket berth.service, and try again`,
+    );
+};
+
+const removeTraces = async ({ bridge }: Traces, going: readonly string[], out: Output): Promise<void> => {
   for (const path of going) await rm(path, { recursive: true, force: true });
-  for (const directory of await cgroupsOf(cgroup)) await removeEmptyTree(directory);
+  for (const directory of await ownCgroups()) await removeEmptyTree(directory);
   await ask('ip', 'link', 'delete', bridge);
   // the kernel keeps a profile until it is told
   await writeFile('/sys/kernel/security/apparmor/.remove', 'berth-default').catch(() => {});
@@ -165,10 +179,13 @@ const removeTraces = async ({ cgroup, bridge }: Traces, going: readonly string[]
   if (settings.length > 0) out.write('! /etc/berth  (yours: left as it is)\n');
 };
 
-/** The parent of pods without one of their own: on v2 one directory, on v1 one a hierarchy. */
-const cgroupsOf = async (parent: string): Promise<readonly string[]> => {
-  const top = '/sys/fs/cgroup';
-  return [join(top, parent), ...(await namesIn(top)).map((name) => join(top, name, parent))];
+/** Of pods that name no parent, unless the configuration does: then it is the operator's, who may have more in it. */
+const parents = ['berth', 'berth.slice'];
+
+/** On v2 one directory, on v1 one a hierarchy. */
+export const ownCgroups = async (top = '/sys/fs/cgroup'): Promise<readonly string[]> => {
+  const hierarchies = (await namesIn(top)).filter((name) => !parents.includes(name));
+  return ['', ...hierarchies].flatMap((name) => parents.map((parent) => join(top, name, parent)));
 };
 
 /** Of cgroups only directories can be removed, from the deepest up. */
