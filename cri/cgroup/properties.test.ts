@@ -51,3 +51,10 @@ test('a scope without a limit of processes has none of systemd’s', (t) => {
     ['TimeoutStopUSec', 't', 5_000_000n],
   );
 });
+
+test('a container’s name is one line of its scope’s description, whatever is in it', (t) => {
+  const wish = { slice: 'a.slice', pid: 7, after: 'b.service', stopSignal: 3, stopSeconds: 5, writes: [] };
+  const of = (description: string) => scopeProperties({ ...wish, description })[0]?.[2];
+  t.is(of('web\n[Scope]\nMemoryMax=1\0\u2028'), 'web?[Scope]?MemoryMax=1?\u2028');
+  t.is(of(`web ${'\u{1f600}'.repeat(4000)}`)?.toString().length, 200);
+});

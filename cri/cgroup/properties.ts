@@ -95,6 +95,9 @@ export interface ScopeWish {
   readonly writes: readonly CgroupWrite[];
 }
 
+/** systemd writes it into the unit's file, where another line would be another setting. */
+const oneLine = (text: string): string => text.replaceAll(/\p{C}/gu, '?').slice(0, 200).toWellFormed();
+
 /** Of the transient scope of one container. Without a limit of our own systemd's default one would hold. */
 export const scopeProperties = (wish: ScopeWish): readonly Property[] => {
   const limits = limitProperties(wish.writes);
@@ -102,7 +105,7 @@ export const scopeProperties = (wish: ScopeWish): readonly Property[] => {
     ? []
     : [['TasksMax', 't', infinity]];
   return [
-    ['Description', 's', wish.description],
+    ['Description', 's', oneLine(wish.description)],
     ['PIDs', 'au', [wish.pid]],
     ['Slice', 's', wish.slice],
     ['Delegate', 'b', true],

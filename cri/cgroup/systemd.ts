@@ -34,8 +34,8 @@ export class Systemd implements Disposable {
   readonly #socket: string;
   readonly #timeoutMs: number;
   readonly #idleMs: number;
-  /** Who waits for a job of a unit. */
-  readonly #jobs = new Map<string, (job: string, result: string) => void>();
+  /** Who wait for jobs; several may for one unit's. */
+  readonly #jobs = new Set<{ readonly unit: string; readonly removed: (job: string, result: string) => void }>();
   #connection: Promise<BusConnection> | undefined;
   #users = 0;
   #idle: NodeJS.Timeout | undefined;
@@ -138,7 +138,8 @@ export class Systemd implements Disposable {
       return result;
     };
     // Before the call: the end of a job may come in the same bytes as the answer.
-    this.#jobs.set(unit, (job, result) => resultOf(job).resolve(result));
+    const waiting = { unit, removed: (job: string, result: string): void => resultOf(job).resolve(result) };
+    this.#jobs.add(waiting);
     try {
       const result = await this.#use(async (connection) => {
         const [job] = await step(`systemd ${member}`, () =>
@@ -148,7 +149,7 @@ export class Systemd implements Disposable {
       });
       if (result !== 'done') throw new BerthError('failed-precondition', `${member}: the job’s result is ${result}`);
     } finally {
-      this.#jobs.delete(unit);
+      this.#jobs.delete(waiting);
     }
   }
 
@@ -189,7 +190,7 @@ export class Systemd implements Disposable {
   #hear(message: Message): void {
     if (this.#jobs.size === 0 || message.member !== 'JobRemoved') return;
     const [, job, unit, result] = message.body();
-    this.#jobs.get(String(unit))?.(String(job), String(result));
+    for (const waiting of this.#jobs) if (waiting.unit === unit) waiting.removed(String(job), String(result));
   }
 
   #leave(): void {

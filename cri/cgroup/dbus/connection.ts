@@ -73,11 +73,12 @@ export class BusConnection {
     if (this.#lost !== undefined) throw this.#lost;
     this.#serial += 1;
     const serial = this.#serial;
+    const bytes = encodeCall(serial, call);
     const waiting = { ...Promise.withResolvers<readonly Value[]>(), member: call.member };
     const late = (): void =>
       waiting.reject(new BerthError('deadline-exceeded', `${call.member}: no answer in ${timeoutMs / 1000} s`));
     const timer = setTimeout(late, timeoutMs);
-    this.#socket.write(encodeCall(serial, call));
+    this.#socket.write(bytes);
     this.#waiting.set(serial, waiting);
     try {
       return await waiting.promise;

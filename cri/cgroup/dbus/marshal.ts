@@ -45,6 +45,8 @@ const endOfType = (signature: string, at: number): number => {
     if (end >= signature.length) throw fault(`signature ${signature} has no end`);
     end = endOfType(signature, end);
   }
+  // An array of them would never end: they take no room.
+  if (end === at + 1) throw fault(`signature ${signature} has a structure of nothing`);
   return end + 1;
 };
 

@@ -117,3 +117,9 @@ test('variants within variants end', (t) => {
   ]);
   t.throws(() => unmarshal('v', bytes), { message: /nested/ });
 });
+
+test('an array of empty structures, which has no end, is refused', (t) => {
+  const bytes = Buffer.from([8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+  for (const signature of ['a()', 'a{}', 'aa()'])
+    t.throws(() => unmarshal(signature, bytes), { message: /of nothing/ });
+});
