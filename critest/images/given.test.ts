@@ -1,5 +1,5 @@
 // The policy over names that are given on the node: by loads, imports and tags. Pulls are in verify.test.ts.
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { codeOf } from '../../base/errors.ts';
@@ -103,6 +103,28 @@ test('what was verified when it was pulled may be saved and loaded again, and no
   await writeLayout(path, new Map([[name, other]]));
   await refuses(t, world, () => world.images.importLayout(path, undefined, signal), /has no signature/);
   t.is(world.images.resolve(name)?.id, made.id);
+});
+
+test("what only a namespace's policy has let in is not let in for the node by a tag, a load or an import of its name", async (t) => {
+  await using registry = await startTestRegistry();
+  registry.add('1', made);
+  const name = `${registry.host}/app:1`;
+  const policyDir = join(directory, 'namespaces');
+  await mkdir(policyDir);
+  await writeFile(join(policyDir, 'dev.json'), JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }));
+  const policy = await policyWith({ [registry.host]: byKey() });
+  await using world = await openWorld({ images: { ...testSettings, policy, policyDir } });
+  const { images } = world;
+  await images.pull(name, undefined, { signal, namespace: 'dev' });
+  const archive = await saved(world, name);
+  const path = await layoutOf(name);
+  await refuses(t, world, () => images.tag(made.id, name), /has no signature/);
+  await refuses(t, world, () => images.load(bytes(archive), undefined, { signal }), /has no signature/);
+  await refuses(t, world, () => images.importLayout(path, undefined, signal), /has no signature/);
+  const image = images.resolve(name);
+  if (image === undefined) return t.fail();
+  t.notThrows(() => images.checkAllowed(image, 'dev', name));
+  t.throws(() => images.checkAllowed(image, 'prod', name), { message: /has not let it in/ });
 });
 
 test('a verifier program is asked about names that are given', async (t) => {

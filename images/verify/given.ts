@@ -27,8 +27,8 @@ const nowhere: Source = {
 };
 
 /**
- * Asks the node's policy about a name that is given here and not pulled: by a load, an import, a tag. A name that stands for the
- * same already is let be. Errors: permission-denied.
+ * Asks the node's policy about a name that is given here and not pulled: by a load, an import, a tag. A name that it has let in and
+ * that stands for the same is let be; one that only a namespace's policy has let in is not. Errors: permission-denied.
  */
 export const verifyGiven = async (
   { policies, helper, store }: GivenTools,
@@ -37,9 +37,10 @@ export const verifyGiven = async (
   read: () => Documents | Promise<Documents>,
   signal: AbortSignal,
 ): Promise<void> => {
-  const { policy } = policies.of(undefined);
+  const { key, policy } = policies.of(undefined);
   const name = formatReference(reference);
-  if (policy === undefined || store.catalog.name(name)?.target === target) return;
+  const known = store.catalog.name(name);
+  if (policy === undefined || (known?.target === target && (known.letIn ?? [key]).includes(key))) return;
   const advice = 'pull it from its registry, or give it a name that the policy lets be';
   try {
     await verifyImage(policy, helper, { source: nowhere, reference, documents: await read(), signal, advice });
