@@ -103,6 +103,7 @@ export class Network implements AsyncDisposable {
     this.#watch = watch;
     // A look of the old one that is under way must not have the last word.
     await before.close();
+    await this.#locks.run('pod CIDR', () => this.#node.reconfigure(config, () => inUse(this.#records)));
     await Promise.race([watch.start(), delay(firstLookMs, undefined, { ref: false })]);
   }
 

@@ -9,7 +9,7 @@ import type { NetworkConfig, NetworkLog } from './types.ts';
 /** The node's pod CIDR over the daemon's restarts, and what follows it. */
 export class NodeCidr {
   readonly #directory: string;
-  readonly #config: NetworkConfig;
+  #config: NetworkConfig;
   readonly #log: NetworkLog;
   #kept: KeptCidr | undefined;
 
@@ -31,8 +31,16 @@ export class NodeCidr {
     inUse: () => Promise<readonly Conflist[]>,
   ): Promise<NodeCidr> {
     const node = new NodeCidr(directory, config, log, await readKeptCidr(fileIn(directory), log));
-    await node.#follow(inUse).catch((error: unknown) => log.warn({ err: error }, `pod CIDR: ${messageOf(error)}`));
+    await node.reconfigure(config, inUse);
     return node;
+  }
+
+  /** The same for a daemon that runs: another conf_dir wants the rendered template too. Not beside `keep` or `render`. */
+  async reconfigure(config: NetworkConfig, inUse: () => Promise<readonly Conflist[]>): Promise<void> {
+    this.#config = config;
+    await this.#follow(inUse).catch((error: unknown) =>
+      this.#log.warn({ err: error }, `pod CIDR: ${messageOf(error)}`),
+    );
   }
 
   async #follow(inUse: () => Promise<readonly Conflist[]>): Promise<void> {

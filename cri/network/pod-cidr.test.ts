@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { withDir } from 'tmp-promise';
@@ -86,6 +86,34 @@ test('a pod CIDR is known after a restart, with a bridge of the name that is con
       t.is((await open('pods0')).kept?.bridge, 'pods0-1', 'it stays');
       await writeFile(join(path, 'pod-cidr.json'), '{"cidrs": ["10.1.0.0/24"');
       t.is((await open('pods0')).kept, undefined, 'a broken file is as none');
+    },
+    { unsafeCleanup: true },
+  ));
+
+test('a conf_dir that a reload has changed gets the rendered template, at once and for later CIDRs', (t) =>
+  withDir(
+    async ({ path }) => {
+      const confTemplate = join(path, 'template');
+      await writeFile(
+        confTemplate,
+        '{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"x","range":"{{.PodCIDR}}"}]}',
+      );
+      const [old, next] = ['old', 'new'].map((name) => ({
+        ...config(path, 'berth0'),
+        confDir: join(path, name),
+        confTemplate,
+      }));
+      if (old === undefined || next === undefined) return t.fail();
+      const rendered = (name: string) => readFile(join(path, name, '10-berth-net.conflist'), 'utf8');
+      const node = await NodeCidr.open(path, old, quiet, async () => []);
+      const first = parsePodCidr('10.1.0.0/24');
+      await node.keep(first, []);
+      await node.render(first);
+      await node.reconfigure(next, async () => []);
+      t.regex(await rendered('new'), /10\.1\.0\.0/);
+      await node.render(parsePodCidr('10.2.0.0/24'));
+      t.regex(await rendered('new'), /10\.2\.0\.0/);
+      t.regex(await rendered('old'), /10\.1\.0\.0/);
     },
     { unsafeCleanup: true },
   ));
