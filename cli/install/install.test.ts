@@ -9,7 +9,7 @@ import { install as installVerb } from '../verbs/install.ts';
 import { install } from './install.ts';
 import { entriesOf, type Part, type Place } from './layout.ts';
 import { fateOf } from './plan.ts';
-import { checkLeft, ownCgroups, uninstall } from './uninstall.ts';
+import { checkLeft, ownCgroups, removeData, uninstall } from './uninstall.ts';
 
 interface World extends Place {
   readonly text: () => string;
@@ -271,3 +271,19 @@ test('a link in an image that leads out of it is refused before anything is writ
     t.is(await put(), 0);
     t.true((await paths()).includes('/var/local/lib/berth/bin/berthd'));
   }));
+
+test('data behind a link go, and the link, which is the operator’s, stays', (t) =>
+  withDir(
+    async ({ path }) => {
+      const said: string[] = [];
+      const out = { write: (text: string) => void said.push(text) };
+      const [disk, link, own] = [join(path, 'disk'), join(path, 'link'), join(path, 'own')];
+      for (const directory of [disk, own]) await write(join(directory, 'images/blob'), 'data');
+      await symlink(disk, link);
+      for (const name of [link, own, join(path, 'missing')]) await removeData(name, out);
+      t.deepEqual(await readdir(disk), []);
+      t.deepEqual((await readdir(path)).sort(), ['disk', 'link']);
+      t.regex(said.join(''), /^! \S+\/link {2}\(a link or a mount point: emptied/);
+    },
+    { unsafeCleanup: true },
+  ));

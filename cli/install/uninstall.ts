@@ -168,8 +168,21 @@ export const checkLeft = async ({ state }: Pick<Traces, 'state'>): Promise<void>
     );
 };
 
+/** A disk of its own, or a link to a larger one, is the operator's: what is in it goes. */
+export const removeData = async (path: string, out: Pick<Output, 'write'>): Promise<void> => {
+  for (const name of await namesIn(path)) await rm(join(path, name), { recursive: true, force: true });
+  try {
+    await rmdir(path);
+  } catch (error) {
+    const errno = errnoOf(error) ?? '';
+    if (['ENOTDIR', 'EBUSY'].includes(errno))
+      out.write(`! ${path}  (a link or a mount point: emptied, left as it is)\n`);
+    else if (errno !== 'ENOENT') throw error;
+  }
+};
+
 const removeTraces = async ({ bridge }: Traces, going: readonly string[], out: Output): Promise<void> => {
-  for (const path of going) await rm(path, { recursive: true, force: true });
+  for (const path of going) await removeData(path, out);
   for (const directory of await ownCgroups()) await removeEmptyTree(directory);
   await ask('ip', 'link', 'delete', bridge);
   // the kernel keeps a profile until it is told
