@@ -11,7 +11,7 @@ import { Gate } from './gate.ts';
 import { Invoker } from './invoke.ts';
 import { NodeCidr } from './node-cidr.ts';
 import { eachOf } from './parallel.ts';
-import { parsePodCidr } from './pod-cidr.ts';
+import { type PodCidr, parsePodCidr } from './pod-cidr.ts';
 import { type Attachment, Attachments } from './record.ts';
 import type { CniResult } from './result.ts';
 import { RetryQueue } from './retry.ts';
@@ -189,14 +189,21 @@ export class Network implements AsyncDisposable {
   async updatePodCidr(text: string): Promise<void> {
     const cidr = parsePodCidr(text);
     await this.#locks.run('pod CIDR', async () => {
-      // Alone: a pod that is being connected may take the bridge that is chosen here.
-      if (!this.#node.isKept(cidr))
-        await this.#gate.alone(async () => this.#node.keep(cidr, await inUse(this.#records)));
+      if (!this.#node.isKept(cidr)) await this.#gate.alone(() => this.#keepCidr(cidr));
       await this.#node.render(cidr);
       await this.#watch.lookNow();
     });
     const { source } = this.#current.status;
     this.#log.info({ source, cidr: cidr.texts }, `pod CIDR ${text}: ${this.#effect(source)}`);
+  }
+
+  /**
+   * Alone: a pod that is being connected may take the bridge that is chosen here, and one that waits must come with the new
+   * addresses. With the old ones on this bridge it would lose its way out as soon as the next pod comes.
+   */
+  async #keepCidr(cidr: PodCidr): Promise<void> {
+    await this.#node.keep(cidr, await inUse(this.#records));
+    if (this.#current.embedded) await this.#watch.lookNow();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

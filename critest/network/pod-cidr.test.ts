@@ -42,3 +42,14 @@ test('with conf_template there is no network until the pod CIDR is told; then th
   await next.call('updatePodCidr', '10.60.3.0/24');
   t.is(await readFile(file, 'utf8'), changed);
 });
+
+test('a pod that comes while the pod CIDR changes is in the new one, whose gateway its bridge keeps', async (t) => {
+  await using inside = await Inside.open();
+  const driver = await inside.driver();
+  await driver.call('updatePodCidr', '10.61.1.0/24');
+  const pod = await inside.makeNetns(inside.pod());
+  const told = driver.call('updatePodCidr', '10.61.2.0/24');
+  const { podIPs } = await driver.setup(pod);
+  await told;
+  t.regex(podIPs[0] ?? '', /^10\.61\.2\./);
+});
