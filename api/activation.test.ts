@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdir, symlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import { withDir } from 'tmp-promise';
 import { BerthError } from '../base/errors.ts';
-import { inheritedSockets, parseUnixSockets } from './activation.ts';
+import { inheritedSockets, isBoundAt, parseUnixSockets } from './activation.ts';
 
 const table = `Num       RefCount Protocol Flags    Type St Inode Path
 ffff8880048ff800: 00000002 00000000 00010000 0001 01 1542 /run/berth/berth.sock
@@ -70,6 +71,21 @@ test('an inherited socket is told with the path that it was bound to; a file in 
       t.is(await heir((server as never as { _handle: object })._handle, '1'), JSON.stringify([{ fd: 3, path }]));
       server.close();
       t.regex(await heir(process.stderr, '1'), /descriptor 3 .* is no listening unix stream socket/);
+    },
+    { unsafeCleanup: true },
+  ));
+
+test('a socket that is reached through a link, as /run is through /var/run, is the inherited one', (t) =>
+  withDir(
+    async ({ path }) => {
+      await mkdir(join(path, 'run/berth'), { recursive: true });
+      await symlink('run', join(path, 'link'));
+      const inherited = [{ fd: 3, path: join(path, 'run/berth/berth.sock') }];
+      t.true(await isBoundAt(inherited, join(path, 'link/berth/berth.sock')));
+      t.true(await isBoundAt(inherited, join(path, 'run/berth/berth.sock')));
+      t.false(await isBoundAt(inherited, join(path, 'run/berth/other.sock')));
+      t.true(await isBoundAt([{ fd: 3, path: '/missing/a' }], '/missing/a'));
+      t.false(await isBoundAt([], '/missing/a'));
     },
     { unsafeCleanup: true },
   ));

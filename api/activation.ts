@@ -1,5 +1,6 @@
-import { readFile, readlink } from 'node:fs/promises';
-import { BerthError, messageOf } from '../base/errors.ts';
+import { readFile, readlink, realpath } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { BerthError, messageOf, orMissing } from '../base/errors.ts';
 
 /** A listening unix socket that the service manager bound and keeps; its callers wait in it while no daemon runs. */
 export interface InheritedSocket {
@@ -27,6 +28,19 @@ export const inheritedSockets = async (
   if (!/^\d{1,3}$/.test(count)) throw refused(`LISTEN_FDS is ${JSON.stringify(count)}, not a count of descriptors`);
   const sockets = parseUnixSockets(await readFile('/proc/self/net/unix', 'utf8'));
   return Promise.all(Array.from({ length: Number(count) }, (_, index) => identify(firstFd + index, sockets)));
+};
+
+/** Whether one of them was bound at `path`, also where either is reached through a link, as /var/run leads to /run. */
+export const isBoundAt = async (inherited: readonly InheritedSocket[], path: string): Promise<boolean> => {
+  const own = await realPlace(path);
+  const places = await Promise.all(inherited.map((socket) => realPlace(socket.path)));
+  return places.includes(own);
+};
+
+/** The socket itself may be gone. */
+const realPlace = async (path: string): Promise<string> => {
+  const directory = dirname(path);
+  return join((await orMissing(realpath(directory))) ?? directory, basename(path));
 };
 
 const refused = (cause: string): BerthError => new BerthError('failed-precondition', `socket activation: ${cause}`);

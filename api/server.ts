@@ -2,7 +2,7 @@ import { lstat } from 'node:fs/promises';
 import type { Server, Socket } from 'node:net';
 import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 import { BerthError, orMissing } from '../base/errors.ts';
-import type { InheritedSocket } from './activation.ts';
+import { type InheritedSocket, isBoundAt } from './activation.ts';
 import { socketPath } from './address.ts';
 import { type AnyHandler, type CallOptions, Calls, messageLimit, type RunningCall } from './calls.ts';
 import type { Handlers } from './handlers.ts';
@@ -42,7 +42,7 @@ const openSockets = async (
 ): Promise<readonly Server[]> => {
   const own = socketPath(address);
   // one whose file is gone is reached by nobody: the daemon then binds another
-  const isBound = inherited.some(({ path }) => path === own) && (await orMissing(lstat(own))) !== undefined;
+  const isBound = (await isBoundAt(inherited, own)) && (await orMissing(lstat(own))) !== undefined;
   const bound = isBound ? [] : [await listen(own, serveConnection)];
   const onError = (error: BerthError): void => log.error({ error: error.message }, 'an inherited socket is not served');
   return [...bound, ...inherited.map((socket) => adopt(socket, serveConnection, { from: settled, onError }))];

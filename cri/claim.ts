@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { InheritedSocket } from '../api/activation.ts';
+import { type InheritedSocket, isBoundAt } from '../api/activation.ts';
 import { socketPath } from '../api/address.ts';
 import { listen, refuseLive } from '../api/listen.ts';
 import type { Config } from './config/index.ts';
@@ -14,7 +14,7 @@ export const claimRoot = async (
   inherited: readonly InheritedSocket[],
 ): Promise<AsyncDisposable> => {
   const own = socketPath(address);
-  if (!inherited.some(({ path }) => path === own)) await refuseLive(own);
+  if (!(await isBoundAt(inherited, own))) await refuseLive(own);
   const server = await listen(join(root, 'berthd.sock'), (socket) => socket.destroy());
   return {
     [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
