@@ -70,6 +70,8 @@ const fromMachine = async (
   await removePods(client, wish.force, out);
   await perform([{ words: ['systemctl', 'stop', ...units] }], out);
   await checkLeft(traces);
+  // The one that the operator may have enabled: its links are systemd's doing.
+  await perform([{ words: ['systemctl', 'disable', '--quiet', 'berth-group.socket'], mayFail: true }], quiet(out));
   await removeFiles(wish, files, kept);
   await perform(
     [{ words: ['systemctl', 'daemon-reload'] }, { words: ['systemctl', 'reset-failed', ...units], mayFail: true }],

@@ -258,7 +258,8 @@ test.serial(
 );
 
 test.serial('members of the group berth reach its socket when that is enabled, and others do not', async (t) => {
-  await sh('systemctl stop berth && systemctl start berth-group.socket berth.service');
+  await sh('systemctl stop berth && systemctl enable --quiet berth-group.socket');
+  await sh('systemctl start berth-group.socket berth.service');
   const { mode, gid } = await stat('/run/berth.sock');
   t.is(mode & 0o777, 0o660);
   t.is(`${gid}`, (await sh('getent group berth')).split(':')[2] ?? '');
