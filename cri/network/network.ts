@@ -103,8 +103,11 @@ export class Network implements AsyncDisposable {
     this.#watch = watch;
     // A look of the old one that is under way must not have the last word.
     await before.close();
-    await this.#locks.run('pod CIDR', () => this.#node.reconfigure(config, () => inUse(this.#records)));
-    await Promise.race([watch.start(), delay(firstLookMs, undefined, { ref: false })]);
+    // A pod CIDR that is told just now waits for plugins that run; the reload does not.
+    const followed = this.#locks
+      .run('pod CIDR', () => this.#node.reconfigure(config, () => inUse(this.#records)))
+      .then(() => watch.start());
+    await Promise.race([followed, delay(firstLookMs, undefined, { ref: false })]);
   }
 
   #follow(config: NetworkConfig): { readonly chain: Chain; readonly chooser: Chooser; readonly watch: DirectoryWatch } {
