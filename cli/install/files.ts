@@ -16,7 +16,7 @@ import {
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { BerthError, errnoOf, orMissing } from '../../base/errors.ts';
+import { BerthError, errnoOf, messageOf, orMissing } from '../../base/errors.ts';
 import type { Entry } from './layout.ts';
 
 /** What a file or link is, as one word: a hash of its content and whether it may be executed, or where it leads. */
@@ -106,9 +106,15 @@ export type Installed = ReadonlyMap<string, Print>;
 
 export const readInstalled = async (file: string): Promise<Installed> => {
   const text = await orMissing(readFile(file, 'utf8'));
-  return new Map(
-    text === undefined ? [] : Object.entries((JSON.parse(text) as { files: Record<string, string> }).files),
-  );
+  if (text === undefined) return new Map();
+  try {
+    return new Map(Object.entries((JSON.parse(text) as { files: Record<string, string> }).files));
+  } catch (error) {
+    throw new BerthError(
+      'data-loss',
+      `${file}, the list of what was installed, is broken (${messageOf(error)}): remove it, and \`berth install\` shows what is there`,
+    );
+  }
 };
 
 export const installedEntry = (path: string, files: Installed): Entry => ({

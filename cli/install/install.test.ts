@@ -287,3 +287,15 @@ test('data behind a link go, and the link, which is the operator’s, stays', (t
     },
     { unsafeCleanup: true },
   ));
+
+test('a broken list of what was installed is told with its path, and nothing goes', (t) =>
+  inWorld(async ({ install: put, uninstall: take, paths, put: place }) => {
+    await put();
+    const before = await paths();
+    for (const text of ['', '{"files":', '{}']) {
+      await place('/usr/local/lib/berth/installed.json', text);
+      t.regex(await refusal(take()), /lib\/berth\/installed\.json, the list of what was installed, is broken/);
+      t.regex(await refusal(put()), /is broken/);
+    }
+    t.deepEqual(await paths(), before);
+  }));
