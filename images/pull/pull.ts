@@ -204,7 +204,8 @@ const assemble = async (
  */
 const recordOf = ({ blobs, catalog }: ImageStore, image: StoredImage): StoredImage => {
   const known = catalog.image(image.id);
-  return known?.layers.every(({ digest }) => blobs.has(digest)) === true ? known : image;
+  const isOtherwise = known?.layers.some(({ digest }, index) => digest !== image.layers[index]?.digest) === true;
+  return isOtherwise && known.layers.every(({ digest }) => blobs.has(digest)) ? known : image;
 };
 
 /** The name comes last: it never points to what is not whole. The tag comes after the digest, so no tag lacks one. */
