@@ -12,6 +12,7 @@ import { fails } from './harness/suite.ts';
 const process = 'system_u:system_r:container_t';
 const file = 'system_u:object_r:container_file_t';
 const lookAlike = (directory: string): string => `set -e
+  mount --make-rprivate / # else what goes from one place goes from its copy
   mkdir -p ${directory}/cgroup ${directory}/etc/up ${directory}/etc/work
   mount --rbind /sys/fs/cgroup ${directory}/cgroup; umount --lazy --recursive /sys/fs/cgroup
   mount -t tmpfs none /sys/fs; mkdir /sys/fs/cgroup /sys/fs/selinux; echo 1 >/sys/fs/selinux/enforce
@@ -20,7 +21,8 @@ const lookAlike = (directory: string): string => `set -e
   mount -t overlay -o lowerdir=/etc,upperdir=${directory}/etc/up,workdir=${directory}/etc/work none /etc
   mkdir -p /etc/selinux/targeted/contexts
   echo SELINUXTYPE=targeted >/etc/selinux/config
-  printf 'process = "${process}:s0"\\nfile = "${file}:s0"\\n' >/etc/selinux/targeted/contexts/lxc_contexts`;
+  printf 'process = "${process}:s0"\\nfile = "${file}:s0"\\n' >/etc/selinux/targeted/contexts/lxc_contexts
+  mount --make-rshared /`;
 
 let started: TestDaemon | undefined;
 test.before('berthd starts where it sees SELinux', async () => {

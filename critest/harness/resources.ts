@@ -114,7 +114,7 @@ export const resourceTests = (version: 1 | 2, has: (controller: string) => boole
     }
     // Of v2 all are there but the cpuset, which user-mode Linux lacks.
     const expected = version === 1 ? ['unified'] : has('cpuset') ? [] : ['cpuset'];
-    t.deepEqual(lacking.map(({ row }) => row.controller).sort(), expected);
+    t.deepEqual([...new Set(lacking.map(({ row }) => row.controller))], expected);
     t.deepEqual(await told(container), nothing);
   });
 
