@@ -117,11 +117,12 @@ const partsOf = (targets: readonly Target[]): Readonly<Record<string, () => Prom
   crowd: async () => {
     for (const target of targets) await crowd(target, 'cni', Number(values.pods));
   },
-  pulls: () =>
-    pulls(
-      [ownPulls, ...(values.containerd === undefined ? [] : [containerdPulls(values.containerd)])],
-      Number(values.pulls),
-    ),
+  pulls: () => {
+    const { containerd } = values;
+    const peers =
+      containerd === undefined ? [] : [false, true].map((isSynced) => containerdPulls(containerd, isSynced));
+    return pulls([ownPulls, ...peers], Number(values.pulls));
+  },
   stats: () => stats(targets, values.containers.split(',').map(Number), Number(values.idle)),
   subscribers: async () => {
     for (const target of targets) if (target.proc !== undefined) await subscribers(target, target.proc);

@@ -22,7 +22,7 @@ export interface PullSide {
   forgetPeak(): Promise<void>;
   /** Bytes of layers that the registry has given until now: a layer that came twice counts twice. */
   fetched(): Promise<number>;
-  /** The delay of the daemon's event loop in milliseconds by quantile, as it tells it itself; begins with the first question. */
+  /** The delay of the daemon's event loop in milliseconds by percentile, as it tells it itself; begins with the first question. */
   loop?(): Promise<ReadonlyMap<string, number>>;
 }
 
@@ -76,14 +76,14 @@ export const ownPulls: PullTarget = {
     await daemon.boot();
     const loop = async (): Promise<ReadonlyMap<string, number>> => {
       const page = await world.sh(`curl -sf http://${metrics}/metrics`);
-      const lines = page.matchAll(/^berth_event_loop_delay_seconds\{quantile="([\d.]+)"\} (\S+)$/gm);
-      return new Map([...lines].map(([, quantile = '', seconds]) => [quantile, Number(seconds) * 1000]));
+      const lines = page.matchAll(/^berth_event_loop_delay_seconds\{percentile="(\d+)"\} (\S+)$/gm);
+      return new Map([...lines].map(([, percentile = '', seconds]) => [percentile, Number(seconds) * 1000]));
     };
     return { ...(await beside(world, storage, daemon.pid, /^berth/)), client: daemon.client, directory, loop };
   },
 };
 
-const configuration = (world: World, root: string): string => `version = 3
+const configuration = (world: World, root: string, isSynced: boolean): string => `version = 3
 root = "${root}"
 state = "${world.path('state')}"
 disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]
@@ -93,13 +93,17 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]
   address = "${world.path('t.sock')}"
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = "overlayfs"
+  image_pull_with_sync_fs = ${isSynced}
   [plugins.'io.containerd.cri.v1.images'.registry]
     config_path = "${world.path('certs.d')}"
 `;
 
-/** containerd from the directory `programs`; it takes igzip from the PATH. */
-export const containerdPulls = (programs: string): PullTarget => ({
-  name: 'containerd',
+/**
+ * containerd from the directory `programs`; it takes igzip from the PATH. `isSynced`: layers are on the disk when the pull is
+ * done, as Berth's always are; by default containerd leaves that to the kernel.
+ */
+export const containerdPulls = (programs: string, isSynced: boolean): PullTarget => ({
+  name: isSynced ? 'containerd, synced' : 'containerd',
   start: async (storage, stack) => {
     const world = stack.use(await World.make());
     const directory = world.path('root');
@@ -108,7 +112,7 @@ export const containerdPulls = (programs: string): PullTarget => ({
     await mkdir(hosts, { recursive: true });
     await writeFile(join(hosts, 'hosts.toml'), `server = "http://${bigRegistry}"\n`);
     const config = world.path('containerd.toml');
-    await writeFile(config, configuration(world, directory));
+    await writeFile(config, configuration(world, directory, isSynced));
     const pidFile = world.path('pid');
     const script = `echo $$ >${pidFile}; exec "$@" >${world.path('log.txt')} 2>&1`;
     world.spawn('sh', ['-c', script, 'sh', join(programs, 'containerd'), '--config', config], {

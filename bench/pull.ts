@@ -61,8 +61,8 @@ const taken = async (side: PullSide, images: readonly string[]): Promise<Taken> 
     cpu: (await side.cpu()) - cpu,
     peak: (await side.memory()).peak,
     slowest: await slowest,
-    loop99: loop?.get('0.99'),
-    loopMost: loop?.get('1'),
+    loop99: loop?.get('99'),
+    loopMost: loop?.get('100'),
     fetched: (await side.fetched()) - fetched,
   };
 };
