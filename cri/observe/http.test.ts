@@ -103,6 +103,16 @@ test('more requests in a second than anybody needs are refused, and a second lat
     statusIs(t, await get(path, '/plain'), 200);
   }));
 
+test('who asks too often for one page takes nothing from who asks for another', (t) =>
+  withServer(async (path) => {
+    const many = 'GET /broken HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(110);
+    // a second may end in between, and all is allowed again: not each time
+    for (let turn = 0; turn < 3; turn += 1) {
+      t.regex(await raw(path, many), /HTTP\/1\.1 429 [\s\S]*more than 50 requests for \/broken in a second\n$/);
+      statusIs(t, await get(path, '/plain'), 200);
+    }
+  }));
+
 test('of many connections the last ones are closed, and a place that becomes free is taken', (t) =>
   withServer(async (path) => {
     const sockets = await Promise.all(Array.from({ length: 32 }, () => opened(path)));

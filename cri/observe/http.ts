@@ -19,7 +19,7 @@ export type Pages = Readonly<Record<string, (isVerbose: boolean) => Promise<Page
 const requestMs = 5000;
 const idleMs = 120_000;
 const mostConnections = 32;
-/** In a second. A page costs milliseconds, and on the loopback anyone may ask. */
+/** Of one page in a second. A page costs milliseconds, and on the loopback anyone may ask. */
 const mostRequests = 50;
 
 const plain = 'text/plain; charset=utf-8';
@@ -32,7 +32,8 @@ export class ObserveServer implements AsyncDisposable {
   readonly #log: Log;
   readonly #sockets = new Set<Socket>();
   #second = 0;
-  #requests = 0;
+  /** Of this second, by page: whoever asks too much for one of them, takes nothing from who asks for another. */
+  readonly #requests = new Map<Pages[string], number>();
 
   private constructor(pages: Pages, log: Log) {
     this.#pages = pages;
@@ -90,15 +91,17 @@ export class ObserveServer implements AsyncDisposable {
     const page = Object.hasOwn(this.#pages, path) ? this.#pages[path] : undefined;
     if (page === undefined) return text(404, `there is no such page; there are ${Object.keys(this.#pages).join(', ')}`);
     if (!methods.includes(method)) return text(405, `${method.slice(0, 20)} is not for this page`);
-    if (this.#isTooMany()) return text(429, `more than ${mostRequests} requests in a second`);
+    if (this.#isTooMany(page)) return text(429, `more than ${mostRequests} requests for ${path} in a second`);
     return page(new URLSearchParams(query).has('verbose'));
   }
 
-  #isTooMany(): boolean {
+  #isTooMany(page: Pages[string]): boolean {
     const second = Math.floor(performance.now() / 1000);
-    this.#requests = second === this.#second ? this.#requests + 1 : 1;
+    if (second !== this.#second) this.#requests.clear();
     this.#second = second;
-    return this.#requests > mostRequests;
+    const requests = (this.#requests.get(page) ?? 0) + 1;
+    this.#requests.set(page, requests);
+    return requests > mostRequests;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
