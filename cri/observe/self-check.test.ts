@@ -12,6 +12,11 @@ const nothing = (): void => undefined;
 const log = { debug: nothing, info: nothing, warn: nothing, error: nothing } as unknown as Log;
 const Version: Handlers['Version'] = async () => ({ version: '0.1.0' });
 
+const block = (ms: number): void => {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+};
+
 const withSocket = (action: (address: string, path: string) => Promise<void>): Promise<void> =>
   withDir(({ path }) => action(`unix://${join(path, 'b.sock')}`, join(path, 'b.sock')), { unsafeCleanup: true });
 
@@ -32,6 +37,24 @@ test('nobody at the socket, nobody who answers, and a call that fails are each t
     await new Promise((resolve) => mute.close(resolve));
     await using _server = await serve({}, { address, log, ready: () => true });
     t.regex((await new SelfCheck(address).problem()) ?? '', /: status 12: Version: not implemented/);
+  }));
+
+test('a daemon that was blocked for longer than the limit has no problem when it answers afterwards', (t) =>
+  withSocket(async (address) => {
+    let blockedMs = 300;
+    const slow: Handlers = {
+      Version: async () => {
+        block(blockedMs);
+        return { version: '0.1.0' };
+      },
+    };
+    await using _server = await serve(slow, { address, log, ready: () => true });
+    const check = new SelfCheck(address);
+    t.is(await check.problem(100), undefined, 'blocked in the call');
+    blockedMs = 0;
+    const problem = check.problem(100);
+    block(300);
+    t.is(await problem, undefined, 'blocked before the connection was made');
   }));
 
 test('checks at the same time are one call, and the next one asks anew', (t) =>

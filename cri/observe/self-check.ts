@@ -6,6 +6,8 @@ import { messageOf } from '../../base/errors.ts';
 
 /** A busy node may take its time; one that takes longer serves nobody. */
 const defaultLimitMs = 10_000;
+/** An answer takes a handful of turns of the event loop; so many it may have, however long each is. */
+const parts = 50;
 
 const headers = {
   ':method': 'POST',
@@ -30,7 +32,10 @@ export class SelfCheck {
     this.#path = socketPath(address);
   }
 
-  /** What is wrong; undefined while all is well, also while the daemon is starting. The first one's limit holds for all. Never throws. */
+  /**
+   * What is wrong; undefined while all is well, also while the daemon is starting. The first one's limit holds for all; it counts the
+   * time in which this process could have read an answer. Never throws.
+   */
   problem(limitMs = defaultLimitMs): Promise<string | undefined> {
     this.#current ??= this.#ask(limitMs).finally(() => {
       this.#current = undefined;
@@ -42,18 +47,39 @@ export class SelfCheck {
   async #ask(limitMs: number): Promise<string | undefined> {
     const socket = connectSocket(this.#path);
     const session = connect('http://localhost', { createConnection: () => socket });
-    const { promise: late, resolve } = Promise.withResolvers<string>();
-    const timer = setTimeout(() => resolve(`no answer in ${limitMs} ms`), limitMs);
+    using late = new Late(limitMs);
     try {
-      const problem = await Promise.race([answerOf(socket, session), late]);
+      const problem = await Promise.race([answerOf(socket, session), late.promise]);
       return problem && `Version over ${this.#path}: ${problem}`;
     } catch (error) {
       return `Version over ${this.#path}: ${messageOf(error)}`;
     } finally {
-      clearTimeout(timer);
       session.destroy();
       socket.destroy();
     }
+  }
+}
+
+/**
+ * After a time in which the event loop was blocked or the process stopped, timers come first and what has arrived meanwhile second:
+ * such a time counts as one part of the limit, and the question is who answers afterwards. How long it was, systemd sees by itself.
+ */
+class Late implements Disposable {
+  readonly promise: Promise<string>;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(limitMs: number) {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    let left = parts;
+    this.promise = promise;
+    this.#timer = setInterval(() => {
+      left -= 1;
+      if (left === 0) resolve(`no answer in ${limitMs} ms`);
+    }, limitMs / parts);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
   }
 }
 
