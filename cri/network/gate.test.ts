@@ -25,3 +25,33 @@ test('an action that fails leaves the gate open', async (t) => {
   await t.throwsAsync(gate.alone(() => Promise.reject(new Error('x'))));
   t.is(await gate.shared(async () => 1), 1);
 });
+
+test('who runs alone soon is let in when those inside have left, however many come meanwhile, and they come after it', async (t) => {
+  const gate = new Gate();
+  const seen: string[] = [];
+  const first = Promise.withResolvers<void>();
+  const a = gate.shared(() => first.promise.then(() => seen.push('a')));
+  const gc = gate.alone(async () => seen.push('gc'));
+  const soon = gate.aloneSoon(async () => seen.push('soon'));
+  const later = [1, 2, 3].map((turn) => gate.shared(async () => seen.push(`${turn}`)));
+  await new Promise(setImmediate);
+  t.deepEqual(seen, []);
+  first.resolve();
+  await Promise.all([a, gc, soon, ...later]);
+  t.deepEqual(seen, ['a', 'soon', '1', '2', '3', 'gc']);
+});
+
+test('one slow call inside holds up those who come after who runs alone soon for a bounded time', async (t) => {
+  const gate = new Gate(20);
+  const slow = Promise.withResolvers<void>();
+  const inside = gate.shared(() => slow.promise);
+  let isDone = false;
+  const soon = gate.aloneSoon(async () => {
+    isDone = true;
+  });
+  for (let turn = 0; turn < 3; turn += 1) await gate.shared(async () => t.false(isDone));
+  slow.resolve();
+  await Promise.all([inside, soon]);
+  t.true(isDone);
+  await gate.shared(async () => t.pass());
+});

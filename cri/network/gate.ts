@@ -1,12 +1,22 @@
+/** So long one who comes waits behind `aloneSoon` at most. */
+const defaultHoldMs = 10_000;
+
 /**
  * ADD, DEL and CHECK of different sandboxes run side by side; GC runs alone (spec, "Lifecycle & Ordering").
  * GC waits for a moment when nothing runs and holds up nobody while it waits: one slow ADD would stop every pod.
  */
 export class Gate {
+  readonly #holdMs: number;
+  /** How many `aloneSoon` wait. */
+  #holding = 0;
   #inside = 0;
   #alone = false;
   readonly #shared: (() => void)[] = [];
   readonly #exclusive: (() => void)[] = [];
+
+  constructor(holdMs = defaultHoldMs) {
+    this.#holdMs = holdMs;
+  }
 
   async shared<T>(action: () => Promise<T>): Promise<T> {
     await new Promise<void>((go) => {
@@ -24,6 +34,22 @@ export class Gate {
     return this.#leave(action);
   }
 
+  /**
+   * As `alone`, and before those, for what a caller waits for: on a busy node there may never be a moment when nothing runs. Who
+   * comes now waits behind it, but not for as long as one slow ADD takes: every `holdMs` those that have come are let in.
+   */
+  async aloneSoon<T>(action: () => Promise<T>): Promise<T> {
+    const timer = setInterval(() => this.#admitShared(), this.#holdMs);
+    this.#holding += 1;
+    await new Promise<void>((go) => {
+      this.#exclusive.unshift(go);
+      this.#admit();
+    });
+    this.#holding -= 1;
+    clearInterval(timer);
+    return this.#leave(action);
+  }
+
   async #leave<T>(action: () => Promise<T>): Promise<T> {
     try {
       return await action();
@@ -36,12 +62,16 @@ export class Gate {
 
   #admit(): void {
     if (this.#alone) return;
-    for (const go of this.#shared.splice(0)) this.#enter(go);
+    if (this.#holding === 0) this.#admitShared();
     if (this.#inside > 0) return;
     const go = this.#exclusive.shift();
     if (go === undefined) return;
     this.#alone = true;
     this.#enter(go);
+  }
+
+  #admitShared(): void {
+    if (!this.#alone) for (const go of this.#shared.splice(0)) this.#enter(go);
   }
 
   #enter(go: () => void): void {

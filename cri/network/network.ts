@@ -192,7 +192,7 @@ export class Network implements AsyncDisposable {
   async updatePodCidr(text: string): Promise<void> {
     const cidr = parsePodCidr(text);
     await this.#locks.run('pod CIDR', async () => {
-      if (!this.#node.isKept(cidr)) await this.#gate.alone(() => this.#keepCidr(cidr));
+      if (!this.#node.isKept(cidr)) await this.#gate.aloneSoon(() => this.#keepCidr(cidr));
       await this.#node.render(cidr);
       await this.#watch.lookNow();
     });
