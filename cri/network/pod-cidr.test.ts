@@ -1,7 +1,8 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { withDir } from 'tmp-promise';
+import { sha256 } from '../../base/digest.ts';
 import type { Conflist } from './conflist.ts';
 import { parseConflist } from './conflist.ts';
 import { embeddedConflist } from './embedded.ts';
@@ -114,6 +115,33 @@ test('a conf_dir that a reload has changed gets the rendered template, at once a
       await node.render(parsePodCidr('10.2.0.0/24'));
       t.regex(await rendered('new'), /10\.2\.0\.0/);
       t.regex(await rendered('old'), /10\.1\.0\.0/);
+      for (const text of ['10.3.0.0/24', '10.4.0.0/24']) await node.render(parsePodCidr(text));
+      await node.reconfigure(old, async () => []);
+      await node.render(parsePodCidr('10.5.0.0/24'));
+      t.regex(await rendered('old'), /10\.5\.0\.0/, 'what was written there long ago is still known as its own');
+      const file = join(path, 'old', '10-berth-net.conflist');
+      await writeFile(file, (await rendered('new')).replace('10.4.0.0', '10.3.0.0'));
+      await node.render(parsePodCidr('10.6.0.0/24'));
+      t.regex(await rendered('old'), /10\.3\.0\.0/, 'what was written elsewhere is not');
+    },
+    { unsafeCleanup: true },
+  ));
+
+test('what the release before has rendered is known as its own', (t) =>
+  withDir(
+    async ({ path }) => {
+      const confTemplate = join(path, 'template');
+      const template = '{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"x","range":"{{.PodCIDR}}"}]}';
+      await writeFile(confTemplate, template);
+      const file = join(path, 'conf', '10-berth-net.conflist');
+      await mkdir(join(path, 'conf'));
+      await writeFile(file, template.replace('{{.PodCIDR}}', '10.1.0.0/24'));
+      const node = await NodeCidr.open(path, { ...config(path, 'berth0'), confTemplate }, quiet, async () => []);
+      await node.render(parsePodCidr('10.2.0.0/24'));
+      t.regex(await readFile(file, 'utf8'), /10\.1\.0\.0/, 'nobody has told that it is');
+      await writeFile(join(path, 'rendered'), sha256(await readFile(file)));
+      await node.render(parsePodCidr('10.2.0.0/24'));
+      t.regex(await readFile(file, 'utf8'), /10\.2\.0\.0/);
     },
     { unsafeCleanup: true },
   ));

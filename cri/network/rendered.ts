@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { sha256 } from '../../base/digest.ts';
+import { digestParts, sha256 } from '../../base/digest.ts';
 import { BerthError, messageOf } from '../../base/errors.ts';
 import { isTemporary, makeDirectory, namesIn, readLimited, removeTree, writeAtomic } from '../../base/files.ts';
 import { findConfig, parseConflist } from './conflist.ts';
@@ -34,6 +34,14 @@ const render = async (template: string, cidr: PodCidr): Promise<string> => {
   }
 };
 
+/** The digests that a file of marks has. */
+const marksIn = async (path: string): Promise<readonly string[]> =>
+  ((await readLimited(path, 4096))?.toString('utf8') ?? '').split('\n');
+
+/** Each directory has its own: what is written into one says nothing of the file that was left in another. */
+const marksOf = (marks: string, { confDir }: NetworkConfig): string =>
+  `${marks}-${digestParts(sha256(confDir)).hex.slice(0, 16)}`;
+
 /** What a crash has left of earlier writes. */
 const removeHalfWritten = async (directory: string): Promise<void> => {
   const left = (await namesIn(directory)).filter((name) => name.startsWith(`${fileName}.`) && isTemporary(name));
@@ -42,8 +50,9 @@ const removeHalfWritten = async (directory: string): Promise<void> => {
 
 /**
  * Writes `network.conf_template` with the CIDR into conf_dir, where no configuration is there, or the one that Berth has
- * written so: then it follows. One that somebody else has put there, or changed, stays. `marks` is the file with the digests
- * of what was written, the last and the one before: a crash leaves one of them.
+ * written so: then it follows. One that somebody else has put there, or changed, stays. `marks-…`, one for each directory, has the
+ * digests of what was written there, the last and the one before: a crash leaves one of them. `marks` itself has the last ones of all
+ * directories, as the release before this wrote it and reads it.
  */
 export const writeRendered = async (
   config: NetworkConfig,
@@ -57,11 +66,13 @@ export const writeRendered = async (
     log.info({ source: found }, `pod CIDR ${cidr.texts.join(',')}: network.conf_template is not used: ${why}`);
   if (found !== undefined && found !== path) return skip(`${found} is there`);
   const before = await readLimited(path, sizeLimit);
-  const known = ((await readLimited(marks, 4096))?.toString('utf8') ?? '').split('\n');
+  const own = marksOf(marks, config);
+  const known = [...(await marksIn(own)), ...(await marksIn(marks))];
   if (before !== undefined && !known.includes(sha256(before))) return skip(`${path} is another's, or was changed`);
   const text = await render(config.confTemplate, cidr);
   if (before?.toString('utf8') === text) return;
-  await writeAtomic(marks, [sha256(text), ...(before === undefined ? [] : [sha256(before)])].join('\n'));
+  const digests = [text, ...(before === undefined ? [] : [before])].map(sha256).join('\n');
+  for (const file of [own, marks]) await writeAtomic(file, digests);
   await makeDirectory(config.confDir, 0o755);
   await removeHalfWritten(config.confDir);
   await writeAtomic(path, text, { mode: 0o644 });
