@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { messageOf } from '../base/errors.ts';
 import { type Run, runArguments } from './config/command.ts';
+import { passedOverInWords } from './config/index.ts';
 import { Daemon } from './daemon.ts';
 import { complain, logDestination } from './journal.ts';
 
@@ -11,9 +12,10 @@ const main = async (): Promise<number> => {
   return serveUntilSignal(outcome);
 };
 
-const serveUntilSignal = async ({ loaded: { config }, again: read }: Run): Promise<number> => {
+const serveUntilSignal = async ({ loaded: { config, passedOver }, again: read }: Run): Promise<number> => {
   process.title = 'berthd';
   const log = pino({ level: config.log_level, base: null }, logDestination());
+  for (const file of passedOver) log.warn({ file }, `configuration: ${passedOverInWords(file)}`);
   const stop = Promise.withResolvers<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.resolve(signal));
   process.on('unhandledRejection', (error) => log.error({ error: messageOf(error) }, 'a failure was not handled'));

@@ -1,7 +1,7 @@
 import { messageOf, within } from '../base/errors.ts';
 import type { Images } from '../images/index.ts';
 import { type Change, changesOf, inWords, reloaded } from './config/changes.ts';
-import type { Config, Loaded } from './config/index.ts';
+import { type Config, type Loaded, passedOverInWords } from './config/index.ts';
 import type { LiveRuntime } from './live.ts';
 import type { Log } from './log.ts';
 import { imageOptions, networkConfig } from './options.ts';
@@ -47,7 +47,8 @@ export class Reloads {
     const { log, read } = this.#options;
     await this.#manager.reloading();
     try {
-      const { config, files } = await read();
+      const { config, files, passedOver } = await read();
+      for (const file of passedOver) log.warn({ file }, `configuration: ${passedOverInWords(file)}`);
       const changes = await this.#apply(config);
       this.#live.runtime.metrics.reloads.inc({ result: 'ok' });
       log.info({ files, changes: changes.length }, `configuration reloaded, ${changes.length} changes`);

@@ -1,5 +1,5 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test from 'ava';
 import type { ConfigChange } from '../api/generated/types.ts';
 import type { TomlDocument } from './harness/config.ts';
@@ -114,11 +114,17 @@ test('keys that need a restart are named, and keep their value until then', asyn
   const { root } = await held(daemon());
   const from = await logSize(daemon());
   await daemon().configure({ root: '/elsewhere', exec: { output_limit: 65_536 } });
+  const other = daemon().world.path('config.d/10-limits.conf');
+  await mkdir(dirname(other), { recursive: true });
+  await writeFile(other, 'limits.pids = 5\n');
   const { stdout } = await daemon().world.run(join(sourceTree, 'bin/berth'), ['--address', daemon().address, 'reload']);
   t.is(stdout, `root: "${root}" → "/elsewhere" (needs a restart of berthd)\nexec.output_limit: 16777216 → 65536\n`);
   t.like(await held(daemon()), { root, exec: { output_limit: 65_536 } });
   const wish = `configuration: root: "${root}" → "/elsewhere" needs a restart of berthd; until then "${root}" holds`;
   t.true((await messages(daemon(), from)).includes(wish));
+  const passedOver = `configuration: ${other}: not read: only files whose names end in .toml are drop-ins`;
+  t.true((await messages(daemon(), from)).includes(passedOver));
+  await rm(dirname(other), { recursive: true });
   const pod = await runPod(daemon());
   const { id } = await pod.run(idle);
   const answer = await daemon().client.ExecSync({

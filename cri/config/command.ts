@@ -5,7 +5,7 @@ import { type Arguments, help, parseArguments } from './arguments.ts';
 import { type Loaded, loadConfig } from './load.ts';
 import { checkNamedFiles } from './named-files.ts';
 import { defaultFile, dumpFile } from './print.ts';
-import { defaultConfigFile } from './sources.ts';
+import { defaultConfigFile, passedOverInWords } from './sources.ts';
 
 /** The configuration, and how it is read anew from the same files and flags. */
 export interface Run {
@@ -48,7 +48,7 @@ export const runArguments = async (argv: readonly string[], output: Output = sta
   }
 };
 
-const act = async (given: Arguments, { out }: Output): Promise<Run | undefined> => {
+const act = async (given: Arguments, { out, error }: Output): Promise<Run | undefined> => {
   switch (given.kind) {
     case 'help':
       out(help);
@@ -60,7 +60,7 @@ const act = async (given: Arguments, { out }: Output): Promise<Run | undefined> 
       out(defaultFile());
       return undefined;
     case 'check':
-      out(await checked(await load(given)));
+      out(await checked(await load(given), error));
       return undefined;
     case 'dump':
       out(dumpFile(await load(given)));
@@ -73,9 +73,10 @@ const act = async (given: Arguments, { out }: Output): Promise<Run | undefined> 
 const load = ({ file, overrides }: Extract<Arguments, { readonly overrides: unknown }>): Promise<Loaded> =>
   loadConfig(file, overrides);
 
-const checked = async (loaded: Loaded): Promise<string> => {
+const checked = async (loaded: Loaded, warn: Output['error']): Promise<string> => {
   await checkNamedFiles(loaded);
-  const { files } = loaded;
+  const { files, passedOver } = loaded;
+  for (const path of passedOver) warn(`berthd: warning: ${passedOverInWords(path)}\n`);
   return files.length === 0
     ? `${defaultConfigFile}: there is no such file, so all keys have their defaults\n`
     : files.map((file) => `${file}: no errors\n`).join('');

@@ -45,6 +45,24 @@ test('drop-ins stand above the file in the order of their names, lists whole, an
   });
 });
 
+test('a file among the drop-ins with another ending is told of by config check, and what editors leave is not', async (t) => {
+  const names = ['10-limits.conf', '20.tml', '30.toml.off', 'x.toml~', '.y.conf', 'right.toml'];
+  await inFiles('', Object.fromEntries(names.map((name) => [name, ''])), async (file) => {
+    const { outcome, error, out } = await run('config', 'check', file);
+    t.deepEqual(outcome, { kind: 'done', status: 0 });
+    const directory = file.replace('config.toml', 'config.d');
+    t.is(out, `${file}: no errors\n${directory}/right.toml: no errors\n`);
+    t.deepEqual(
+      error.split('\n'),
+      [...names.slice(0, 3), '']
+        .map(
+          (name) => `berthd: warning: ${directory}/${name}: not read: only files whose names end in .toml are drop-ins`,
+        )
+        .with(-1, ''),
+    );
+  });
+});
+
 test('config check tells the problems of the file and of each drop-in, each with its line', async (t) => {
   const dropIns = { 'a.toml': '\n[limits]\npid = 1\n', 'b.toml': 'x = = 1\n' };
   await inFiles('log_levle = "info"\n', dropIns, async (file) => {

@@ -1,4 +1,5 @@
 export { type Loaded, loadConfig } from './load.ts';
+export { passedOverInWords } from './sources.ts';
 
 /** The configuration in force: the file's keys by their names there. See schema.ts for what each one means. */
 export interface Config {

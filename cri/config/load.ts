@@ -16,6 +16,8 @@ export interface Loaded {
   readonly config: Config;
   /** The files that were read, the last one standing above the others. */
   readonly files: readonly string[];
+  /** Files among the drop-ins that were not read, for their names. */
+  readonly passedOver: readonly string[];
   /** Where a key's value comes from, `FILE:LINE` or a flag; a key that is not here has its default. */
   readonly origins: Origins;
 }
@@ -39,9 +41,10 @@ interface Reading {
  * there. Throws `invalid-argument` with a line a problem: `config.toml:12: registry.plan_http: unknown key; …`.
  */
 export const loadConfig = async (file: string | undefined, overrides: Overrides = {}): Promise<Loaded> => {
-  const loaded = parseSources(await readSources(file), overrides);
+  const { sources, passedOver } = await readSources(file);
+  const loaded = parseSources(sources, overrides);
   await checkPolicy(loaded);
-  return loaded;
+  return { ...loaded, passedOver };
 };
 
 /** Its keys as well: a node that cannot verify what it was told to must not start. */
@@ -67,7 +70,7 @@ export const parseSources = (sources: readonly Source[], overrides: Overrides = 
   const config = assemble(reading.values);
   const all = problems.length > 0 ? problems : togetherProblems(config, origins);
   if (all.length > 0) throw invalid(all.map(inWords).join('\n'));
-  return { config, origins, files: sources.map(({ path }) => path) };
+  return { config, origins, files: sources.map(({ path }) => path), passedOver: [] };
 };
 
 /** The same from one text. */

@@ -28,7 +28,8 @@ const head = `# Configuration
 This page is made from cri/config/schema.ts by \`bin/node scripts/docs.mjs\`.
 
 berthd reads \`/etc/berth/config.toml\` (TOML 1.0), or what \`--config\` names, and over it each \`*.toml\` of the directory beside it
-that is called as the file without \`.toml\` and with \`.d\` (\`/etc/berth/config.d\`), in the order of their names. A key that stands in
+that is called as the file without \`.toml\` and with \`.d\` (\`/etc/berth/config.d\`), in the order of their names. What else
+lies there is not read, and told: by \`config check\`, and in the log at each start and reload. A key that stands in
 several files has the last one's value; lists are not joined. \`--root\`, \`--state\`, \`--listen\` and \`--log-level\` stand above all
 files. No file need be there: every key has a default. A key that is not known, and a value that does not fit, is an error.
 
