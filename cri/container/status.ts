@@ -6,7 +6,7 @@ import type {
 } from '../../api/generated/types.ts';
 import { fromJson, toGoJson } from '../../api/json.ts';
 import { readJson } from '../../base/files.ts';
-import { containerPaths, type Runtime } from '../runtime.ts';
+import { containerPaths, containersOf, type Runtime } from '../runtime.ts';
 import { defaultHandler } from '../runtime-handlers.ts';
 import { stopSignalName } from '../spec/signals.ts';
 import type { Container, ContainerState } from '../state/container.ts';
@@ -42,6 +42,15 @@ export const statusOf = (container: Container): ContainerStatus => {
     stop_signal: stopSignalName(record.stopSignal),
   };
 };
+
+/**
+ * Of all containers of a pod, the newest first: kubelet takes the first of a name for the one that counts, and does not sort those
+ * of PodSandboxStatus (v1.36, EventedPLEG).
+ */
+export const statusesOf = (runtime: Pick<Runtime, 'containers'>, sandboxId: string): ContainerStatus[] =>
+  containersOf(runtime, sandboxId)
+    .map(statusOf)
+    .toSorted((a, b) => Number(b.created_at - a.created_at));
 
 const wireResources = (container: Container): ContainerStatus['resources'] => {
   const linux = resourcesOf(container);

@@ -1,8 +1,8 @@
 import { type Encoded, encodeMessage } from '../../api/encoded.ts';
 import type { ContainerEventType, GetEventsRequest } from '../../api/generated/types.ts';
 import type { Call } from '../../api/handlers.ts';
-import { statusOf } from '../container/status.ts';
-import { containersOf, now, type Runtime } from '../runtime.ts';
+import { statusesOf } from '../container/status.ts';
+import { now, type Runtime } from '../runtime.ts';
 import { sandboxStatusOf } from '../sandbox/status.ts';
 import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
@@ -41,6 +41,6 @@ const tell = (runtime: Part, sandbox: Sandbox, id: string, kind: Kind): void =>
       container_event_type: types[kind],
       created_at: now(),
       pod_sandbox_status: sandboxStatusOf(sandbox),
-      containers_statuses: containersOf(runtime, sandbox.id).map(statusOf),
+      containers_statuses: statusesOf(runtime, sandbox.id),
     }),
   );

@@ -5,8 +5,8 @@ import type {
   PodSandboxStatusResponse,
 } from '../../api/generated/types.ts';
 import { fromJson, toGoJson } from '../../api/json.ts';
-import { statusOf } from '../container/status.ts';
-import { containersOf, now, type Runtime } from '../runtime.ts';
+import { statusesOf } from '../container/status.ts';
+import { now, type Runtime } from '../runtime.ts';
 import { defaultHandler } from '../runtime-handlers.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { wireState } from './list.ts';
@@ -18,7 +18,7 @@ export const podSandboxStatus = (runtime: Runtime, request: PodSandboxStatusRequ
   return {
     status: sandboxStatusOf(sandbox),
     info: request.verbose ? { info: JSON.stringify(verboseInfo(runtime, sandbox)) } : {},
-    containers_statuses: containersOf(runtime, sandbox.id).map(statusOf),
+    containers_statuses: statusesOf(runtime, sandbox.id),
     timestamp: now(),
   };
 };

@@ -128,13 +128,15 @@ export const crowdTest = async (t: ExecutionContext, daemon: TestDaemon, crowd: 
 export const eventsTests = (): void => {
   const daemon = suiteDaemon();
 
-  test('a pod and its container are told as they come and go, each time with the pod as it is then', async (t) => {
+  test('a pod and its containers are told as they come and go, each time with the pod as it is then, its newest container first', async (t) => {
     await using subscriber = await Subscriber.start(daemon());
     const pod = await runPod(daemon());
     const container = await pod.create('exit 3');
     await container.start();
     await container.exited();
     await told(subscriber, container.id, 'STOPPED');
+    const again = await pod.create('true');
+    await again.remove();
     await container.remove();
     await pod.stop();
     await pod.remove();
@@ -151,6 +153,8 @@ export const eventsTests = (): void => {
       ['SANDBOX_READY', ''],
       ['SANDBOX_READY', 'CONTAINER_CREATED 0'],
       ['SANDBOX_READY', 'CONTAINER_RUNNING 0'],
+      ['SANDBOX_READY', 'CONTAINER_EXITED 3'],
+      ['SANDBOX_READY', 'CONTAINER_CREATED 0,CONTAINER_EXITED 3'],
       ['SANDBOX_READY', 'CONTAINER_EXITED 3'],
       ['SANDBOX_READY', ''],
       ['SANDBOX_NOTREADY', ''],
