@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Digest, digestParts, parseDigest } from '../base/digest.ts';
-import { BerthError, errnoOf, invalid, notFound, within } from '../base/errors.ts';
+import { type Digest, digestParts, isDigest, parseDigest } from '../base/digest.ts';
+import { BerthError, errnoOf, invalid, notFound, orMissing, within } from '../base/errors.ts';
+import { namesIn } from '../base/files.ts';
 import { checkBytes, digestOf } from './blobs/verify.ts';
 import { documentLimit, parseObject, textField } from './json.ts';
 import type { Descriptor, ImageIndex } from './manifest.ts';
@@ -62,6 +63,15 @@ export class Layout implements Source {
   async check({ digest }: Descriptor): Promise<void> {
     await using file = await openRegular(join(this.#directory, blobName(digest)));
     if (file === undefined) throw notFound(`${this.#directory}: it has no ${blobName(digest)}`);
+  }
+
+  async *blobs(): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
+    for (const algorithm of ['sha256', 'sha512'])
+      for (const hex of await namesIn(join(this.#directory, 'blobs', algorithm))) {
+        const digest = `${algorithm}:${hex}`;
+        const info = isDigest(digest) ? await orMissing(lstat(join(this.#directory, blobName(digest)))) : undefined;
+        if (isDigest(digest) && info?.isFile() === true) yield { digest, size: info.size };
+      }
   }
 
   async *blob({ digest }: Descriptor): AsyncGenerator<Buffer> {

@@ -28,7 +28,7 @@ export const tagImage = async (tools: GivenTools, source: string, target: string
   const root = from?.target ?? stored.manifest;
   const read = () => documentsOf(tools.store, root, stored.manifest);
   try {
-    await verifyGiven(tools, reference, root, read, new AbortController().signal);
+    await verifyGiven(tools, { reference, target: root }, read, new AbortController().signal);
   } catch (error) {
     throw within(what, error);
   }

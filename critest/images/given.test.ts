@@ -2,8 +2,9 @@
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { sha256 } from '../../base/digest.ts';
 import { codeOf } from '../../base/errors.ts';
-import { image, layer, writeLayout } from '../harness/image.ts';
+import { image, layer, mediaTypes, writeLayout } from '../harness/image.ts';
 import { startTestRegistry } from '../harness/own-registry.ts';
 import { claim, makeKey, putSignatures, signed, type TestKey } from '../harness/signing.ts';
 import { type ImageWorld, openWorld, testSettings } from './world.ts';
@@ -77,6 +78,42 @@ test('load, import and tag give no name that the policy wants signed; other name
   await refuses(t, world, () => images.load(bytes(archive), 'secure.example/team/app:1', { signal }), unsigned);
   await images.load(bytes(archive), 'free.example/app:3', { signal });
   t.deepEqual(namesIn(world), ['free.example/app:1', 'free.example/app:2', 'free.example/app:3']);
+});
+
+test('a layout brings signatures under the tags of its index, each for its own image and name', async (t) => {
+  const name = 'secure.example/team/app';
+  const tag = `${digest.replace(':', '-')}.sig`;
+  const other = image([layer([{ name: 'file', data: 'other' }])], {});
+  const put = async (signedDigest: string, refName: string): Promise<string> => {
+    const path = await layoutOf(`${name}:1`);
+    const blobs = new Map<string, Buffer>();
+    const add = (bytes: Buffer) => {
+      blobs.set(sha256(bytes), bytes);
+      return { digest: sha256(bytes), size: bytes.length };
+    };
+    const { payload, signature } = signed(key, claim(name, signedDigest));
+    const annotations = { 'dev.cosignproject.cosign/signature': signature };
+    const layers = [{ mediaType: 'application/vnd.dev.cosign.simplesigning.v1+json', ...add(payload), annotations }];
+    const config = { mediaType: mediaTypes.config, ...add(Buffer.from('{}')) };
+    const manifest = { schemaVersion: 2, mediaType: mediaTypes.manifest, config, layers };
+    const entry = { mediaType: mediaTypes.manifest, ...add(Buffer.from(JSON.stringify(manifest))) };
+    for (const [id, bytes] of blobs) await writeFile(join(path, 'blobs/sha256', id.slice(7)), bytes);
+    const index = JSON.parse(await readFile(join(path, 'index.json'), 'utf8'));
+    index.manifests.push({ ...entry, annotations: { 'org.opencontainers.image.ref.name': refName } });
+    await writeFile(join(path, 'index.json'), JSON.stringify(index));
+    return path;
+  };
+  await using world = await open({ 'secure.example': byKey() });
+  const { images } = world;
+  const take = (path: string, as?: string) => () => images.load(path, as, { signal });
+  const isFor = /no signature of sha256:\S+ is good: it is for /;
+  await refuses(t, world, take(await put(other.manifest.digest, tag)), isFor);
+  await refuses(t, world, take(await put(digest, tag), 'secure.example/other:1'), isFor);
+  await refuses(t, world, take(await put(digest, tag.replace(/.{5}\.sig/, '00000.sig'))), unsigned);
+  await images.load(await put(digest, tag), undefined, { signal });
+  await images.remove(made.id);
+  await images.load(await put(digest, `${name}:${tag}`), undefined, { signal });
+  t.deepEqual(namesIn(world), [`${name}:1`]);
 });
 
 test('one image of an archive that the policy refuses keeps the others out as well', async (t) => {

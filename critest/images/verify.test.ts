@@ -235,6 +235,8 @@ test('a signature that refers to its image is found by the registry’s list, or
   await at.world.images.remove(made.id);
   at.registry.put(list, 'application/json', index(...Array<object>(17).fill(good)));
   await refuses(t, at, /17 signatures, at most 16/);
+  at.registry.put(list, 'application/json', index(...Array<object>(65).fill({ ...good, artifactType: '' })));
+  await refuses(t, at, /65 signatures, at most 64/);
   at.registry.behave((request, response, next) =>
     request.url?.includes('/referrers/') === true ? void response.writeHead(405).end() : next(),
   );

@@ -366,6 +366,15 @@ test('a layer without the two zero blocks is whole', async (t) => {
   t.is((await layers.unpackStream(tar([file('a', 'x')], { end: false }))).code, 0);
 });
 
+test('a layer that ends with the last byte of its last file, as umoci insert writes it, is whole', async (t) => {
+  await using layers = await Layers.make();
+  const text = 'x'.repeat(700);
+  const stream = tar([file('a', text)], { end: false }).subarray(0, 512 + text.length);
+  const { code, stderr, path } = await layers.unpackStream(stream);
+  t.is(code, 0, stderr);
+  t.is(readFileSync(join(path, 'a'), 'utf8'), text);
+});
+
 test('refused: a directory that is not empty', async (t) => {
   await using layers = await Layers.make();
   const { path } = await layers.unpack([file('a')]);

@@ -1,8 +1,10 @@
+import type { Digest } from '../../base/digest.ts';
 import { invalid } from '../../base/errors.ts';
 import { digestOf } from '../blobs/verify.ts';
 import { checkLayout, type Layout } from '../layout.ts';
 import { type Descriptor, type ImageIndex, parseManifest } from '../manifest.ts';
 import type { Document, Source } from '../source.ts';
+import { besideSource, sortEntries } from './beside.ts';
 import { dockerEntries, dockerNames } from './docker.ts';
 import type { Spool } from './spool.ts';
 
@@ -16,6 +18,8 @@ export interface NamedEntry {
 export interface LocalSource extends Source {
   /** Throws not-found when it does not have the blob. */
   check(descriptor: Descriptor): Promise<void>;
+  /** All that it has itself, also what no index tells of. */
+  blobs(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;
 }
 
 /** What an archive or a directory holds. */
@@ -24,13 +28,15 @@ export interface Contents {
   /** The index that leads to the entries. */
   readonly document: Document;
   readonly entries: readonly NamedEntry[];
+  /** What its signatures are read from. */
+  readonly beside: Source;
   /** For errors. */
   readonly what: string;
 }
 
 export const layoutContents = async (layout: Layout, what: string): Promise<Contents> => {
   const { document, index } = await layout.index();
-  return { source: layout, document, entries: index.manifests.map(namedEntry), what };
+  return { source: layout, document, ...(await sortedIn(layout, index)), what };
 };
 
 /** An archive that is both, as newer versions of Docker write them, is read as the layout: its digests are the registry's. */
@@ -43,16 +49,26 @@ export const archiveContents = async (spool: Spool): Promise<Contents> => {
       `${what}: neither an OCI image layout nor what docker save writes: it has no index.json and no manifest.json`,
     );
   const document = { bytes: docker, mediaType: '', digest: digestOf(docker) };
-  return { source: spool, document, entries: await dockerEntries(spool, docker), what };
+  const entries = await dockerEntries(spool, docker);
+  return { source: spool, document, entries, beside: besideSource(spool, []), what };
 };
 
 const bothContents = async (spool: Spool, index: Buffer, docker: Buffer | undefined): Promise<Contents> => {
   const { what } = spool;
   checkLayout(spool.document('oci-layout'), what);
-  const entries = readIndex(index, what).manifests.map(namedEntry);
+  const { entries, beside } = await sortedIn(spool, readIndex(index, what));
   const document = { bytes: index, mediaType: '', digest: digestOf(index) };
   const named = docker === undefined ? entries : await dockerNames(spool, docker, entries);
-  return { source: spool, document, entries: named, what };
+  return { source: spool, document, entries: named, beside, what };
+};
+
+const sortedIn = async (
+  source: LocalSource,
+  { manifests }: ImageIndex,
+): Promise<Pick<Contents, 'entries' | 'beside'>> => {
+  const never = new AbortController().signal;
+  const { entries, beside } = await sortEntries(manifests.map(namedEntry), (digest) => source.manifest(digest, never));
+  return { entries, beside: besideSource(source, beside) };
 };
 
 const readIndex = (bytes: Buffer, what: string): ImageIndex => {

@@ -63,7 +63,7 @@ interface Root {
 const obtain = async (
   tools: LoadTools,
   job: LoadJob,
-  { source, document, entries, what }: Contents,
+  { source, document, entries, beside, what }: Contents,
 ): Promise<readonly LoadedImage[]> => {
   const { platforms, signal, report } = job;
   const roots: Root[] = [];
@@ -72,7 +72,8 @@ const obtain = async (
     const root = await chooseEntry(document, wanted.entries, platforms, fetch, signal);
     const choice = await chooseImage(root, platforms, fetch, signal);
     await checkWhole(source, choice);
-    await verifyGiven(tools, wanted.reference, root.digest, () => choice.documents, signal);
+    const given = { reference: wanted.reference, target: root.digest, signatures: beside };
+    await verifyGiven(tools, given, () => choice.documents, signal);
     roots.push({ reference: wanted.reference, root });
   }
   const loaded = new Map<string, LoadedImage>();

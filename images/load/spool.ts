@@ -162,6 +162,10 @@ export class Spool implements LocalSource, Disposable {
     if (!this.#store.blobs.has(digest)) throw notFound(`${this.what}: it has no blob ${digest}; is it whole?`);
   }
 
+  async *blobs(): AsyncGenerator<Spooled> {
+    yield* this.#files.values();
+  }
+
   async *blob(descriptor: Descriptor): AsyncGenerator<Buffer> {
     await this.check(descriptor);
     const { digest } = descriptor;

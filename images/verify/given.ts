@@ -13,12 +13,20 @@ export interface GivenTools {
   readonly store: ImageStore;
 }
 
+/** A name that is given here to what has this digest. */
+export interface Given {
+  readonly reference: Reference;
+  readonly target: Digest;
+  /** Where signatures come along: with an archive or a layout. */
+  readonly signatures?: Source;
+}
+
 type Documents = readonly [Document, ...Document[]];
 
-/** Archives and layouts have a source, which brings no signatures; a name that is only given has none. */
+/** A name that is given to what is here comes with no signatures. */
 const nowhere: Source = {
   manifest: async (digest) => {
-    throw notFound(`${digest}: signatures are looked for in registries alone`);
+    throw notFound(`${digest}: a name that is given here has no signatures`);
   },
   // biome-ignore lint/correctness/useYield: it has nothing
   blob: async function* () {
@@ -32,8 +40,7 @@ const nowhere: Source = {
  */
 export const verifyGiven = async (
   { policies, helper, store }: GivenTools,
-  reference: Reference,
-  target: Digest,
+  { reference, target, signatures = nowhere }: Given,
   read: () => Documents | Promise<Documents>,
   signal: AbortSignal,
 ): Promise<void> => {
@@ -43,7 +50,7 @@ export const verifyGiven = async (
   if (policy === undefined || (known?.target === target && (known.letIn ?? [key]).includes(key))) return;
   const advice = 'pull it from its registry, or give it a name that the policy lets be';
   try {
-    await verifyImage(policy, helper, { source: nowhere, reference, documents: await read(), signal, advice });
+    await verifyImage(policy, helper, { source: signatures, reference, documents: await read(), signal, advice });
   } catch (error) {
     throw within(name, error);
   }

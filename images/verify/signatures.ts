@@ -25,10 +25,17 @@ export interface Fault {
 const payloadType = 'application/vnd.dev.cosign.simplesigning.v1+json';
 const predicateAnnotation = 'dev.sigstore.bundle.predicateType';
 const referrerType = 'application/vnd.dev.cosign.artifact.sig.v1+json';
+/** What clients write into a list under a tag when they do not look at the manifest's own type (cosign 3). */
+const untellingTypes: readonly string[] = [
+  '',
+  'application/vnd.oci.empty.v1+json',
+  'application/vnd.oci.image.config.v1+json',
+];
 const annotation = 'dev.cosignproject.cosign/signature';
 /** So many of an image are looked at, and so many bytes of each: who may push could make any number. */
 export const mostSignatures = 64;
 const mostReferrers = 16;
+const mostUntold = 64;
 const longestPayload = 1 << 17;
 const longestSignature = 1 << 13;
 
@@ -70,14 +77,19 @@ async function* tolerant(read: () => AsyncIterable<Signature | Fault>): AsyncGen
 /** A list may be anything that somebody has pushed under that tag. Statements about an image are bundles as well. */
 const signaturesAmong = ({ bytes }: Document, what: string): readonly Digest[] => {
   const entries = objectsField(parseObject(bytes, what), 'manifests', what) ?? [];
-  const wanted = entries.filter((entry) => {
-    const type = textField(entry, 'artifactType', what);
+  const typed = entries.map((entry) => ({ entry, type: textField(entry, 'artifactType', what) }));
+  const told = typed.filter(({ entry, type }) => {
     const predicate = textMapField(entry, 'annotations', what)[predicateAnnotation] ?? signaturePredicate;
     return type === referrerType || (isBundleType(type) && predicate === signaturePredicate);
   });
-  if (wanted.length > mostReferrers)
-    throw new BerthError('resource-exhausted', `${what}: ${wanted.length} signatures, at most ${mostReferrers}`);
-  return wanted.map((entry, i) => readDescriptor(entry, `${what}: manifests[${i}]`).digest);
+  const untold = typed.filter(({ type }) => untellingTypes.includes(type));
+  for (const { found, most } of [
+    { found: told, most: mostReferrers },
+    { found: untold, most: mostUntold },
+  ])
+    if (found.length > most)
+      throw new BerthError('resource-exhausted', `${what}: ${found.length} signatures, at most ${most}`);
+  return [...told, ...untold].map(({ entry }, i) => readDescriptor(entry, `${what}: manifests[${i}]`).digest);
 };
 
 /** Another try may do better: it says nothing of the image. */

@@ -1,0 +1,108 @@
+import type { Digest } from '../../base/digest.ts';
+import { BerthError, notFound } from '../../base/errors.ts';
+import { digestOf } from '../blobs/verify.ts';
+import { objectField, parseObject, textField, textMapField } from '../json.ts';
+import type { Descriptor } from '../manifest.ts';
+import type { Document, Source } from '../source.ts';
+import type { LocalSource, NamedEntry } from './contents.ts';
+
+/** What an index lists: images, and what is said about them: signatures, attestations, lists of contents. */
+export interface Sorted {
+  readonly entries: readonly NamedEntry[];
+  readonly beside: readonly Descriptor[];
+}
+
+const cosignKind = /^dev\.cosignproject\.cosign\/(?:sigs|atts|sboms)$/;
+const besideTag = /^sha256-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?$/;
+const indexType = 'application/vnd.oci.image.index.v1+json';
+const signatureType = 'application/vnd.dev.cosign.artifact.sig.v1+json';
+/** A manifest of signatures is small; so many small blobs are looked at for one. */
+const longest = 1 << 17;
+const mostLookedAt = 5000;
+
+const tagIn = ({ annotations }: Descriptor): string | undefined =>
+  annotations['org.opencontainers.image.ref.name']?.split(':').at(-1);
+
+const isSigstores = (entry: Descriptor): boolean =>
+  cosignKind.test(entry.annotations.kind ?? '') || besideTag.test(tagIn(entry) ?? '');
+
+/** What has a name is taken as the image that somebody has named. What refers to a manifest is known by its own `subject` alone. */
+export const sortEntries = async (
+  entries: readonly NamedEntry[],
+  manifest: (digest: Digest) => Promise<Document>,
+): Promise<Sorted> => {
+  const isBeside = async ({ descriptor, names }: NamedEntry): Promise<boolean> =>
+    isSigstores(descriptor) ||
+    (names.length === 0 && (await referrerOf(() => manifest(descriptor.digest))) !== undefined);
+  const kinds = await Promise.all(entries.map(isBeside));
+  const beside = entries.filter((_, i) => kinds[i]).map(({ descriptor }) => descriptor);
+  return { entries: entries.filter((_, i) => !kinds[i]), beside };
+};
+
+interface Referrer {
+  readonly subject: string;
+  readonly artifactType: string;
+  readonly annotations: object;
+}
+
+const what = 'manifest';
+
+/** Undefined for what is not there, is no document, or refers to nothing: those who need it will say so. */
+const referrerOf = async (read: () => Promise<Document>): Promise<Referrer | undefined> => {
+  try {
+    const document = parseObject((await read()).bytes, what);
+    const subject = objectField(document, 'subject', what);
+    if (subject === undefined) return undefined;
+    const config = textField(objectField(document, 'config', what) ?? {}, 'mediaType', what);
+    const artifactType = textField(document, 'artifactType', what) || config;
+    const annotations = textMapField(document, 'annotations', what);
+    return { subject: textField(subject, 'digest', what), artifactType, annotations };
+  } catch {
+    return undefined;
+  }
+};
+
+/**
+ * What an archive or a layout says about its images, as a registry would tell it: `sha256-<hex>.sig` by the tags of its index, and
+ * what refers to a manifest, which cosign 3 leaves out of the index, by its blobs.
+ */
+export const besideSource = (source: LocalSource, beside: readonly Descriptor[]): Source => ({
+  manifest: async (text, signal) => {
+    const entry = beside.find((one) => tagIn(one) === text);
+    if (entry === undefined && besideTag.test(text)) throw notFound(`the index has no tag ${text}`);
+    return source.manifest(entry?.digest ?? text, signal);
+  },
+  referrers: async (digest, signal) => {
+    const untold = beside.filter(({ annotations }) => annotations.kind === 'dev.cosignproject.cosign/sigs');
+    const manifests = untold.map(({ digest: at, size }) => entryOf(at, size, signatureType));
+    for await (const { digest: at, size } of smallBlobs(source)) {
+      const found = await referrerOf(() => source.manifest(at, signal));
+      if (found?.subject === digest)
+        manifests.push({
+          ...entryOf(at, size, found.artifactType),
+          annotations: found.annotations,
+        });
+    }
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests }));
+    return { bytes, mediaType: indexType, digest: digestOf(bytes) };
+  },
+  blob: (descriptor, signal) => source.blob(descriptor, signal),
+});
+
+async function* smallBlobs(source: LocalSource): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
+  let count = 0;
+  for await (const blob of source.blobs()) {
+    if (blob.size > longest) continue;
+    count += 1;
+    if (count > mostLookedAt)
+      throw new BerthError('resource-exhausted', `more than ${mostLookedAt} small blobs to look for signatures in`);
+    yield blob;
+  }
+}
+
+const entryOf = (digest: Digest, size: number, artifactType: string): object => ({
+  mediaType: 'application/vnd.oci.image.manifest.v1+json',
+  digest,
+  size,
+  artifactType,
+});
