@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BerthError } from '../../base/errors.ts';
 import { Images, type ImagesOptions } from '../../images/index.ts';
-import type { Helper, HelperRequest, HelperResult, ImageSettings, Log } from '../../images/types.ts';
+import type { Helper, HelperRequest, HelperResult, ImageSettings, Log, RegistrySettings } from '../../images/types.ts';
 import type { Image } from '../harness/image.ts';
 import { startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { sourceTree } from '../harness/tree.ts';
@@ -71,6 +71,8 @@ export const testSettings: ImageSettings = {
   policyDir: '',
 };
 
+export const testRegistrySettings: RegistrySettings = { configPath: [], plainHttp: ['127.0.0.1'], stallSeconds: 0.3 };
+
 /** `place`: on another file system than /tmp. */
 export const openWorld = async (options: Partial<ImagesOptions> = {}, place = tmpdir()): Promise<ImageWorld> => {
   const path = await mkdtemp(join(place, 'bt-images-'));
@@ -91,7 +93,7 @@ const openAt = async (root: string, options: Partial<ImagesOptions>): Promise<Im
     helper: helperWith(() => undefined),
     program: join(sourceTree, 'build/shim/native/berth-shim'),
     decompressor: join(sourceTree, 'build/shim/native/berth-decompress'),
-    registry: { configPath: [], plainHttp: ['127.0.0.1'], stallSeconds: 0.3 },
+    registry: testRegistrySettings,
     images: testSettings,
     retries: { tries: 3, pauseMs: 5, longestMs: 1500 },
     log,

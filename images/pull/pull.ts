@@ -171,7 +171,9 @@ const obtainOne = (tools: PullTools, job: PullJob, descriptor: Descriptor, diffI
     await limit.run(signal, () => timed(meter, 'layer', () => obtainLayer({ ...tools, ...stores }, work)));
     report({ digest, offset: total, total, phase: 'done' });
   };
-  return tools.layerFlights.join(diffId, job.signal, job.report, fly, job.origin);
+  // Who began before keep_blobs was set makes the layer alone; who has begun since is to have the blob as well.
+  const key = tools.keepBlobs ? diffId : `${diffId} without its blob`;
+  return tools.layerFlights.join(key, job.signal, job.report, fly, job.origin);
 };
 
 const assemble = async (
