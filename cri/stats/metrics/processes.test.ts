@@ -1,4 +1,16 @@
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -31,6 +43,28 @@ test('a file with a path that the kernel cannot tell counts as open and fails no
   } finally {
     process.chdir(from);
     for (const descriptor of descriptors) closeSync(descriptor);
+  }
+});
+
+test('a process that may not be looked into counts, and takes nothing from the others', async (t) => {
+  using cgroup = own();
+  const { seteuid } = process;
+  if (seteuid === undefined) return t.fail();
+  const nobody = 65_534;
+  const child = spawn('sleep', ['60'], { uid: nobody, gid: nobody, stdio: 'ignore' });
+  await once(child, 'spawn');
+  writeFileSync(join(cgroup.mount, 'cgroup.procs'), `${process.ppid}\n${child.pid}\n`);
+  chmodSync(cgroup.mount, 0o755);
+  try {
+    seteuid(nobody);
+    t.throws(() => readdirSync(`/proc/${process.ppid}/fd`), { code: 'EACCES' });
+    const figures = await readProcesses(cgroup.mode, '', async () => undefined);
+    t.is(figures.processes, 2n);
+    t.is(figures.descriptors, BigInt(readdirSync(`/proc/${child.pid}/fd`).length));
+    t.true(figures.descriptors >= 3n);
+  } finally {
+    seteuid(0);
+    child.kill('SIGKILL');
   }
 });
 

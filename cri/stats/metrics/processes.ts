@@ -11,7 +11,7 @@ export interface ProcessFigures {
   readonly sockets: bigint;
 }
 
-/** Of all processes of a cgroup, each looked at in /proc. One that has just ended counts no more. */
+/** Of all processes of a cgroup, each looked at in /proc. One that has just ended counts no more, and of one that may not be looked into its open files do not. */
 export const readProcesses = async (mode: CgroupMode, path: string, pause: Pause): Promise<ProcessFigures> => {
   const [directory = ''] = cgroupDirectories(mode, path);
   const pids = (readKernelFile(`${directory}/cgroup.procs`) ?? '').split('\n').filter((pid) => pid !== '');
@@ -34,7 +34,7 @@ function* openFiles(pids: readonly string[]): Generator<string> {
 
 function* openFilesOf(directory: string): Generator<string> {
   // Linux >= 6.2 tells how many there are.
-  const size = unlessGone(() => statSync(directory).size, 0);
+  const size = unlessUnseen(() => statSync(directory).size, 0);
   const names = size > 0 && size < mostAtOnce ? namesAtOnce(directory) : namesOneByOne(directory);
   for (const name of names) yield targetOf(`${directory}/${name}`);
 }
@@ -42,14 +42,14 @@ function* openFilesOf(directory: string): Generator<string> {
 const mostAtOnce = 256;
 
 /** A tenth of what it costs to read it entry by entry. */
-const namesAtOnce = (directory: string): readonly string[] => unlessGone(() => readdirSync(directory), []);
+const namesAtOnce = (directory: string): readonly string[] => unlessUnseen(() => readdirSync(directory), []);
 
 function* namesOneByOne(directory: string): Generator<string> {
-  const entries = unlessGone(() => opendirSync(directory), undefined);
+  const entries = unlessUnseen(() => opendirSync(directory), undefined);
   if (entries === undefined) return;
   try {
     for (;;) {
-      const name = unlessGone(() => entries.readSync(), null)?.name;
+      const name = unlessUnseen(() => entries.readSync(), null)?.name;
       if (name === undefined) return;
       yield name;
     }
@@ -59,21 +59,24 @@ function* namesOneByOne(directory: string): Generator<string> {
 }
 
 /** ENAMETOOLONG: of a file far down, as every container can make one. */
-const targetOf = (path: string): string => unlessGone(() => readlinkSync(path), '');
+const targetOf = (path: string): string => unlessUnseen(() => readlinkSync(path), '');
 
-const gone = ['ENOENT', 'ESRCH', 'ENAMETOOLONG'];
+/** Gone, or hidden by a security module: what of one process cannot be seen must not hide the others, or the other metrics. */
+const unseen = ['ENOENT', 'ESRCH', 'ENAMETOOLONG', 'EACCES', 'EPERM'];
 
-const unlessGone = <T>(read: () => T, otherwise: T): T => {
+const unlessUnseen = <T>(read: () => T, otherwise: T): T => {
   try {
     return read();
   } catch (error) {
-    if (gone.includes(errnoOf(error) ?? '')) return otherwise;
+    if (unseen.includes(errnoOf(error) ?? '')) return otherwise;
     throw error;
   }
 };
 
-/** The soft limit of open files of a process; undefined when it has ended. */
+/** The soft limit of open files of a process; undefined when it has ended or may not be looked into. */
 export const openFilesLimit = (pid: number): bigint | undefined => {
-  const soft = /^Max open files\s+(\d+)/m.exec(readKernelFile(`/proc/${pid}/limits`) ?? '')?.[1];
+  const soft = /^Max open files\s+(\d+)/m.exec(
+    unlessUnseen(() => readKernelFile(`/proc/${pid}/limits`), '') ?? '',
+  )?.[1];
   return soft === undefined ? undefined : BigInt(soft);
 };
