@@ -42,14 +42,18 @@ const second = 1e9;
 const rate = (now: Figure, before: Figure, seconds: number): Figure =>
   now === undefined || before === undefined || seconds <= 0 || now < before ? undefined : (now - before) / seconds;
 
-const cpuOf = (now: Counters, before: Counters | undefined): Figure => {
+/** The daemon's times are those of the figures, but of a clock that may have been set in between: then our own, a little less exact. */
+const mostApart = 0.5;
+
+const cpuOf = (now: Counters, before: Counters | undefined, seconds: number): Figure => {
   const told = now.nanoCores === undefined ? undefined : now.nanoCores / second;
-  if (before?.cpu === undefined || now.cpu === undefined || now.at <= before.at || now.cpu < before.cpu) return told;
-  return Number(now.cpu - before.cpu) / Number(now.at - before.at);
+  if (before?.cpu === undefined || now.cpu === undefined || now.at === before.at || now.cpu < before.cpu) return told;
+  const between = Number(now.at - before.at) / second;
+  return rate(Number(now.cpu - before.cpu) / second, 0, Math.abs(between - seconds) > mostApart ? seconds : between);
 };
 
 const useOf = (now: Counters, before: Counters | undefined, seconds: number): Use => ({
-  cpu: cpuOf(now, before),
+  cpu: cpuOf(now, before, seconds),
   cpuLimit: now.cpuLimit === undefined ? undefined : now.cpuLimit / second,
   memory: now.memory,
   memoryLimit: now.memoryLimit,

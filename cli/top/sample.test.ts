@@ -77,6 +77,12 @@ test('a look joins the pages of the pods with the activity of their containers; 
   t.is(two?.containers[1]?.counters.read, undefined, 'it was started after the other call');
 });
 
+test('a look has the time of a clock that nobody sets', async (t) => {
+  const before = performance.now();
+  const { at } = await taken({ StreamPodSandboxStats });
+  t.true(before <= at && at <= performance.now(), `${at}`);
+});
+
 test('a daemon that knows no activity has no figures of disk, threads and CPU limits, and all others', async (t) => {
   const { pods } = await taken({ StreamPodSandboxStats });
   t.like(pods[0]?.counters, { received: 15, read: undefined, pids: undefined, cpuLimit: undefined, memoryLimit: 270 });

@@ -10,7 +10,7 @@ import { BerthError } from '../../base/errors.ts';
 
 type Count = number | undefined;
 
-/** What was counted of a pod or a container at one moment. Times in nanoseconds, sizes in bytes; what nobody counts is missing. */
+/** What was counted of a pod or a container at one moment. Times in nanoseconds since 1970 by the node's clock, sizes in bytes; what nobody counts is missing. */
 export interface Counters {
   readonly at: bigint;
   readonly cpu: bigint | undefined;
@@ -38,7 +38,7 @@ export interface CountedPod extends Counted {
   readonly containers: readonly Counted[];
 }
 
-/** One look at everything that runs: `at` in milliseconds since 1970. */
+/** One look at everything that runs: `at` in milliseconds of a clock that nobody sets. */
 export interface Sample {
   readonly at: number;
   readonly pods: readonly CountedPod[];
@@ -52,7 +52,7 @@ const answerMs = 10_000;
 export const takeSample = async (client: Client, given: CallSettings): Promise<Sample> => {
   const settings = { timeoutMs: answerMs, ...given };
   const [pods, activities] = await Promise.all([podStats(client, settings), activity(client, settings)]);
-  return { at: Date.now(), pods: pods.map((pod) => countedPod(pod, activities)) };
+  return { at: performance.now(), pods: pods.map((pod) => countedPod(pod, activities)) };
 };
 
 const podStats = async (client: Client, settings: CallSettings): Promise<readonly PodSandboxStats[]> => {

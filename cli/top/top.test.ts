@@ -77,6 +77,16 @@ test('rates are what was counted between two looks; before the second look there
   t.is(back[0]?.row.use.rx, undefined, 'a counter that went back is no negative rate');
 });
 
+test('a clock of the node that is set between two looks changes no rate', (t) => {
+  const hour = 3_600_000_000_000n;
+  for (const set of [hour, -hour]) {
+    const [web] = sample(1).pods;
+    if (web === undefined) return t.fail();
+    const moved = { ...web, counters: { ...web.counters, at: web.counters.at + set } };
+    t.is(rowsOf({ at: 2000, pods: [moved] }, sample(0))[0]?.row.use.cpu, 1);
+  }
+});
+
 const order = (sort: SortKey, view: State['view'], reverse = false): string =>
   arranged(pods, { sort, view, reverse })
     .map(({ pod, name }) => name || pod)
