@@ -104,6 +104,7 @@ test('berth load reads what skopeo writes: layouts, OCI archives, docker archive
 test('berth load reads what umoci makes, and what buildah pushes to archives and to docker-registry', async (t) => {
   await skopeoCopy(`docker://${names.busybox}`, `oci:${at('layout')}:base`, '--src-tls-verify=false');
   await sh('umoci config --image layout:base --tag made --config.cmd by-umoci');
+  await sh('echo inserted >file && umoci insert --image layout:made file /inserted');
   const digest = (await sh(`skopeo --insecure-policy inspect --raw oci:${at('layout')}:made | sha256sum`)).slice(0, 64);
   await sh(`skopeo --insecure-policy copy -q oci:${at('layout')}:made oci:${at('umoci')}:example.org/umoci:1`);
   await berth('load', '-i', at('umoci'));
@@ -158,5 +159,12 @@ test('berth save leaves nothing of a file that it could not write whole, and wha
   t.is(failed.status, 1);
   t.regex(failed.stderr, /not-here:1.*there is no such image/);
   t.is(await sh('ls; cat there.tar'), 'there.tar\nbefore\n');
+  await sh('mkdir full; mount -t tmpfs -o size=32k tmpfs full; echo before >full/there.tar');
+  const full = await berth('save', '-o', at('full/there.tar'), names.busybox);
+  t.is(full.status, 1);
+  t.regex(full.stderr, /write .*full\/there\.tar.*no space left on device/);
+  t.is(await sh('ls full; cat full/there.tar; umount full'), 'there.tar\nbefore\n');
+  const command = `${join(sourceTree, 'bin/berth')} --address ${daemon().address}`;
+  t.regex(await sh(`${command} save ${names.busybox} 2>&1 >/dev/full || echo $?`), /no space left on device.*\n1\n$/);
   t.regex((await berth('load', '-i', at('no.tar'))).stderr, /no\.tar: there is no such file/);
 });
