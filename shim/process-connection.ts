@@ -27,6 +27,7 @@ export class ProcessConnection {
   #sizes: ShimSocket | undefined;
   /** 0: the main process. */
   #pid = 0;
+  #isFed = false;
   #over = false;
 
   private constructor(bundle: string, onOutput: OnOutput) {
@@ -61,6 +62,7 @@ export class ProcessConnection {
 
   /** Calls back when there is room for more. */
   write(bytes: Buffer, done: () => void): void {
+    this.#isFed = true;
     let room = true;
     for (let at = 0; at < bytes.length; at += pieceBytes)
       room = this.#socket.send(Frame.STDIN, id, bytes.subarray(at, at + pieceBytes));
@@ -72,9 +74,16 @@ export class ProcessConnection {
     this.#socket.send(Frame.STDIN_END, id);
   }
 
-  /** Over a connection of its own: on this one it would wait for input that the process does not read. */
+  /**
+   * Before any input on this connection, so that the size is there when the process reads its first; afterwards over one of its own,
+   * since on this one it would wait for input that the process does not read.
+   */
   resize({ rows, columns }: TerminalSize): void {
     if (this.#over) return;
+    if (!this.#isFed) {
+      this.#socket.sendFields(Frame.RESIZE, id, rows, columns);
+      return;
+    }
     this.#sizes ??= ShimSocket.connect(this.#bundle);
     this.#sizes.sendFields(Frame.RESIZE, id, rows, columns, this.#pid);
   }

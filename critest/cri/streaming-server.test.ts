@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { StreamingServer } from '../../cri/stream/server.ts';
@@ -85,6 +86,37 @@ test('streams may be opened in any order, and one too many is nothing', async (t
     process.exit(0);
     t.is((await outcome(command)).stdout, '$ ');
   }
+});
+
+test('sizes that came before the first input reach the process before it, over either protocol', async (t) => {
+  await using server = await start();
+  const tty = { stdin: true, stdout: true, stderr: false, tty: true };
+  const delayed = () => {
+    const process = new OwnProcess(tty);
+    const isReady = Promise.withResolvers<void>();
+    const url = server.urlOf({ kind: 'exec', wanted: tty, open: () => isReady.promise.then(() => process) });
+    return { process, url, go: isReady.resolve };
+  };
+  const size = '{"Width":80,"Height":24}';
+  const spdy = delayed();
+  const command = await spdyCommand(spdy.url, tty);
+  command.resize?.write(size);
+  command.stdin?.write('x');
+  const web = delayed();
+  const client = new WebSocketClient(web.url, ['v5.channel.k8s.io']);
+  await client.opened;
+  client.send(4, size);
+  client.send(0, 'x');
+  // all of it waits on the server when the process is there
+  await sleep(50);
+  for (const { go, process } of [spdy, web]) {
+    go();
+    await once(process.input, 'data');
+    t.is(process.sizesAtFirst, 1);
+    process.exit(0);
+  }
+  await outcome(command);
+  await client.closed;
 });
 
 test('streams that do not come end the session after the creation timeout, and nothing is started', async (t) => {

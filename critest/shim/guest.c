@@ -181,6 +181,7 @@ int main(int argc, char **argv) {
   if (strcmp(word, "ids") == 0) return show_ids();
   if (strcmp(word, "type") == 0) return show_type(value);
   if (strcmp(word, "terminal") == 0) return show_terminal();
+  if (strcmp(word, "first") == 0) return getchar() == EOF ? 1 : show_terminal();
   if (strcmp(word, "resize") == 0) return show_resize();
   if (strcmp(word, "daemonise") == 0) return daemonise();
   if (strcmp(word, "cwd") == 0) return show_cwd();

@@ -86,6 +86,19 @@ test('a terminal’s output is all stdout, and a resize is seen inside at once',
   streams.close();
 });
 
+test('a size that is given before any input is there when the first input is read, in each of many execs and attaches', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  for (let turn = 1; turn <= 30; turn += 1) {
+    const streams = await exec(container, ['guest', 'first'], terminal);
+    streams.resize({ rows: 1, columns: 1 });
+    streams.resize({ rows: turn, columns: 101 });
+    inputOf(streams).write('x\n');
+    t.regex(await readUntil(outputOf(streams), 'terminal'), new RegExp(`terminal ${turn} 101 `));
+    await streams.ended;
+  }
+});
+
 test('a resize is seen at once while the terminal’s input is stuck', async (t) => {
   await using room = await Room.make();
   const container = await room.start(['guest', 'wait']);

@@ -38,8 +38,9 @@ const carry = async (session: CommandSession, client: CommandClient): Promise<Pr
   client.lost.addEventListener('abort', close, { once: true });
   try {
     if (client.lost.aborted) close();
-    const fed = feed(client.stdin, process.stdin);
+    // first: what came before the first input stays before it
     resizes(client.resize, process);
+    const fed = feed(client.stdin, process.stdin);
     const drained = Promise.all([pump(process.stdout, client.stdout), pump(process.stderr, client.stderr)]);
     drained.catch(() => undefined); // when `ended` rejects first
     const end = await Promise.race([process.ended, ...inputOnly(session, fed)]);

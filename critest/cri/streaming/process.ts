@@ -1,4 +1,4 @@
-import { PassThrough } from 'node:stream';
+import { PassThrough, type Transform } from 'node:stream';
 import type { ProcessEnd, ProcessStreams, TerminalSize, WantedStreams } from '../../../cri/stream/session.ts';
 
 /** A process of the test's own: what it is given and what it says are in the test's hand. */
@@ -8,11 +8,17 @@ export class OwnProcess implements ProcessStreams {
   readonly stderr: PassThrough | undefined;
   readonly ended: Promise<ProcessEnd>;
   readonly sizes: TerminalSize[] = [];
+  /** How many sizes had come when the first input came. */
+  sizesAtFirst: number | undefined;
   closed = false;
   readonly #end = Promise.withResolvers<ProcessEnd>();
 
   constructor(wanted: WantedStreams) {
-    this.stdin = wanted.stdin ? new PassThrough() : undefined;
+    const transform: Transform['_transform'] = (bytes, _encoding, done) => {
+      this.sizesAtFirst ??= this.sizes.length;
+      done(null, bytes);
+    };
+    this.stdin = wanted.stdin ? new PassThrough({ transform }) : undefined;
     this.stdout = wanted.stdout ? new PassThrough() : undefined;
     this.stderr = wanted.stderr ? new PassThrough() : undefined;
     this.ended = this.#end.promise;
