@@ -8,6 +8,7 @@ import { inCall } from '../base/step.ts';
 import { idsOf, logCall } from './call-log.ts';
 import { decode, encode } from './codec.ts';
 import { Encoded } from './encoded.ts';
+import { Feed, sinkOf } from './feed.ts';
 import type { Call, Log } from './handlers.ts';
 import type { Method } from './methods.ts';
 import { callSeconds } from './metrics.ts';
@@ -24,7 +25,7 @@ type Stream = ServerWritableStream<Buffer, Uint8Array>;
 type Duplex = ServerDuplexStream<Buffer, Uint8Array>;
 type AnyCall = EventEmitter & Pick<ServerSurfaceCall, 'getDeadline'>;
 type Answers = AnyCall & Writable;
-export type AnyHandler = (request: unknown, call: Call) => Promise<unknown> | AsyncIterable<unknown>;
+export type AnyHandler = (request: unknown, call: Call) => Promise<unknown> | AsyncIterable<unknown> | Feed;
 
 export interface CallOptions {
   readonly ready: () => boolean;
@@ -74,8 +75,9 @@ export class Calls {
   stream(method: Method, handler: AnyHandler | undefined) {
     return (call: Stream): void => {
       const run = async (context: Call, ids: object): Promise<void> => {
-        const responses = this.#handle(method, handler, call.request, context, ids) as AsyncIterable<unknown>;
-        await send(method, call, responses, context.signal);
+        const responses = this.#handle(method, handler, call.request, context, ids) as AsyncIterable<unknown> | Feed;
+        if (responses instanceof Feed) await responses.run(sinkOf(call));
+        else await send(method, call, responses, context.signal);
       };
       this.#stream(method, call, run);
     };

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Encoded } from './encoded.ts';
+import type { Feed } from './feed.ts';
 import type { Input, Rpcs } from './generated/types.ts';
 import type { RpcName } from './methods.ts';
 
@@ -24,7 +25,7 @@ export type Handler<Name extends RpcName> = (
   request: Request<Name>,
   call: Call,
 ) => Rpcs[Name]['stream'] extends true
-  ? AsyncIterable<Answer<Rpcs[Name]['response']>>
+  ? AsyncIterable<Answer<Rpcs[Name]['response']>> | Feed
   : Promise<Answer<Rpcs[Name]['response']>>;
 
 /** The RPCs that are implemented; the others answer UNIMPLEMENTED. */

@@ -1,4 +1,5 @@
-import { type Encoded, encodeMessage } from '../../api/encoded.ts';
+import { encodeMessage } from '../../api/encoded.ts';
+import { Feed, Frame } from '../../api/feed.ts';
 import type { ContainerEventType, GetEventsRequest } from '../../api/generated/types.ts';
 import type { Call } from '../../api/handlers.ts';
 import { statusesOf } from '../container/status.ts';
@@ -8,11 +9,8 @@ import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 
 /** What happens to pods and containers from now on. A pod’s own events have its id as the container’s, as kubelet expects. */
-export const getContainerEvents = (
-  runtime: Runtime,
-  _request: GetEventsRequest,
-  { signal }: Call,
-): AsyncIterable<Encoded> => runtime.events.listen(signal);
+export const getContainerEvents = (runtime: Runtime, _request: GetEventsRequest, { signal }: Call): Feed =>
+  new Feed((sink) => runtime.events.listen(sink, signal));
 
 type Kind = 'created' | 'started' | 'stopped' | 'deleted';
 
@@ -35,12 +33,13 @@ export const tellContainer = (runtime: Part, container: Container, kind: Kind): 
 };
 
 const tell = (runtime: Part, sandbox: Sandbox, id: string, kind: Kind): void =>
-  runtime.events.publish(() =>
-    encodeMessage('ContainerEventResponse', {
+  runtime.events.publish(() => {
+    const event = encodeMessage('ContainerEventResponse', {
       container_id: id,
       container_event_type: types[kind],
       created_at: now(),
       pod_sandbox_status: sandboxStatusOf(sandbox),
       containers_statuses: statusesOf(runtime, sandbox.id),
-    }),
-  );
+    });
+    return new Frame(event);
+  });

@@ -1,89 +1,138 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import test from 'ava';
+import { messageLimit } from '../../api/calls.ts';
 import { Encoded } from '../../api/encoded.ts';
+import { Frame, type Sink } from '../../api/feed.ts';
 import { codeOf } from '../../base/errors.ts';
 import { EventHub } from './hub.ts';
 
-const event = (text: string): Encoded => new Encoded(Buffer.from(text));
-const textOf = ({ bytes }: Encoded): string => Buffer.from(bytes).toString();
+const event = (text: string): Frame => new Frame(new Encoded(Buffer.from(text)));
 
-/** Reads so many, and then ends as a client that goes. */
-const read = async (hub: EventHub, count: number): Promise<string[]> => {
-  const texts: string[] = [];
-  for await (const one of hub.listen(new AbortController().signal)) if (texts.push(textOf(one)) === count) break;
-  return texts;
-};
+/** A client that takes everything, or nothing until it is told to. */
+class Client implements Sink {
+  readonly texts: string[] = [];
+  /** Of the errors that ended it. */
+  code = '';
+  readonly #gone = new AbortController();
+  #isReading: boolean;
+  #onDrain: () => void = () => undefined;
 
-test('everybody who listens gets every event in order, encoded once; without listeners it is not encoded', async (t) => {
+  constructor(hub: EventHub, { isReading = true, isGone = false } = {}) {
+    this.#isReading = isReading;
+    if (isGone) this.go();
+    hub.listen(this, this.#gone.signal).catch((error: unknown) => {
+      this.code = error === 'gone' ? 'gone' : codeOf(error);
+    });
+  }
+
+  write({ bytes }: Frame): boolean {
+    this.texts.push(bytes.subarray(5).toString());
+    return this.#isReading;
+  }
+
+  onDrain(action: () => void): void {
+    this.#onDrain = action;
+  }
+
+  /** One message, or everything from now on. */
+  drain({ isReading = false } = {}): void {
+    this.#isReading = isReading;
+    this.#onDrain();
+  }
+
+  go(): void {
+    this.#gone.abort('gone');
+  }
+}
+
+test('everybody who listens gets every event in order, made once; without listeners it is not made', async (t) => {
   const hub = new EventHub();
-  let encoded = 0;
+  let made = 0;
   const publish = (text: string): void =>
     hub.publish(() => {
-      encoded += 1;
+      made += 1;
       return event(text);
     });
   publish('before');
-  const all = Promise.all([read(hub, 3), read(hub, 3), read(hub, 2)]);
-  for (const text of ['1', '2', '3']) publish(text);
-  t.deepEqual(await all, [
-    ['1', '2', '3'],
-    ['1', '2', '3'],
-    ['1', '2'],
-  ]);
-  t.is(encoded, 3);
+  const clients = [new Client(hub), new Client(hub), new Client(hub)];
+  for (const text of ['1', '2', '3']) {
+    publish(text);
+    if (text === '2') clients[2]?.go();
+    await nextTurn();
+  }
+  t.deepEqual(
+    clients.map(({ texts }) => texts),
+    [
+      ['1', '2', '3'],
+      ['1', '2', '3'],
+      ['1', '2'],
+    ],
+  );
+  t.is(made, 3);
+  for (const client of clients) client.go();
+  await nextTurn();
   publish('after');
-  t.is(encoded, 3, 'all have gone');
+  t.is(made, 3, 'all have gone');
 });
 
-test('one who does not read holds nobody up, and is told that it has missed some', async (t) => {
+test('one who does not read holds nobody up, takes up where it stopped, and is told that it has missed some', async (t) => {
   const hub = new EventHub();
-  const slow = hub.listen(new AbortController().signal);
-  const first = slow.next();
-  const quick = read(hub, 5001);
-  hub.publish(() => event('first'));
-  t.is(textOf((await first).value), 'first');
+  const slow = new Client(hub, { isReading: false });
+  const slower = new Client(hub, { isReading: false });
+  const quick = new Client(hub);
   for (let i = 0; i < 5000; i += 1) {
     hub.publish(() => event(`${i}`));
+    if (i === 3000) {
+      t.deepEqual(slow.texts, ['0']);
+      slow.drain();
+      t.deepEqual(slow.texts, ['0', '1']);
+      slow.drain({ isReading: true });
+    }
     if (i % 100 === 0) await nextTurn();
   }
-  t.is((await quick).length, 5001);
-  t.is(codeOf(await slow.next().catch((error: unknown) => error)), 'resource-exhausted');
-  t.true((await slow.next()).done);
+  await nextTurn();
+  t.deepEqual([quick.texts.length, slow.texts.length, slower.texts.length], [5000, 5000, 1]);
+  t.deepEqual(slow.texts, quick.texts);
+  t.deepEqual([quick.code, slow.code, slower.code], ['', '', 'resource-exhausted']);
+  slower.drain({ isReading: true });
+  t.is(slower.texts.length, 1);
 });
 
-test('a thousand listeners get every event in order, and others have their turn in between', async (t) => {
+test('an event that is larger than a message may be ends those who listen, and not who made it', async (t) => {
   const hub = new EventHub();
-  const events = ['1', '2', '3', '4'];
-  const all = Array.from({ length: 1000 }, () => read(hub, events.length));
+  const client = new Client(hub);
+  hub.publish(() => new Frame(new Encoded(Buffer.alloc(messageLimit + 1))));
   await nextTurn();
-  let ready = 0;
-  for (const one of all) void one.then(() => (ready += 1));
-  for (const text of events.slice(0, 2)) hub.publish(() => event(text));
-  let turns = 0;
-  const ended = Promise.all(all);
-  for (const text of events.slice(2)) {
+  t.deepEqual([client.code, client.texts.length], ['resource-exhausted', 0]);
+});
+
+test('a thousand listeners get every event in order, the first at once, and others have their turn in between', async (t) => {
+  const hub = new EventHub();
+  const clients = Array.from({ length: 1000 }, () => new Client(hub));
+  const texts = ['1', '2', '3', '4'];
+  for (const text of texts.slice(0, 2)) hub.publish(() => event(text));
+  t.deepEqual(clients[0]?.texts, ['1', '2'], 'who came first does not wait for the others');
+  for (const text of texts.slice(2)) {
     await nextTurn();
-    t.is(ready, 0);
+    t.deepEqual(clients.at(-1)?.texts, []);
     hub.publish(() => event(text));
   }
-  for (; ready < all.length; turns += 1) await nextTurn();
+  let turns = 0;
+  for (; clients.some((client) => client.texts.length < texts.length); turns += 1) await nextTurn();
   t.true(turns > 10, `${turns} turns`);
-  for (const texts of await ended) t.deepEqual(texts, events);
+  for (const client of clients) t.deepEqual(client.texts, texts);
 });
 
 test('a listener ends with the reason of its signal, and ten thousand that came and went leave nothing', async (t) => {
   const hub = new EventHub();
-  let encoded = 0;
-  for (let i = 0; i < 10_000; i += 1) {
-    const gone = new AbortController();
-    const listener = hub.listen(gone.signal);
-    const next = listener.next();
-    gone.abort('gone');
-    t.is(await next.catch((reason: unknown) => reason), 'gone');
-  }
+  const clients = Array.from({ length: 10_000 }, (_, i) => new Client(hub, { isGone: i % 2 === 0 }));
+  for (const client of clients) client.go();
+  await nextTurn();
+  t.deepEqual([...new Set(clients.map(({ code }) => code))], ['gone']);
+  let made = 0;
   hub.publish(() => {
-    encoded += 1;
+    made += 1;
     return event('x');
   });
-  t.is(encoded, 0);
+  t.deepEqual([made, hub.listeners], [0, 0]);
 });
