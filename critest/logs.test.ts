@@ -56,6 +56,24 @@ test('A19: a last line without its newline is closed with F', async (t) => {
   );
 });
 
+test('a last line without its newline is P where kubelet takes the termination message out of the log', async (t) => {
+  const pod = await runPod(daemon());
+  const lastOf = async (policy: string, script: string): Promise<unknown> => {
+    const annotations = { 'io.kubernetes.container.terminationMessagePolicy': policy };
+    const container = await pod.run(script, { annotations });
+    await container.exited();
+    return (await container.lines()).map(({ stream, tag, text }) => [stream, tag, text]);
+  };
+  const both = 'echo one; echo -n DONE; echo -n gone >&2';
+  t.deepEqual(await lastOf('FallbackToLogsOnError', both), [
+    ['stdout', 'F', 'one'],
+    ['stdout', 'P', 'DONE'],
+    ['stderr', 'P', 'gone'],
+  ]);
+  t.deepEqual(await lastOf('FallbackToLogsOnError', 'echo DONE'), [['stdout', 'F', 'DONE']]);
+  t.deepEqual(await lastOf('File', 'echo -n DONE'), [['stdout', 'F', 'DONE']]);
+});
+
 test('A19: what was written right before the end is in the log when the status says exited', async (t) => {
   const pod = await runPod(daemon());
   for (let round = 0; round < 5; round += 1) {

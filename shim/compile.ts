@@ -23,8 +23,8 @@ export interface BundleInput {
     /** Never synced: only for what starts once. */
     readonly volatile: boolean;
   };
-  /** The file is opened below the directory, made when missing. */
-  readonly log?: { readonly path: string; readonly directory: string };
+  /** The file is opened below the directory, made when missing. `exact`: a last line without its newline is marked P and not F. */
+  readonly log?: { readonly path: string; readonly directory: string; readonly exact?: boolean };
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
   readonly cgroup: CgroupParts & {
@@ -66,7 +66,8 @@ type User = UserNamespace | undefined;
 const addSupervisor = (plan: Plan, input: BundleInput, user: User): void => {
   const { spec, cgroup, log, stdin, stdinOnce, wait, features } = input;
   addCgroup(plan, cgroup);
-  if (log !== undefined) plan.add('LOG', cString(log.path, 'log path'), cString(log.directory, 'log directory'));
+  if (log !== undefined)
+    plan.add('LOG', cString(log.path, 'log path'), cString(log.directory, 'log directory'), ...(log.exact ? [1] : []));
   const streams = ExecFlag.STDOUT | ExecFlag.STDERR;
   const terminal = spec.process.terminal ? ExecFlag.TTY : 0;
   plan.add('STDIO', streams | terminal | (stdin ? ExecFlag.STDIN : 0), stdinOnce ? 1 : 0);

@@ -29,6 +29,7 @@ const expected: Config = {
   state: '/run/berth',
   listen: 'unix:///run/berth/berth.sock',
   log_level: 'info',
+  log: { termination_annotation: 'io.kubernetes.container.terminationMessagePolicy' },
   cgroup: {
     driver: 'auto',
     parent: '',

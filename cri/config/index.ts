@@ -8,6 +8,10 @@ export interface Config {
   /** `unix:///path` */
   readonly listen: string;
   readonly log_level: 'debug' | 'info' | 'warn' | 'error';
+  readonly log: {
+    /** "" for none. */
+    readonly termination_annotation: string;
+  };
   readonly cgroup: {
     readonly driver: 'auto' | 'systemd' | 'cgroupfs';
     /** "" for the driver's own. */

@@ -44,6 +44,7 @@ export const lastOf = (name: string): string => name.slice(name.lastIndexOf('.')
 /** The tables with their comments; the empty name is the top of the file. */
 export const tables: Readonly<Record<string, string>> = {
   '': '',
+  log: 'What containers write.',
   cgroup: 'Where pods are accounted for and limited.',
   network: 'Pod networks, by CNI.',
   registry: 'How images are fetched.',
@@ -90,6 +91,17 @@ export const keys: readonly Key[] = [
     choices: ['debug', 'info', 'warn', 'error'],
     default: 'info',
     comment: ['debug logs reads too.'],
+  },
+  {
+    name: 'log.termination_annotation',
+    type: 'annotation',
+    reload: true,
+    default: 'io.kubernetes.container.terminationMessagePolicy',
+    comment: [
+      'The annotation of containers that says `FallbackToLogsOnError` where the end of the log may become the termination message;',
+      'the kubelet sets this one. A last line without its newline is then marked P: the kubelet would add a newline for F, which it has',
+      'in all other logs. "" for none.',
+    ],
   },
   {
     name: 'cgroup.driver',

@@ -14,6 +14,7 @@ import type { ContainerSpec } from '../spec/container.ts';
 import { resourcesInForce } from '../spec/resources-update.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { filterOf, withProfiles } from './filter.ts';
+import { logOf } from './log.ts';
 import { relabelMounts } from './relabel.ts';
 import { specOf } from './spec-of.ts';
 import { targetInode } from './target.ts';
@@ -61,7 +62,7 @@ export const makeBundle = async (runtime: Runtime, input: BundleRequest, rollbac
   const plan = compilePlan({
     spec: container.spec,
     root: { lowers, upper: paths.upper, work: paths.work, volatile: true },
-    ...(input.log === '' ? {} : { log: { path: input.log, directory: input.sandbox.config.log_directory } }),
+    ...(input.log === '' ? {} : { log: logOf(runtime, input) }),
     stdin: input.config.stdin,
     stdinOnce: input.config.stdin_once,
     // A scope is made when there is a process to put into it (enter-scope.ts).

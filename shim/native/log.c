@@ -169,7 +169,7 @@ void log_bytes(struct log *log, const char *stream, struct log_rest *rest, const
 void log_end(struct log *log, const char *stream, struct log_rest *rest) {
   struct records out;
   if (rest->length > 0 && log->fd >= 0 && begin(&out, log, stream)) {
-    emit(&out, "F ", rest, NULL, 0);
+    emit(&out, log->exact ? "P " : "F ", rest, NULL, 0);
     flush(&out);
   }
   free(rest->data);

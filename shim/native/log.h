@@ -8,6 +8,7 @@ struct log {
   int fd;  // -1: no log
   const char *path, *directory;  // the caller's
   bool torn;  // the last write stopped in a line (disk full)
+  bool exact;  // a last line without its newline is P, not F
 };
 struct log_rest {  // the unfinished line of a stream
   char *data;
@@ -20,7 +21,7 @@ bool log_open(struct log *log, const char *path, const char *directory, struct e
 bool log_reopen(struct log *log, struct err *e);
 // Writes the whole lines that are in rest and bytes. A failing write loses its lines and nothing else.
 void log_bytes(struct log *log, const char *stream, struct log_rest *rest, const char *bytes, size_t length);
-// Closes an unfinished line.
+// Writes an unfinished line.
 void log_end(struct log *log, const char *stream, struct log_rest *rest);
 
 // Memory that is used while bytes are moved, and given back when the supervisor waits: 64 KiB to read into, the rest

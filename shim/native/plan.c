@@ -11,7 +11,7 @@ static const struct signature {
 } signatures[] = {
     {OP_CGROUP_MAKE, "sn", "make cgroup"},
     {OP_CGROUP_WRITE, "ssn", "write"},
-    {OP_LOG, "ss", "open log"},
+    {OP_LOG, "ssn*", "open log"},
     {OP_STDIO, "nn", "make pipes"},
     {OP_SET_PID_NS, "s", "join pid namespace"},
     {OP_CLONE, "ns", "clone"},

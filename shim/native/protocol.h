@@ -72,7 +72,7 @@ enum op {
   // supervisor
   OP_CGROUP_MAKE = 1,   // s directory (parents too; remembered for kill, out-of-memory counter and removal), n version (1, 2)
   OP_CGROUP_WRITE = 2,  // s file, s value, n may be missing
-  OP_LOG = 3,           // s path of the CRI log, s directory that it must be in
+  OP_LOG = 3,           // s path of the CRI log, s directory that it must be in[, n a last line without its newline is P]
   OP_STDIO = 4,         // n flags (enum exec_flag), n stdin once
   OP_SET_PID_NS = 5,    // s path: children are made in this pid namespace; "": in one that OP_JOIN_USER makes
   OP_CLONE = 6,         // n clone flags (CLONE_NEWPID, …), s cgroup v2 directory or ""

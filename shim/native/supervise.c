@@ -144,6 +144,7 @@ static bool run_plan(struct plan *plan, struct err *e) {
         path = keep_text(read_string(&op.in, NULL));
         directory = keep_text(read_string(&op.in, NULL));
         ok = path != NULL && directory != NULL ? log_open(&shim.log, path, directory, e) : fail(e, ENOMEM, "open", "log");
+        if (op.in.at < op.in.end) shim.log.exact = read_number(&op.in) != 0;
         break;
       case OP_STDIO:
         shim.stdio = (unsigned)read_number(&op.in);

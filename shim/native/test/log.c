@@ -58,6 +58,11 @@ static void whole_and_partial(void) {
   log_bytes(&log, "stderr", &rest, "end", 3);
   log_end(&log, "stderr", &rest);
   claim(logged("stdout F one\nstdout F two\nstdout F \nstdout F half\nstderr F end\n"), "the last line is closed with F");
+  log.exact = true;
+  log_bytes(&log, "stderr", &rest, "end\nrest", 8);
+  log_end(&log, "stderr", &rest);
+  claim(logged("stdout F one\nstdout F two\nstdout F \nstdout F half\nstderr F end\nstderr F end\nstderr P rest\n"),
+        "the last line of an exact log is P when it has no newline");
   close_log(&log);
 }
 
