@@ -1,4 +1,4 @@
-import { readFile, readlink, realpath } from 'node:fs/promises';
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { BerthError, messageOf, orMissing } from '../base/errors.ts';
 
@@ -35,6 +35,21 @@ export const isBoundAt = async (inherited: readonly InheritedSocket[], path: str
   const own = await realPlace(path);
   const places = await Promise.all(inherited.map((socket) => realPlace(socket.path)));
   return places.includes(own);
+};
+
+/**
+ * Whether PID 1 listens at `path`: whoever connects makes it start the service that the socket belongs to. False where that cannot
+ * be seen, as by others than root.
+ */
+export const isHeldByInit = async (path: string): Promise<boolean> => {
+  const own = await realPlace(path);
+  const sockets = [...parseUnixSockets(await readFile('/proc/self/net/unix', 'utf8'))];
+  const places = await Promise.all(sockets.map(([, bound]) => realPlace(bound)));
+  const wanted = new Set(sockets.filter((_, index) => places[index] === own).map(([inode]) => `socket:[${inode}]`));
+  if (wanted.size === 0) return false;
+  const held = await readdir('/proc/1/fd').catch(() => []);
+  const targets = await Promise.all(held.map((fd) => readlink(`/proc/1/fd/${fd}`).catch(() => '')));
+  return targets.some((target) => wanted.has(target));
 };
 
 /** The socket itself may be gone. */

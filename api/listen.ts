@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type ServerOpts, type Socket } from
 import { dirname } from 'node:path';
 import { BerthError, errnoOf, messageOf, orMissing } from '../base/errors.ts';
 import { makeDirectory, removeTree } from '../base/files.ts';
-import type { InheritedSocket } from './activation.ts';
+import { type InheritedSocket, isHeldByInit } from './activation.ts';
 
 /**
  * A server on a unix socket that only our own user can reach: the directory is made 0700, the socket is 0600 from its
@@ -66,6 +66,11 @@ export const refuseLive = async (path: string): Promise<boolean> => {
   const info = await orMissing(lstat(path));
   if (info === undefined) return false;
   if (!info.isSocket()) throw refused(path, 'there is something that is not a socket: remove it, or listen elsewhere');
+  if (await isHeldByInit(path))
+    throw refused(
+      path,
+      'systemd listens there, and starts its own daemon at the first call: systemctl start berth.service, or systemctl stop berth.socket berth.service before a start by hand',
+    );
   if (await answers(path)) throw refused(path, 'another process answers there: is berthd running already?');
   return true;
 };
