@@ -6,7 +6,7 @@ import { endCgroup } from '../../shim/cgroup.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** systemd's unit of a container by its cgroup's directories; undefined where those are our own. */
-const scopeOf = (directories: readonly string[]): string | undefined =>
+export const scopeOf = (directories: readonly string[]): string | undefined =>
   directories.find((directory) => directory.endsWith('.scope'));
 
 type Part = Pick<Runtime, 'agent' | 'driver' | 'log'>;
@@ -21,7 +21,11 @@ const stop = ({ driver: { systemd }, log }: Part, unit: string): Promise<void> =
 /** Kills all in a container's cgroup and removes it, for a supervisor that cannot; idempotent. */
 export const endScope = async (runtime: Part, directories: readonly string[]): Promise<void> => {
   await endCgroup(runtime.agent, directories);
-  // systemd may not have seen that it became empty.
+  await forgetScope(runtime, directories);
+};
+
+/** systemd may not have seen that it became empty. For after the end is recorded: a systemd that is silent takes half a minute. */
+export const forgetScope = async (runtime: Part, directories: readonly string[]): Promise<void> => {
   const scope = scopeOf(directories);
   if (scope !== undefined) await stop(runtime, basename(scope));
 };

@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { messageOf, orMissing } from '../../base/errors.ts';
+import { endCgroup } from '../../shim/cgroup.ts';
 import { connectSupervisor, type Exit, isOtherVersion, readExit } from '../../shim/supervisor.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
-import { endScope } from './end-scope.ts';
+import { forgetScope } from './end-scope.ts';
 import { setState } from './save.ts';
 
 /**
@@ -75,7 +76,7 @@ const waitOnce = async (
 export const recordLoss = async (runtime: Runtime, container: Container): Promise<void> => {
   runtime.log.error({ container: container.id }, 'supervisor died: its container is killed');
   runtime.metrics.supervisorDeaths.inc();
-  await endScope(runtime, container.record.cgroups);
+  await endCgroup(runtime.agent, container.record.cgroups);
   await setState(runtime, container, {
     kind: 'exited',
     startedAt: await startedAt(runtime, container),
@@ -84,6 +85,7 @@ export const recordLoss = async (runtime: Runtime, container: Container): Promis
     reason: 'Error',
     message: 'supervisor died',
   });
+  await forgetScope(runtime, container.record.cgroups);
 };
 
 export const recordExit = async (runtime: Runtime, container: Container, exit: Exit): Promise<void> => {

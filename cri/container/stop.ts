@@ -1,8 +1,8 @@
 import type { StopContainerRequest } from '../../api/generated/types.ts';
 import { BerthError, invalid } from '../../base/errors.ts';
+import { endCgroup } from '../../shim/cgroup.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
-import { endScope } from './end-scope.ts';
 
 const SIGKILL = 9;
 /** How long a supervisor may take to kill its container. */
@@ -60,10 +60,10 @@ export const killContainer = async (runtime: Runtime, container: Container): Pro
     throw new BerthError('deadline-exceeded', `kill container ${container.id}: still there after ${killSeconds} s`);
 };
 
-/** For a supervisor that does not answer: the cgroup goes without it, and then it itself; whoever follows sees the end. */
+/** For a supervisor that does not answer: the cgroup goes without it, and then it itself; whoever follows sees the end, and ends its scope. */
 const killWithSupervisor = async (runtime: Runtime, container: Container): Promise<void> => {
   runtime.log.warn({ container: container.id }, 'its supervisor does not answer: killed together with the container');
-  await endScope(runtime, container.record.cgroups);
+  await endCgroup(runtime.agent, container.record.cgroups);
   await runtime.agent.endHolder(containerPaths(runtime.config, container.id).lock, 0);
 };
 

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, orMissing } from '../../base/errors.ts';
-import { endScope } from '../container/end-scope.ts';
+import { endCgroup } from '../../shim/cgroup.ts';
+import { forgetScope } from '../container/end-scope.ts';
 import { recordLoss } from '../container/exit.ts';
 import { settleUpdate } from '../container/limits.ts';
 import { removeOne } from '../container/remove.ts';
@@ -37,10 +38,11 @@ const settleCreated = async (runtime: Runtime, container: Container): Promise<vo
     [plan, lock, join(work, 'work')].map(async (path) => (await orMissing(stat(path))) !== undefined),
   );
   if (hasPlan && !hasLock) return;
-  await endScope(runtime, container.record.cgroups);
+  await endCgroup(runtime.agent, container.record.cgroups);
   const startedAt = hadMount ? container.record.createdAt : '0';
   const end = { startedAt, finishedAt: String(now()), ...endOf(hasPlan, hadMount) };
   await setState(runtime, container, { kind: 'exited', ...end });
+  await forgetScope(runtime, container.record.cgroups);
 };
 
 const endOf = (hasPlan = false, hadMount = false): Pick<Ended, 'exitCode' | 'reason' | 'message'> => {
