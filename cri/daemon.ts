@@ -13,6 +13,7 @@ import { Systemd } from './cgroup/systemd.ts';
 import { claimRoot } from './claim.ts';
 import type { Config } from './config/index.ts';
 import { ContainersDisk } from './container/disk.ts';
+import { keepLimits } from './container/keep-limits.ts';
 import { handlersOf } from './handlers.ts';
 import { readHost } from './host.ts';
 import { LiveRuntime } from './live.ts';
@@ -66,6 +67,7 @@ export class Daemon implements AsyncDisposable {
     const reloads = new Reloads(live, manager, options);
     stack.defer(() => manager.stopping());
     await recoverTelling(runtime, manager);
+    keepLimits(live);
     await runtime.cpuSampler.sample();
     ready.reach();
     stack.defer(() => ready.end());

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { limitProperties, scopeProperties } from './properties.ts';
+import { limitProperties, notKept, scopeProperties } from './properties.ts';
 
 const of = (file: string, value: string) => limitProperties([{ file: `/sys/fs/cgroup/a/${file}`, value }]);
 const infinity = 2n ** 64n - 1n;
@@ -33,6 +33,30 @@ test('what systemd does not know or would refuse is in the files alone', (t) => 
   );
   t.deepEqual([...of('memory.max', '0'), ...of('pids.max', '0'), ...of('cpu.weight', '10001')], []);
   t.deepEqual([...of('memory.high', 'a lot'), ...of('cpu.idle', '0'), ...of('cpu.max', 'x')], []);
+});
+
+test('systemd loses what it rounds, refuses or has no word for, and keeps the rest', (t) => {
+  const lost = {
+    'memory.oom.group': '1',
+    'memory.zswap.max': '4096',
+    'memory.zswap.writeback': '0',
+    'io.bfq.weight': '321',
+    'cpu.max': '12345 100000',
+    'pids.max': '0',
+    'io.weight': '8:0 50',
+    'cpu.idle': '0',
+  };
+  const kept = { 'memory.max': '4096', 'cpu.weight': '7', 'cpuset.cpus': '0', 'pids.max': '7', 'io.weight': '50' };
+  const others = { 'cpu.max.burst': '5', 'io.max': '8:0 rbps=5', 'hugetlb.2MB.max': '0', 'memory.swap.high': '5' };
+  const files = (values: object) =>
+    notKept(Object.entries(values).map(([name, value]) => ({ file: `/c/${name}`, value }))).map(({ file }) => file);
+  t.deepEqual(
+    files(lost),
+    Object.keys(lost).map((name) => `/c/${name}`),
+  );
+  t.deepEqual([...files(kept), ...files(others)], []);
+  for (const value of ['max 100000', '20000 50000', '5000', '-1 100000'])
+    t.is(files({ 'cpu.max': value }).length, value.startsWith('-') ? 1 : 0, value);
 });
 
 test('the last write of a file is the property, as it is the file’s value', (t) => {

@@ -80,6 +80,34 @@ export const limitProperties = (writes: readonly Pick<CgroupWrite, 'file' | 'val
   return [...properties.values()];
 };
 
+/** What systemd fills with values of its own as well, and takes no word for in every version from 252 on (cgroup_context_apply). */
+const overwritten = [
+  'memory.oom.group',
+  'memory.zswap.max',
+  'memory.zswap.writeback',
+  'io.bfq.weight',
+  'cpu.weight.nice',
+];
+
+const keeps = (name: string, text: string): boolean => {
+  const properties = files[name]?.(text) ?? [];
+  if (properties.length === 0) return false;
+  const [, quota = '', period = '100000'] = name === 'cpu.max' ? (/^(\d+)(?: (\d+))?$/.exec(text) ?? []) : [];
+  return quota === '' || (Number(quota) * 100) % Number(period) === 0;
+};
+
+/**
+ * Of a container's limits those that are lost when systemd writes its unit's files, which it does with all of them at once: after any
+ * change of a property, and, up to some version, after a reload. They are to be written again then.
+ */
+export const notKept = <Write extends Pick<CgroupWrite, 'file' | 'value'>>(
+  writes: readonly Write[],
+): readonly Write[] =>
+  writes.filter(({ file, value }) => {
+    const name = basename(file);
+    return overwritten.includes(name) || (name in files && !keeps(name, value.trim()));
+  });
+
 /** Stopped before the scopes at a shutdown: it ends pods as kubelet would, and systemd ends what is left. */
 const endOfPods = 'berth-pods.service';
 

@@ -127,6 +127,25 @@ test('a unit that is gone takes no properties, and has been stopped', (t) =>
     },
   ));
 
+test('properties are set when systemd takes the next call: it answers the one before it has written the files', async (t) => {
+  const asked: string[] = [];
+  let written = false;
+  const answer: Answer = (call, serial, socket) => {
+    asked.push(call.member);
+    if (call.member === 'SetUnitProperties') socket.write(reply(serial));
+    else
+      setTimeout(() => {
+        written = true;
+        socket.write(reply(serial));
+      }, 30);
+  };
+  await withManager(answer, async (systemd) => {
+    t.true(await systemd.setProperties('a.scope', [['TasksMax', 't', 1n]]));
+    t.true(written);
+  });
+  t.deepEqual(asked, ['SetUnitProperties', 'Ping']);
+});
+
 test('two who wait for the same job of a unit both hear of its end', (t) => {
   let asked = 0;
   return withManager(

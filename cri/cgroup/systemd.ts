@@ -74,7 +74,10 @@ export class Systemd implements Disposable {
     });
   }
 
-  /** What is set goes for this boot, also after a reload of systemd. False: it knows no such unit. */
+  /**
+   * What is set goes for this boot, also after a reload of systemd. When this resolves systemd has written the unit's files, all that it
+   * knows of. False: it knows no such unit.
+   */
   async setProperties(unit: string, properties: readonly Property[]): Promise<boolean> {
     let known = true;
     const set = (): Promise<void> =>
@@ -83,7 +86,20 @@ export class Systemd implements Disposable {
       known = !isBusError(error, 'NoSuchUnit');
       return !known;
     });
+    if (known) await this.settled();
     return known;
+  }
+
+  /**
+   * Resolves when systemd has written the files of all units that were changed by calls before, or by a reload that has begun. It
+   * answers first and writes then, before it takes another call (v252: manager_loop).
+   */
+  async settled(): Promise<void> {
+    const call = { path: manager.path, interface: 'org.freedesktop.DBus.Peer', member: 'Ping' };
+    const ask = async (): Promise<void> => {
+      await this.#use((connection) => connection.call({ ...call, signature: '', body: [] }, this.#timeoutMs));
+    };
+    await this.#trying('its own work', ask, async () => false);
   }
 
   /** Resolves when it has stopped; one that is not there has. */

@@ -5,13 +5,13 @@ import type { OciResources, OciSpec } from '../../shim/oci.ts';
 import { withLimits, writesPlan } from '../../shim/plan.ts';
 import { containerCgroup } from '../cgroup/container.ts';
 import { placeOf } from '../cgroup/place.ts';
-import { limitProperties } from '../cgroup/properties.ts';
 import { notUndone, type Undo } from '../cgroup/update.ts';
 import type { CgroupWrite } from '../cgroup/write.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container, ContainerRecord } from '../state/container.ts';
 import { forgetBase } from './exec-plan.ts';
 import { changeOomScore } from './oom-score.ts';
+import { lostWrites, tellSystemd } from './scope-limits.ts';
 
 /** What of a container's spec an update can change. */
 export interface Limits {
@@ -66,27 +66,15 @@ export const applyWrites = async (container: Container, writes: readonly CgroupW
   await container.supervisor.update(writesPlan(writes).encode());
 };
 
-/** First to systemd, which writes what it keeps into the files; then the files, where its values were rounded. */
+/** First to systemd, which writes what it keeps into the files; then the files, where its values were rounded or its own. */
 export const applyLimits = async (
   runtime: Runtime,
   container: Container,
-  scope: string | undefined,
+  { scope, after }: Pending,
   writes: readonly CgroupWrite[],
 ): Promise<void> => {
-  await tellSystemd(runtime, container, scope, writes);
-  await applyWrites(container, writes);
-};
-
-const tellSystemd = async (
-  { driver: { systemd }, log }: Runtime,
-  { id }: Container,
-  scope: string | undefined,
-  writes: readonly CgroupWrite[],
-): Promise<void> => {
-  const properties = limitProperties(writes);
-  if (scope === undefined || properties.length === 0) return;
-  if (!(await systemd.setProperties(scope, properties)))
-    log.warn({ container: id, scope }, 'systemd has no such unit any more: the limits are in the kernel’s files alone');
+  const told = await tellSystemd(runtime, container.id, scope, writes);
+  await applyWrites(container, told ? [...writes, ...lostWrites(runtime, container, after.resources)] : writes);
 };
 
 export const applyScore = (runtime: Runtime, container: Container, from: Limits, to: Limits): Promise<void> => {
@@ -109,8 +97,9 @@ const undoWrites = async (container: Container, undo: readonly Undo[]): Promise<
 /** Puts the limits back as they were before; a container that has ended has none. */
 export const undoUpdate = async (runtime: Runtime, container: Container, pending: Pending): Promise<void> => {
   if (container.record.state.kind === 'running') {
-    await tellSystemd(runtime, container, pending.scope, pending.undo);
+    const told = await tellSystemd(runtime, container.id, pending.scope, pending.undo);
     await undoWrites(container, pending.undo);
+    if (told) await applyWrites(container, lostWrites(runtime, container, pending.before.resources));
     await applyScore(runtime, container, pending.after, pending.before);
   }
   if (container.record.state.kind !== 'exited') await writeLimits(runtime, container, pending.before);

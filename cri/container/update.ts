@@ -75,7 +75,7 @@ const perform = async (runtime: Runtime, container: Container, { path, change, p
     await undoUpdate(runtime, container, pending);
     await removeTree(paths.update);
   });
-  await applyLimits(runtime, container, pending.scope, change.writes).catch((error: unknown) => {
+  await applyLimits(runtime, container, pending, change.writes).catch((error: unknown) => {
     throw explained(runtime, path, change, error);
   });
   if (container.record.state.kind === 'running') await applyScore(runtime, container, pending.before, pending.after);

@@ -4,7 +4,6 @@ import './tests/machine.test.ts';
 import './tests/container.test.ts';
 import './tests/devices.test.ts';
 import './tests/parents.test.ts';
-import './tests/systemd.test.ts';
 import './tests/resources.test.ts';
 import './tests/userns.test.ts';
 import './tests/volumes.test.ts';

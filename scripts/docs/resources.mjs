@@ -6,8 +6,9 @@ const head = `# Limits in the kernel's files
 Each field of LinuxContainerResources as it is written, and changed by UpdateContainerResources: \`set → updated\`. The table is made by
 \`scripts/docs.mjs\` from the rows of \`critest/harness/resource-rows.ts\`; critest/resources.test.ts reads the column of cgroup v1 back
 from the kernel, critest/vm/tests/resources.test.ts that of cgroup v2, and critest/vm/systemd.test.ts both that and the last one, from
-\`systemctl show\`, also after \`systemctl daemon-reload\`. A row is read back where the machine has the controller: user-mode Linux, the
-second machine, has no cpuset and no hugetlb, so on v2 those two are shown by unit tests of the writes alone (cri/cgroup/container.test.ts).
+\`systemctl show\`, also after \`systemctl daemon-reload\`. A row is read back where the machine has the controller: the second machine,
+user-mode Linux with systemd 257, lacks cpuset and hugetlb; the emulated PC of \`npm run test:machine\`, with systemd 252, has all, and
+reads both columns of cgroup v2 and that of systemd.
 
 | request | update | cgroup v1 | cgroup v2, both drivers | systemd's properties |
 |---|---|---|---|---|
@@ -17,8 +18,9 @@ const tail = `
 \`oom_score_adj\` is in no cgroup: it is written to \`/proc/PID/oom_score_adj\` of the main process at the start, and at an update of every
 process that has the container's. \`hugepage_limits\` are \`hugetlb.SIZE.limit_in_bytes\` and \`.rsvd.limit_in_bytes\` on v1,
 \`hugetlb.SIZE.max\` and \`.rsvd.max\` on v2; systemd has no word for them. Other keys of \`unified\` are files of v2 by their names; on
-v1 they are refused. systemd keeps a quota in hundredths of a processor: it has the next larger one, the kernel's file
-the exact one, until systemd writes its files anew (after a daemon-reload): a hundredth more at most.
+v1 they are refused. systemd keeps a quota in hundredths of a processor, and writes all its files of a unit whenever it writes one, with values of its own for
+\`memory.oom.group\` and \`memory.zswap.max\`: Berth writes the exact ones again, in the same call after an update, and a moment after a
+\`daemon-reload\` (critest/vm/tests/systemd.test.ts).
 `;
 
 const text = (resources) =>

@@ -1,8 +1,12 @@
 import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
+import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { isDeepStrictEqual, promisify } from 'node:util';
 import test from 'ava';
 import { crashAtEachStep } from '../../harness/crash.ts';
 import { idle, runPod, type TestContainer } from '../../harness/pods.ts';
+import type { Resources } from '../../harness/resource-rows.ts';
 import { start } from '../../harness/scenarios.ts';
 import { fails, suiteDaemon } from '../../harness/suite.ts';
 import { until } from '../../harness/until.ts';
@@ -70,6 +74,51 @@ test('a reload of systemd, a restart of the bus, and systemd executed anew keep 
   t.is(await cgroup.read('cpu.max'), '54321 100000');
 });
 
+/** Files that systemd writes without a word for their values, or rounded, and some that it leaves; each where the kernel has it. */
+const unlike = {
+  'memory.oom.group': '1',
+  'memory.zswap.max': `${4 << 20}`,
+  'memory.zswap.writeback': '0',
+  'memory.swap.high': `${1 << 20}`,
+  'cpu.max': '12345 100000',
+  'cpu.max.burst': '5000',
+  'hugetlb.2MB.max': `${2 << 20}`,
+};
+
+test('values that systemd has no word for stay at updates of others, at its reloads, and when it reloads while no daemon is there', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run(idle);
+  const cgroup = new Cgroup(root + daemon().cgroupOf(container));
+  const there = await readdir(cgroup.path);
+  const unified = Object.fromEntries(Object.entries(unlike).filter(([file]) => there.includes(file)));
+  const files = Object.keys(unified);
+  t.true(files.length >= 4, files.join());
+  const held = async (): Promise<Record<string, string>> =>
+    Object.fromEntries(await Promise.all(files.map(async (file) => [file, await cgroup.read(file)] as const)));
+  const update = (linux: Resources): Promise<unknown> =>
+    daemon().client.UpdateContainerResources({ container_id: container.id, linux });
+  await update({ unified });
+  t.deepEqual(await held(), unified, 'set');
+  await update({ cpu_shares: 700n });
+  t.deepEqual(await held(), unified, 'another limit updated');
+  await update({ memory_limit_in_bytes: BigInt(64 << 20), unified: { 'memory.oom.group': '0' } });
+  await update({ memory_limit_in_bytes: BigInt(96 << 20), unified });
+  t.deepEqual(await held(), unified, 'changed and changed back');
+  await fails(t, update({ cpu_shares: 2n, unified: { 'memory.low': 'no number' } }), 'invalid-argument', /memory\.low/);
+  t.deepEqual(await held(), unified, 'an update refused half way');
+  for (const words of ['daemon-reload', 'daemon-reexec']) {
+    await systemctl(words);
+    await systemctl('show', '-P', 'Version'); // answered when it is done
+    await until(`they are there again after ${words}`, async () => isDeepStrictEqual(await held(), unified), 20);
+  }
+  await daemon().kill();
+  await systemctl('daemon-reload');
+  await systemctl('set-property', '--runtime', scopeOf(container), 'CPUWeight=50');
+  await daemon().boot();
+  await until('they are there again after a start', async () => isDeepStrictEqual(await held(), unified), 20);
+  t.is(await cgroup.read('memory.max'), `${96 << 20}`);
+});
+
 test('a scope has the stop signal and the grace period of its container, and waits for nobody', async (t) => {
   const pod = await runPod(daemon());
   const annotations = { 'io.kubernetes.pod.terminationGracePeriod': '7' };
@@ -96,6 +145,25 @@ test('a container whose scope somebody stops has ended by that signal, and its p
   t.is((await container.exited()).exit_code, 9);
   await container.remove();
   t.is((await pod.output('echo on')).stdout, 'on\n');
+});
+
+test('a systemd that does not answer delays no record of an end', async (t) => {
+  const { world } = daemon();
+  const pod = await runPod(daemon());
+  const container = await pod.run(idle);
+  const connections = (): Promise<string> => world.sh('grep -c " /run/systemd/private$" /proc/net/unix || true');
+  await until('berthd has left its connection', async () => (await connections()).trim() === '0');
+  const silent = createServer().listen(world.path('silent'));
+  await once(silent, 'listening');
+  await world.sh(`mount --bind ${world.path('silent')} /run/systemd/private`);
+  try {
+    for (const pid of await daemon().pidsOf('berth-shim')) await world.run('kill', ['-9', `${pid}`]);
+    await until('its end is recorded', async () => (await container.status()).state === 'CONTAINER_EXITED', 8);
+    t.is((await container.status()).exit_code, 137);
+  } finally {
+    await world.sh('umount /run/systemd/private');
+    silent.close();
+  }
 });
 
 test('a unit that stands in a scope’s place is cleared away, and a parent of the other driver is refused', async (t) => {
