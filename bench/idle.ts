@@ -31,6 +31,7 @@ const probed = async ({ raw }: Side, name: RpcName): Promise<readonly number[]> 
       await sleep(probeEveryMs);
     }
   })();
+  probing.catch(() => undefined); // told below
   try {
     for (const end = performance.now() + askForMs; performance.now() < end; ) await raw.call(name, {});
   } finally {

@@ -2,15 +2,16 @@ import { mkdir } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../base/errors.ts';
 import { execs } from './exec.ts';
+import { Interruption } from './left.ts';
 import { removePods, runPods } from './pods.ts';
 import { pulls } from './pull.ts';
-import { containerdPulls, ownPulls } from './pull-side.ts';
+import { containerdPulls, ownPulls, type PullTarget } from './pull-side.ts';
 import { calls, emptySequence, runSequence, type Sequence } from './sequence.ts';
 import { stats } from './stats.ts';
 import { streams } from './streams.ts';
 import { subscribers } from './subscribers.ts';
 import { ms, ratio, table } from './table.ts';
-import { ownTarget, peerTarget, type Target } from './target.ts';
+import { makeNoPodsAfter, ownTarget, peerTarget, type Target } from './target.ts';
 
 const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--peer-big REF] [--rounds 50] [--pods 50] [--pulls 3] [--containerd /usr/bin] [--containers 10,100,500] [--idle 30] [--only streams,…]
 Starts berthd in a world of its own and measures it; with --peer a second endpoint too, in turns within one run.
@@ -83,8 +84,9 @@ const crowd = async (target: Target, network: 'cni' | 'host', count: number): Pr
   console.log(`stop and remove one after the other: ${(await removePods(target, pods)).toFixed(2)} s`);
 };
 
-const main = async (): Promise<void> => {
+const main = async (interruption: Interruption): Promise<void> => {
   if (values.help) return console.log(usage);
+  makeNoPodsAfter(interruption.signal);
   await using stack = new AsyncDisposableStack();
   const targets = [await ownTarget(stack, 'info')];
   if (values.peer !== undefined) {
@@ -95,14 +97,24 @@ const main = async (): Promise<void> => {
         values['peer-image'] ?? targets[0]?.image ?? '',
         values['peer-logs'],
         values['peer-pid'],
+        stack,
       ),
     );
   }
-  for (const [name, part] of Object.entries(partsOf(targets)))
-    if (values.only === undefined || values.only.split(',').includes(name)) await part();
+  for (const [name, part] of Object.entries(partsOf(targets, interruption.signal)))
+    if (values.only === undefined || values.only.split(',').includes(name)) await interruption.race(part);
 };
 
-const partsOf = (targets: readonly Target[]): Readonly<Record<string, () => Promise<void>>> => ({
+/** After the signal no side is started. */
+const until = (signal: AbortSignal, { name, start }: PullTarget): PullTarget => ({
+  name,
+  start: async (...given) => {
+    signal.throwIfAborted();
+    return start(...given);
+  },
+});
+
+const partsOf = (targets: readonly Target[], signal: AbortSignal): Readonly<Record<string, () => Promise<void>>> => ({
   sequences: async () => {
     for (const network of ['host', 'cni'] as const) await sequences(targets, network, Number(values.rounds));
     for (const own of targets.slice(0, 1))
@@ -121,7 +133,8 @@ const partsOf = (targets: readonly Target[]): Readonly<Record<string, () => Prom
     const { containerd } = values;
     const peers =
       containerd === undefined ? [] : [false, true].map((isSynced) => containerdPulls(containerd, isSynced));
-    return pulls([ownPulls, ...peers], Number(values.pulls));
+    const sides = [ownPulls, ...peers].map((side) => until(signal, side));
+    return pulls(sides, Number(values.pulls));
   },
   stats: () => stats(targets, values.containers.split(',').map(Number), Number(values.idle)),
   subscribers: async () => {
@@ -129,7 +142,8 @@ const partsOf = (targets: readonly Target[]): Readonly<Record<string, () => Prom
   },
 });
 
-await main().catch((error: unknown) => {
+await using interruption = new Interruption();
+await main(interruption).catch((error: unknown) => {
   console.error(`bench: ${messageOf(error)}`);
   process.exitCode = 1;
 });

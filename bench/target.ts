@@ -5,6 +5,7 @@ import { TestDaemon } from '../critest/harness/daemon.ts';
 import { names } from '../critest/harness/images.ts';
 import { systemEnvironment } from '../critest/harness/world.ts';
 import { cpuOf } from './cpu.ts';
+import { podPrefix, watchingPods } from './left.ts';
 
 /** An endpoint that is measured. */
 export interface Target {
@@ -53,14 +54,18 @@ export const ownTarget = async (stack: AsyncDisposableStack, log: string): Promi
   };
 };
 
-/** Another CRI endpoint on this machine. It pulls the image that `image` names, unless it has it. */
+/** Another CRI endpoint on this machine. It pulls the image that `image` names, unless it has it; the stack leaves no pod there. */
 export const peerTarget = async (
   address: string,
   image: string,
   logs: string,
   pid: string | undefined,
+  stack: AsyncDisposableStack,
 ): Promise<Target> => {
-  const client = connect(address, { timeoutMs: 120_000 });
+  const connected = connect(address, { timeoutMs: 120_000 });
+  stack.defer(() => connected.close());
+  const { client, dropLeft } = watchingPods(connected);
+  stack.defer(dropLeft);
   const { image: there } = await client.ImageStatus({ image: { image } });
   if (there === undefined) await client.PullImage({ image: { image } });
   const { runtime_name, runtime_version } = await client.Version({});
@@ -86,10 +91,17 @@ const mapping = [{ host_id: 100_000, container_id: 0, length: 65536 }];
 
 let serial = 0;
 
+let ending: AbortSignal | undefined;
+/** From then on there are no configs of pods: what still runs of a bench begins no more. */
+export const makeNoPodsAfter = (signal: AbortSignal): void => {
+  ending = signal;
+};
+
 /** A pod's config of its own; `host` is one on the host's network, which no CNI plugin sees. */
 export const podConfig = (target: Target, network: 'cni' | 'host'): PodSandboxConfigInput => {
+  ending?.throwIfAborted();
   serial += 1;
-  const name = `bench-${process.pid}-${serial}`;
+  const name = `${podPrefix}${serial}`;
   const mode = network === 'host' ? 'NODE' : 'POD';
   return {
     metadata: { name, uid: name, namespace: 'bench', attempt: 0 },
