@@ -5,6 +5,7 @@ import { sha256 } from '../base/digest.ts';
 import { image, type Layer, mediaTypes, writeRegistry } from '../critest/harness/image.ts';
 import { type TarEntry, tar } from '../critest/harness/tar.ts';
 import { Dice, makePools } from './content.ts';
+import { beginNothingWhenInterrupted } from './left.ts';
 
 export const bigRegistry = '127.0.0.1:5002';
 export const farRegistry = '127.0.0.1:5001';
@@ -107,8 +108,10 @@ export const writeBigImages = async (directory: string, rounds: number): Promise
 };
 
 const writeRound = async (directory: string, round: number, variants: Variants): Promise<void> => {
-  const put = (name: string, layers: readonly Layer[]): Promise<void> =>
-    writeRegistry(directory, new Map([[name, image(layers, { Cmd: ['none'] })]]));
+  const put = (name: string, layers: readonly Layer[]): Promise<void> => {
+    beginNothingWhenInterrupted();
+    return writeRegistry(directory, new Map([[name, image(layers, { Cmd: ['none'] })]]));
+  };
   const big = bigLayers.map((_, i) => `big-${i}`);
   for (const compression of ['gzip', 'zstd'] as const)
     await put(bigName(compression, round), await variants(big, compression));

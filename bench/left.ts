@@ -44,6 +44,11 @@ const dropPod = async (client: Client, pod_sandbox_id: string, tries = 10): Prom
   }
 };
 
+const ending = new AbortController();
+
+/** Throws when the run has been interrupted: what still runs of it makes nothing more, and so comes to its end. */
+export const beginNothingWhenInterrupted = (): void => ending.signal.throwIfAborted();
+
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const unwindMs = 20_000;
 
@@ -52,12 +57,11 @@ const unwindMs = 20_000;
  * hands on what the terminal sends as well).
  */
 export class Interruption implements AsyncDisposable {
-  readonly #abort = new AbortController();
   readonly #listener = (name: NodeJS.Signals): void => {
     this.#name ??= name;
-    this.#abort.abort(new Error(`interrupted by ${name}`));
+    ending.abort(new Error(`interrupted by ${name}`));
   };
-  readonly #fault = (error: unknown): void => this.#abort.abort(error);
+  readonly #fault = (error: unknown): void => ending.abort(error);
   #name: NodeJS.Signals | undefined;
   #action: Promise<unknown> = Promise.resolve();
 
@@ -66,13 +70,9 @@ export class Interruption implements AsyncDisposable {
     process.on('uncaughtException', this.#fault);
   }
 
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
-
   /** What the action gives, or the interruption at once: then the caller can take away what the action works with. */
   race(action: () => Promise<void>): Promise<void> {
-    const { signal } = this;
+    const { signal } = ending;
     return new Promise((resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
       signal.throwIfAborted();
@@ -82,7 +82,7 @@ export class Interruption implements AsyncDisposable {
 
   /** After what was interrupted has cleaned up, the process ends as the signal would have ended it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const isEarly = this.signal.aborted;
+    const isEarly = ending.signal.aborted;
     if (isEarly) await Promise.race([this.#action, sleep(unwindMs)]);
     for (const name of signals) process.off(name, this.#listener);
     process.off('uncaughtException', this.#fault);

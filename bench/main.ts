@@ -5,13 +5,13 @@ import { execs } from './exec.ts';
 import { Interruption } from './left.ts';
 import { removePods, runPods } from './pods.ts';
 import { pulls } from './pull.ts';
-import { containerdPulls, ownPulls, type PullTarget } from './pull-side.ts';
+import { containerdPulls, ownPulls } from './pull-side.ts';
 import { calls, emptySequence, runSequence, type Sequence } from './sequence.ts';
 import { stats } from './stats.ts';
 import { streams } from './streams.ts';
 import { subscribers } from './subscribers.ts';
 import { ms, ratio, table } from './table.ts';
-import { makeNoPodsAfter, ownTarget, peerTarget, type Target } from './target.ts';
+import { ownTarget, peerTarget, type Target } from './target.ts';
 
 const usage = `npm run bench [-- --peer unix:///run/containerd/containerd.sock --peer-image REF] [--peer-big REF] [--rounds 50] [--pods 50] [--pulls 3] [--containerd /usr/bin] [--containers 10,100,500] [--idle 30] [--only streams,…]
 Starts berthd in a world of its own and measures it; with --peer a second endpoint too, in turns within one run.
@@ -86,7 +86,6 @@ const crowd = async (target: Target, network: 'cni' | 'host', count: number): Pr
 
 const main = async (interruption: Interruption): Promise<void> => {
   if (values.help) return console.log(usage);
-  makeNoPodsAfter(interruption.signal);
   await using stack = new AsyncDisposableStack();
   const targets = [await ownTarget(stack, 'info')];
   if (values.peer !== undefined) {
@@ -101,20 +100,11 @@ const main = async (interruption: Interruption): Promise<void> => {
       ),
     );
   }
-  for (const [name, part] of Object.entries(partsOf(targets, interruption.signal)))
+  for (const [name, part] of Object.entries(partsOf(targets)))
     if (values.only === undefined || values.only.split(',').includes(name)) await interruption.race(part);
 };
 
-/** After the signal no side is started. */
-const until = (signal: AbortSignal, { name, start }: PullTarget): PullTarget => ({
-  name,
-  start: async (...given) => {
-    signal.throwIfAborted();
-    return start(...given);
-  },
-});
-
-const partsOf = (targets: readonly Target[], signal: AbortSignal): Readonly<Record<string, () => Promise<void>>> => ({
+const partsOf = (targets: readonly Target[]): Readonly<Record<string, () => Promise<void>>> => ({
   sequences: async () => {
     for (const network of ['host', 'cni'] as const) await sequences(targets, network, Number(values.rounds));
     for (const own of targets.slice(0, 1))
@@ -133,8 +123,7 @@ const partsOf = (targets: readonly Target[], signal: AbortSignal): Readonly<Reco
     const { containerd } = values;
     const peers =
       containerd === undefined ? [] : [false, true].map((isSynced) => containerdPulls(containerd, isSynced));
-    const sides = [ownPulls, ...peers].map((side) => until(signal, side));
-    return pulls(sides, Number(values.pulls));
+    return pulls([ownPulls, ...peers], Number(values.pulls));
   },
   stats: () => stats(targets, values.containers.split(',').map(Number), Number(values.idle)),
   subscribers: async () => {

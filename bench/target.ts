@@ -5,7 +5,7 @@ import { TestDaemon } from '../critest/harness/daemon.ts';
 import { names } from '../critest/harness/images.ts';
 import { systemEnvironment } from '../critest/harness/world.ts';
 import { cpuOf } from './cpu.ts';
-import { podPrefix, watchingPods } from './left.ts';
+import { beginNothingWhenInterrupted, podPrefix, watchingPods } from './left.ts';
 
 /** An endpoint that is measured. */
 export interface Target {
@@ -91,15 +91,9 @@ const mapping = [{ host_id: 100_000, container_id: 0, length: 65536 }];
 
 let serial = 0;
 
-let ending: AbortSignal | undefined;
-/** From then on there are no configs of pods: what still runs of a bench begins no more. */
-export const makeNoPodsAfter = (signal: AbortSignal): void => {
-  ending = signal;
-};
-
 /** A pod's config of its own; `host` is one on the host's network, which no CNI plugin sees. */
 export const podConfig = (target: Target, network: 'cni' | 'host'): PodSandboxConfigInput => {
-  ending?.throwIfAborted();
+  beginNothingWhenInterrupted();
   serial += 1;
   const name = `${podPrefix}${serial}`;
   const mode = network === 'host' ? 'NODE' : 'POD';
