@@ -297,3 +297,40 @@ test('berth top is one table where there is no terminal, or one JSON document', 
   t.true(cpu > 0.01 && cpu < 0.5, `${cpu} of a processor that it may have a fifth of`);
   t.deepEqual([cpuLimit, pids], [0.2, 1]);
 });
+
+test('where clients of streams must have a certificate, those of this node come over a socket, and are told when they cannot', async (t) => {
+  const { world } = daemon();
+  const path = (name: string): string => world.path(name);
+  const kind = '-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -x509 -days 2 -subj /CN=node.example';
+  await world.sh(`openssl req ${kind} -keyout ${path('tls.key')} -out ${path('tls.pem')} 2>/dev/null`);
+  const [tls_cert, tls_key] = [path('tls.pem'), path('tls.key')];
+  await daemon().configure({ streaming: { tls_cert, tls_key, tls_client_ca: tls_cert } });
+  await daemon().killAndBoot();
+  const pod = await runPod(daemon());
+  const { id } = await pod.run('while true; do echo hello | nc -l -p 8080; done');
+  const exec = ['exec', '-i', id, 'sh', '-c', 'cat; exit 7'];
+  t.deepEqual(await berth(exec, 'in'), { status: 7, stdout: 'in', stderr: '' });
+  const words = `--address ${daemon().address} port-forward ${pod.id} :8080`;
+  const forward = world.spawn('sh', ['-c', `echo $$ >${path('pid')}; exec ${command} ${words}`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = await once(forward.stdout ?? t.fail(), 'data');
+  const port = /127\.0\.0\.1:(\d+) ->/.exec(String(line))?.[1];
+  const ask = () => world.sh(`bash -c 'exec 3<>/dev/tcp/127.0.0.1/${port}; head -1 <&3'`);
+  t.is(await until('it answers', async () => (await ask()) || undefined), 'hello\n');
+  const ended = once(forward, 'close');
+  await world.sh(`kill $(cat ${path('pid')}); rm ${path('pid')}`);
+  await ended;
+  t.is(await world.sh(`stat -c %a ${path('state/local.sock')}`), '600\n');
+  const { url } = await daemon().client.Exec({ container_id: id, cmd: ['true'], stdout: true });
+  const { status } = await world.run('curl', ['-sk', url]);
+  t.not(status, 0, 'nobody else comes without a certificate');
+  await world.sh(`mv ${path('state/local.sock')} ${path('state/away')}`);
+  const refused = await berth(exec);
+  t.is(refused.status, 125);
+  t.regex(refused.stderr, /^berth exec: connect to .*local\.sock: .*ENOENT.*: berthd wants a certificate of clients/);
+  await world.sh(`mv ${path('state/away')} ${path('state/local.sock')}; rm ${tls_key} ${tls_cert}`);
+  await daemon().stop();
+  await daemon().configure({});
+  await daemon().boot();
+});

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { WebSocket } from 'ws';
 import { BerthError, messageOf } from '../../base/errors.ts';
+import type { Dial } from './local.ts';
 
 /** The channels of `channel.k8s.io`; CLOSE (v5) closes the one that its second byte names. */
 export const Channel = { STDIN: 0, STDOUT: 1, STDERR: 2, STATUS: 3, RESIZE: 4, CLOSE: 255 } as const;
@@ -20,8 +21,10 @@ export class Channels {
     this.#socket = socket;
   }
 
-  static async open(url: string, protocol: string, signal: AbortSignal): Promise<Channels> {
-    const socket = new WebSocket(url.replace(/^http/, 'ws'), [protocol], {
+  static async open(url: string, protocol: string, signal: AbortSignal, dial?: Dial): Promise<Channels> {
+    const connection = await dial?.();
+    const socket = new WebSocket(url.replace(connection === undefined ? /^http/ : /^https?/, 'ws'), [protocol], {
+      ...(connection && { createConnection: () => connection }),
       handshakeTimeout: handshakeMs,
       // An address of this machine, which the daemon has given over its own socket: who else would answer there? Its
       // certificate is for kubelet, and names the node or nothing that this system trusts.

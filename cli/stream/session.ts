@@ -1,6 +1,8 @@
 import type { Writable } from 'node:stream';
+import type { Client } from '../../api/client.ts';
 import { BerthError } from '../../base/errors.ts';
 import { Channel, Channels } from './channels.ts';
+import { dialOf } from './local.ts';
 import { exitCodeOf } from './status.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -17,8 +19,10 @@ export interface SessionOptions {
 }
 
 /** Joins our terminal with an exec or an attach of `url`; gives the exit code. */
-export const runSession = async (url: string, options: SessionOptions): Promise<number> => {
-  const channels = await Channels.open(url, 'v5.channel.k8s.io', options.signal);
+export const runSession = async (client: Client, url: string, options: SessionOptions): Promise<number> => {
+  const { signal } = options;
+  const dial = await dialOf(client, url, { signal });
+  const channels = await Channels.open(url, 'v5.channel.k8s.io', signal, dial);
   const undo = options.tty ? prepareTerminal(channels, options.terminal) : () => undefined;
   if (options.hint !== undefined) options.terminal.stderr.write(`${options.hint}\r\n`);
   const end = new AbortController();

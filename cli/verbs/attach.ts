@@ -22,7 +22,7 @@ export const attach: Verb = {
     const { url } = await context.client.Attach(request, { signal: context.signal });
     const { terminal, signal } = context;
     const keys = tty && input ? { detachKeys, hint: 'Ctrl-p Ctrl-q leaves the container and lets it run' } : {};
-    return runSession(url, { terminal, stdin: input, tty, signal, ...keys });
+    return runSession(context.client, url, { terminal, stdin: input, tty, signal, ...keys });
   },
 };
 

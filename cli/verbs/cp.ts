@@ -128,5 +128,5 @@ const session = async (
   terminal: Terminal,
 ): Promise<number> => {
   const { url } = await client.Copy({ container_id: container, path: inside, direction }, { signal });
-  return runSession(url, { terminal, stdin: direction === 'COPY_IN', tty: false, signal });
+  return runSession(client, url, { terminal, stdin: direction === 'COPY_IN', tty: false, signal });
 };

@@ -45,5 +45,5 @@ const runLive = async (
 ): Promise<number> => {
   const request = { container_id: id, cmd, tty, stdin: interactive, stdout: true, stderr: !tty };
   const { url } = await client.Exec(request, { signal });
-  return runSession(url, { terminal, stdin: interactive, tty, signal });
+  return runSession(client, url, { terminal, stdin: interactive, tty, signal });
 };

@@ -6,6 +6,7 @@ import { parse } from '../arguments.ts';
 import { type Context, UsageError, type Verb } from '../context.ts';
 import { findTarget, listObjects } from '../find.ts';
 import { Channels } from '../stream/channels.ts';
+import { dialOf } from '../stream/local.ts';
 
 interface Ports {
   readonly local: number;
@@ -73,7 +74,8 @@ const carry = async (
 ): Promise<void> => {
   connection.on('error', () => connection.destroy());
   const { url } = await client.PortForward({ pod_sandbox_id: pod, port: [port] }, { signal });
-  const channels = await Channels.open(url, 'v4.channel.k8s.io', signal);
+  const dial = await dialOf(client, url, { signal });
+  const channels = await Channels.open(url, 'v4.channel.k8s.io', signal, dial);
   // Reset before there was a session to carry it.
   if (connection.destroyed) return channels.destroy();
   connection.once('close', () => channels.close());

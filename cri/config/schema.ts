@@ -479,7 +479,10 @@ export const keys: readonly Key[] = [
     type: 'file',
     reload: false,
     default: '',
-    comment: ['With this, clients must have a certificate that one of these has signed.'],
+    comment: [
+      'With this, clients must have a certificate that one of these has signed. The berth command comes over local.sock in the state',
+      'directory, which is open to root alone, and needs none.',
+    ],
   },
   {
     name: 'streaming.idle_seconds',

@@ -7,13 +7,17 @@ import type { Log } from '../log.ts';
 import { StreamingServer } from './server.ts';
 import type { SessionLimits } from './session.ts';
 
-/** The server as the configuration wants it. Errors: `failed-precondition`. */
-export const openStreaming = ({ streaming }: Config, log: Log): Promise<StreamingServer> => {
+/**
+ * The server as the configuration wants it. Where clients must have a certificate, `berth` on this node, which has none, comes over
+ * a socket of the state directory (cli/stream/local.ts). Errors: `failed-precondition`.
+ */
+export const openStreaming = ({ streaming, state }: Config, log: Log): Promise<StreamingServer> => {
   const { tls_cert: cert, tls_key: key, tls_client_ca: clientCa } = streaming;
   return StreamingServer.start({
     address: streaming.address,
     port: streaming.port,
     certificates: cert === '' ? undefined : { cert, key, clientCa },
+    local: clientCa === '' ? undefined : join(state, 'local.sock'),
     ...sessionLimits(streaming),
     log,
   });

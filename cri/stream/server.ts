@@ -2,6 +2,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https';
 import { type AddressInfo, isIPv6, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { listenOn } from '../../api/listen.ts';
 import { BerthError, messageOf } from '../../base/errors.ts';
 import type { Log } from '../log.ts';
 import { type CertificateFiles, reloadCertificates, tlsOptions } from './certificates.ts';
@@ -18,6 +19,8 @@ export interface StreamingOptions extends SessionLimits {
   readonly port: number;
   /** Undefined: no TLS. */
   readonly certificates: CertificateFiles | undefined;
+  /** A unix socket that serves the same sessions without TLS to clients of this machine who have our rights. */
+  readonly local?: string | undefined;
   /** How often the certificates are looked at; 30 s unless told. */
   readonly reloadMs?: number;
   readonly log: Log;
@@ -25,7 +28,12 @@ export interface StreamingOptions extends SessionLimits {
 
 /** From the connection to the end of the request's headers. */
 const requestMs = 10_000;
-const headerBytes = 16 << 10;
+const settings = {
+  headersTimeout: requestMs,
+  requestTimeout: requestMs,
+  maxHeaderSize: 16 << 10,
+  connectionsCheckingInterval: requestMs,
+};
 /** As many as there are tokens. */
 const mostStrangers = 1000;
 
@@ -37,10 +45,17 @@ export class StreamingServer implements AsyncDisposable {
   readonly #sockets = new Set<Duplex>();
   readonly #strangers = new Strangers(mostStrangers);
   readonly #stack = new DisposableStack();
+  #local: Server | undefined;
 
   private constructor(server: Server | HttpsServer, options: StreamingOptions) {
     this.#server = server;
     this.#options = options;
+    this.#serve(server);
+    if (server instanceof HttpsServer && options.certificates !== undefined)
+      this.#stack.use(reloadCertificates(server, options.certificates, options.log, options.reloadMs));
+  }
+
+  #serve(server: Server | HttpsServer): void {
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       this.#strangers.add(socket);
@@ -48,18 +63,10 @@ export class StreamingServer implements AsyncDisposable {
     });
     server.on('request', (request, response) => this.#plain(request, response));
     server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
-    if (server instanceof HttpsServer && options.certificates !== undefined)
-      this.#stack.use(reloadCertificates(server, options.certificates, options.log, options.reloadMs));
   }
 
   /** Errors: `failed-precondition` when it cannot listen there, or its certificates cannot be used. */
   static async start(options: StreamingOptions): Promise<StreamingServer> {
-    const settings = {
-      headersTimeout: requestMs,
-      requestTimeout: requestMs,
-      maxHeaderSize: headerBytes,
-      connectionsCheckingInterval: requestMs,
-    };
     try {
       const server =
         options.certificates === undefined
@@ -71,9 +78,11 @@ export class StreamingServer implements AsyncDisposable {
             });
       const streaming = new StreamingServer(server, options);
       await listen(server, options);
-      server.on('error', (error) =>
-        options.log.warn({ error: messageOf(error) }, 'streaming: no connection was taken'),
-      );
+      if (options.local !== undefined) await streaming.#listenLocally(options.local);
+      for (const each of streaming.#servers())
+        each.on('error', (error) =>
+          options.log.warn({ error: messageOf(error) }, 'streaming: no connection was taken'),
+        );
       return streaming;
     } catch (error) {
       const place = `${options.address} port ${options.port}`;
@@ -81,6 +90,18 @@ export class StreamingServer implements AsyncDisposable {
         cause: error,
       });
     }
+  }
+
+  async #listenLocally(path: string): Promise<void> {
+    const server = createHttpServer(settings);
+    this.#serve(server);
+    try {
+      await listenOn(server, path);
+    } catch (error) {
+      await this[Symbol.asyncDispose]();
+      throw error;
+    }
+    this.#local = server;
   }
 
   /** A URL that serves the session once, within a minute. Errors: `resource-exhausted`. */
@@ -103,9 +124,13 @@ export class StreamingServer implements AsyncDisposable {
   /** Ends every session. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stack.dispose();
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const closed = this.#servers().map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     for (const socket of this.#sockets) socket.destroy();
-    await closed;
+    await Promise.all(closed);
+  }
+
+  #servers(): readonly (Server | HttpsServer)[] {
+    return this.#local === undefined ? [this.#server] : [this.#server, this.#local];
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
