@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 import type { TestDaemon } from '../../harness/daemon.ts';
 import { idle, runPod, type TestContainer } from '../../harness/pods.ts';
@@ -66,6 +66,14 @@ const run = async (
   await Promise.all(Array.from({ length: atOnce }, worker));
 };
 
+/** Without the files that the daemon keeps open for each container that it samples, from the first sampling to its end. */
+const descriptorsOf = async (directory: string): Promise<number> => {
+  const targets = await Promise.all(
+    (await readdir(directory)).map((name) => readlink(`${directory}/${name}`).catch(() => '')),
+  );
+  return targets.filter((target) => !target.startsWith('/sys/fs/cgroup/')).length;
+};
+
 /** What a daemon holds on its machine. Two that are the same have the same text. */
 const held = async (daemon: TestDaemon): Promise<string> => {
   const { world } = daemon;
@@ -73,7 +81,7 @@ const held = async (daemon: TestDaemon): Promise<string> => {
   const names = ['berth-agent', 'berth-shim', 'berth-init'];
   const pids = [daemon.pid, ...(await Promise.all(names.map((name) => daemon.pidsOf(name)))).flat()];
   const descriptors = await Promise.all(
-    pids.map(async (pid) => `${pid}: ${(await readdir(seen(`/proc/${pid}/fd`))).length}`),
+    pids.map(async (pid) => `${pid}: ${await descriptorsOf(seen(`/proc/${pid}/fd`))}`),
   );
   const processes = (await world.sh('ps -e -o comm= | grep -vcE "^(ps|sh|grep|sleep)$"')).trim();
   // TIME-WAIT is the kernel's own
