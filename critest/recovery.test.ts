@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { codeOf } from '../base/errors.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { idle, runPod, type TestContainer } from './harness/pods.ts';
 import { suiteDaemon } from './harness/suite.ts';
@@ -143,6 +145,22 @@ test('A4: a supervisor that does not answer is not called dead, and its containe
   await until('it is followed again', async () => (await container.exec('true').catch(() => undefined))?.code === 0);
   t.is((await container.status()).state, 'CONTAINER_RUNNING');
   t.deepEqual([await container.pid(), await supervisors()], [pid, 1]);
+});
+
+test('an exec that comes when the container has just ended is told so, whatever is left of its cgroup', async (t) => {
+  const pod = await runPod(daemon());
+  for (let i = 0; i < 4; i += 1) {
+    const container = await pod.run(idle);
+    const [supervisor, pid] = [await supervisorOf(container), await container.pid()];
+    await daemon().world.sh(`kill -STOP ${supervisor}; kill -KILL ${pid}`);
+    await until('it has ended', async () => / Z /.test(await daemon().world.sh(`cat /proc/${pid}/stat`)));
+    const scope = `/sys/fs/cgroup${daemon().cgroupOf(container)}`;
+    if (daemon().world.systemd) await until('the scope is gone', () => !existsSync(scope));
+    const late = container.exec('true').catch((error: unknown) => codeOf(error));
+    await daemon().world.sh(`kill -CONT ${supervisor}`);
+    // The second when it was asked after the supervisor had gone.
+    t.true(['failed-precondition', 'unavailable'].includes(`${await late}`), `${await late}`);
+  }
 });
 
 test('A2: lists and statuses are answered while a supervisor, and the agent, do not', async (t) => {

@@ -1,6 +1,7 @@
 // Execs: one frame, one fork. An exec belongs to its connection: when that is lost, it and all it started are killed.
 #include <errno.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -45,7 +46,9 @@ bool exec_start(struct client *c, uint32_t id, unsigned flags, const uint8_t *da
   p->is_marked = unshares_cgroup(s.plan);
   if (!process_spawn(p, &s, e)) {
     pages_free(p, sizeof *p);
-    return false;
+    // systemd takes a scope away with the last process in it, maybe before that end was heard of here.
+    struct pollfd main = {.fd = shim.container.pidfd, .events = POLLIN};
+    return poll(&main, 1, 0) == 1 ? fail(e, ESRCH, "exec", "the container does not run") : false;
   }
   p->next = shim.execs;
   shim.execs = p;
