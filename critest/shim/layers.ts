@@ -35,11 +35,20 @@ export interface Used {
   readonly peakMegabytes: number;
 }
 
-/** Runs a program and tells what it and its children used; perl's only work is getrusage(RUSAGE_CHILDREN). */
-export const runMeasured = async (file: string, args: readonly string[], stdin?: Uint8Array): Promise<Ended & Used> => {
+/**
+ * Runs a program and tells what it and its children used; perl's only work is getrusage(RUSAGE_CHILDREN). A program that takes more
+ * than `cpuSeconds` of processor time is killed: it would hold a broken test up.
+ */
+export const runMeasured = async (
+  file: string,
+  args: readonly string[],
+  stdin?: Uint8Array,
+  cpuSeconds = 120,
+): Promise<Ended & Used> => {
   const getrusage = process.arch === 'arm64' ? 165 : 98;
   const code = `system { $ARGV[0] } @ARGV; my $usage = "\\0" x 144; syscall(${getrusage}, -1, $usage); print STDERR "used ", join(" ", unpack("q5", $usage)), "\\n"; exit($? >> 8 || $? & 127)`;
-  const ended = await run('perl', ['-e', code, file, ...args], stdin);
+  const limited = ['sh', '-c', `ulimit -t ${cpuSeconds}; exec "$0" "$@"`, file, ...args];
+  const ended = await run('perl', ['-e', code, ...limited], stdin);
   const [, user = 0, userMicro = 0, system = 0, systemMicro = 0, peak = 0] =
     /^used (\d+) (\d+) (\d+) (\d+) (\d+)$/m.exec(ended.stderr)?.map(Number) ?? [];
   return {
@@ -158,10 +167,11 @@ export class Layers {
   async runFix(
     layer: { readonly path: string; readonly raw: Buffer },
     lowers: readonly string[],
+    cpuSeconds?: number,
   ): Promise<Ended & Used & { readonly path: string }> {
     const path = await this.#fresh();
     const args = ['layer-fix', '--to', path, '--layer', layer.path, '--no-sync', '--lower', ...lowers];
-    return { ...(await runMeasured(program, args, layer.raw)), path };
+    return { ...(await runMeasured(program, args, layer.raw, cpuSeconds)), path };
   }
 
   /** The fix-up of `layer` above `lowers`: its directory, undefined when none is needed. */

@@ -1,42 +1,13 @@
 // The seeds of the decompressor's fuzzer, and what comes out when their bytes are changed and their parts put together anew,
 // in a fixed order of chance. `native.mjs --fuzz` searches on with libFuzzer.
-#include <dirent.h>
-
 #include "../fuzz/decompress.c"
 #include "tap.h"
 
-#define SEEDS 64
+#define SEED_DIRECTORY "seeds-decompress"
+#define SEED_BYTES 4096
+#include "seeds.h"
+
 #define ROUNDS 6000
-
-static struct {
-  uint8_t bytes[4096];
-  size_t length;
-} seeds[SEEDS], mixed;
-static size_t seed_count;
-
-static uint32_t chance = 1;
-static size_t below(size_t limit) {
-  chance = chance * 1664525u + 1013904223u;
-  return limit == 0 ? 0 : (size_t)(((uint64_t)chance * limit) >> 32);
-}
-
-static bool read_seeds(void) {
-  char path[512];
-  (void)snprintf(path, sizeof path, "%.*s../fuzz/seeds-decompress", (int)(strrchr(__FILE__, '/') + 1 - __FILE__), __FILE__);
-  struct dirent **names;
-  const int count = scandir(path, &names, NULL, alphasort);
-  const int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  for (int i = 0; i < count; i++) {
-    const int fd = names[i]->d_name[0] == '.' || seed_count == SEEDS ? -1 : openat(dir, names[i]->d_name, O_RDONLY | O_CLOEXEC);
-    const ssize_t length = fd < 0 ? -1 : read(fd, seeds[seed_count].bytes, sizeof seeds->bytes);
-    if (length > 0) seeds[seed_count++].length = (size_t)length;
-    if (fd >= 0) close(fd);
-    free(names[i]);
-  }
-  free(names);
-  close(dir);
-  return seed_count > 12;
-}
 
 static void mutate(void) {
   static const uint8_t odd[] = {0, 1, 0x1f, 0x7f, 0x80, 0xff};
@@ -66,7 +37,7 @@ static bool in_pieces(size_t seed) {
 }
 
 int main(void) {
-  claim(read_seeds(), "the seeds are there");
+  claim(read_seeds(12), "the seeds are there");
   bool good = true;
   for (size_t i = 0; i < seed_count; i++) good = in_pieces(i) && good;
   claim(good, "each seed gives the same in pieces of any size as at once");
