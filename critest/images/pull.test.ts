@@ -175,6 +175,26 @@ test('a cut transfer goes on where it was', async (t) => {
   t.deepEqual(ranges, [undefined, 'bytes=60000-', 'bytes=120000-']);
 });
 
+test('a layer that comes slowly, but comes, may take longer than a stall', async (t) => {
+  await using at = await openWithRegistry({ 1: one }, { registry: { ...testRegistrySettings, stallSeconds: 1 } });
+  const { blob, digest } = base;
+  at.registry.behave((request, response, next) => {
+    if (!request.url?.endsWith(digest)) return next();
+    response.writeHead(200, { 'content-length': blob.length });
+    const pieces = 25;
+    const send = async (): Promise<void> => {
+      for (let piece = 0; piece < pieces; piece += 1, await sleep(100))
+        response.write(blob.subarray((piece * blob.length) / pieces, ((piece + 1) * blob.length) / pieces));
+      response.end();
+    };
+    void send();
+  });
+  const begun = performance.now();
+  t.is(await pull(at.world, at.registry), one.id);
+  t.true(performance.now() - begun > 2400);
+  t.is(blobRequests(at.registry, digest), 1);
+});
+
 test('a registry that answers 500 and 429 at first is asked again', async (t) => {
   await using at = await setUp();
   let failures = 0;
@@ -299,6 +319,34 @@ test('progress tells each layer from 0 to its size', async (t) => {
   t.deepEqual(last, new Map([base, upper].map(({ digest, blob }) => [digest, blob.length])));
   t.is(events[0], 'waiting');
   t.is(events.at(-1), 'done');
+});
+
+test('nothing that a pull has written is read again', async (t) => {
+  const plain = tar([{ name: 'upper', data: 'plain' }]);
+  const layers = [
+    base,
+    { ...upper, blob: plain, digest: sha256(plain), diffId: sha256(plain), mediaType: mediaTypes.plainLayer },
+  ];
+  await using at = await openWithRegistry({ 1: image(layers, {}) });
+  const id = await pull(at.world, at.registry);
+  const blobs = layers.map(({ digest }) => join(at.world.root, 'images/blobs/sha256', digest.slice(7)));
+  const [high = '', low = ''] = at.world.images.layersOf(id).lowers;
+  // Where access times are kept at all, one that is later than the last write is that of a reader.
+  const wasRead = async (path: string): Promise<boolean> => {
+    const { atimeNs, mtimeNs } = await stat(path, { bigint: true });
+    return atimeNs > mtimeNs;
+  };
+  for (const path of blobs) t.false(await wasRead(path), path);
+  // The unpacker sets all times of a file when it has written it.
+  const files = [join(low, 'etc/file'), join(high, 'upper')];
+  for (const path of files) {
+    const { atimeNs, ctimeNs } = await stat(path, { bigint: true });
+    t.true(atimeNs <= ctimeNs, path);
+  }
+  const [blob = ''] = blobs;
+  await sleep(20);
+  await readFile(blob);
+  t.true(await wasRead(blob), 'a reader can be seen here');
 });
 
 test('zstd and plain layers are unpacked as gzip ones are', async (t) => {

@@ -39,6 +39,18 @@ test('a wait longer than the longest is not waited for', async (t) => {
   t.is(calls(), 1);
 });
 
+test('pauses are drawn by lot, and never shorter than half of what they should be', async (t) => {
+  const pauses = await Promise.all(
+    Array.from({ length: 30 }, async () => {
+      const begun = performance.now();
+      await retrying(failing(1, passing).action, { tries: 2, pauseMs: 60, longestMs: 1000 }, never);
+      return performance.now() - begun;
+    }),
+  );
+  t.true(Math.min(...pauses) > 28);
+  t.true(Math.max(...pauses) - Math.min(...pauses) > 15);
+});
+
 test('cancellation ends the pause', async (t) => {
   const abort = new AbortController();
   const { action } = failing(99, () => temporary(new BerthError('unavailable', 'later'), 900));
