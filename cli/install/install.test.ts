@@ -9,6 +9,7 @@ import { install as installVerb } from '../verbs/install.ts';
 import { install } from './install.ts';
 import { entriesOf, type Part, type Place } from './layout.ts';
 import { fateOf } from './plan.ts';
+import { tracesIn } from './traces.ts';
 import { checkLeft, ownCgroups, removeData, uninstall } from './uninstall.ts';
 
 interface World extends Place {
@@ -299,3 +300,11 @@ test('a broken list of what was installed is told with its path, and nothing goe
     }
     t.deepEqual(await paths(), before);
   }));
+
+test('where no daemon answers its directories are those that its configuration says', (t) => {
+  const dump =
+    '# Read: /etc/berth/config.toml\n\nroot = "/data/\\"b\\""  # /etc/berth/config.toml:1\nstate = "/run/berth"  # default\n';
+  const others = '\n[network]\nembedded_bridge = "pods0"  # default\n';
+  t.deepEqual(tracesIn(dump + others), { root: '/data/"b"', state: '/run/berth', bridge: 'pods0' });
+  t.deepEqual(tracesIn(''), { root: '/var/lib/berth', state: '/run/berth', bridge: 'berth0' });
+});

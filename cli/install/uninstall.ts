@@ -1,7 +1,6 @@
 import { readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from '../../api/client.ts';
-import { isId } from '../../base/digest.ts';
 import { BerthError, errnoOf, messageOf } from '../../base/errors.ts';
 import { namesIn } from '../../base/files.ts';
 import type { Context, Output } from '../context.ts';
@@ -12,6 +11,7 @@ import { stays } from './install.ts';
 import { libraryOf, type Place } from './layout.ts';
 import { recordPath } from './plan.ts';
 import { ask, isActive, perform } from './system.ts';
+import { countSupervisors, objectsIn, type Traces, tracesOf } from './traces.ts';
 
 export interface UninstallWish extends Pick<Place, 'prefix' | 'root'> {
   readonly now: boolean;
@@ -21,14 +21,6 @@ export interface UninstallWish extends Pick<Place, 'prefix' | 'root'> {
   readonly keepData: boolean;
 }
 
-/** What the daemon has on this machine beside its files; the daemon knows, the defaults serve when it does not answer. */
-interface Traces {
-  readonly root: string;
-  readonly state: string;
-  readonly bridge: string;
-}
-
-const defaults: Traces = { root: '/var/lib/berth', state: '/run/berth', bridge: 'berth0' };
 const units = ['berth-pods.service', 'berth-group.socket', 'berth.socket', 'berth.service'];
 
 /** Shows what goes, and removes it with `now`. What an operator has changed stays, and is told. */
@@ -58,7 +50,7 @@ const fromMachine = async (
   kept: ReadonlySet<string>,
   { client, out }: Context,
 ): Promise<number> => {
-  const traces = await tracesOf(client);
+  const traces = await tracesOf(client, wish.prefix);
   const going = wish.keepData ? [traces.state] : [traces.state, traces.root];
   for (const path of going) out.write(`- ${path}/\n`);
   await checkPods(client, wish, traces, out);
@@ -103,23 +95,6 @@ const removeFiles = async (wish: UninstallWish, files: Installed, kept: Readonly
   await removeEntry(join(wish.root, recordPath(wish)), stay);
 };
 
-const tracesOf = async (client: Client): Promise<Traces> => {
-  const { info } = await client
-    .Status({ verbose: true }, { timeoutMs: 30_000 })
-    .catch(() => ({ info: {} as Record<string, string> }));
-  if (info.config === undefined) return defaults;
-  const config = JSON.parse(info.config) as {
-    root: string;
-    state: string;
-    network: { embedded_bridge: string };
-  };
-  return {
-    root: config.root,
-    state: config.state,
-    bridge: config.network.embedded_bridge,
-  };
-};
-
 /** Refuses while a pod runs, and when nobody can tell. */
 const checkPods = async (client: Client, { force }: UninstallWish, traces: Traces, out: Output): Promise<void> => {
   const running = await runningPods(client, traces);
@@ -139,11 +114,11 @@ const runningPods = async (client: Client, traces: Traces): Promise<readonly str
       .filter(({ state }) => state === 'SANDBOX_READY')
       .map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`);
   } catch (error) {
-    const left = await namesIn(join(traces.state, 'containers'));
-    if (left.length === 0) return [];
+    const [left, supervisors] = await Promise.all([objectsIn(traces), countSupervisors()]);
+    if (left + supervisors === 0) return [];
     throw new BerthError(
       'failed-precondition',
-      `berthd does not answer (${messageOf(error)}), and ${left.length} containers may run: start it with systemctl start berth`,
+      `berthd does not answer (${messageOf(error)}), and there may be pods that run: ${traces.state} has ${left} pods and containers, and ${supervisors} supervisors run. Start it with systemctl start berth`,
     );
   }
 };
@@ -160,9 +135,8 @@ const removePods = async (client: Client, force: boolean, out: Output): Promise<
 };
 
 /** A kubelet that runs makes pods anew until the last socket is closed: without Berth nobody would end them. */
-export const checkLeft = async ({ state }: Pick<Traces, 'state'>): Promise<void> => {
-  const left = await Promise.all(['containers', 'sandboxes'].map((kind) => namesIn(join(state, kind))));
-  const count = left.flat().filter((name) => isId(name)).length;
+export const checkLeft = async (traces: Pick<Traces, 'state'>): Promise<void> => {
+  const count = await objectsIn(traces);
   if (count > 0)
     throw new BerthError(
       'failed-precondition',

@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Client } from '../../api/client.ts';
+import { isId } from '../../base/digest.ts';
+import { namesIn } from '../../base/files.ts';
+import { ask } from './system.ts';
+
+/** What the daemon has on this machine beside its files. */
+export interface Traces {
+  readonly root: string;
+  readonly state: string;
+  readonly bridge: string;
+}
+
+/** As the daemon that runs says; where none answers as the configuration says that the installed one would read. */
+export const tracesOf = async (client: Client, prefix: string): Promise<Traces> => {
+  const { info } = await client
+    .Status({ verbose: true }, { timeoutMs: 30_000 })
+    .catch(() => ({ info: {} as Record<string, string> }));
+  if (info.config === undefined) return tracesIn(await ask(join(prefix, 'bin/berthd'), 'config', 'dump'));
+  const config = JSON.parse(info.config) as { root: string; state: string; network: { embedded_bridge: string } };
+  return { root: config.root, state: config.state, bridge: config.network.embedded_bridge };
+};
+
+/** From the text of `berthd config dump`; what it does not say is the default. */
+export const tracesIn = (dump: string): Traces => {
+  const value = (key: string, other: string): string => {
+    const [, text] = new RegExp(`^${key} = ("(?:[^"\\\\]|\\\\.)*")`, 'm').exec(dump) ?? [];
+    return text === undefined ? other : (JSON.parse(text) as string);
+  };
+  return {
+    root: value('root', '/var/lib/berth'),
+    state: value('state', '/run/berth'),
+    bridge: value('embedded_bridge', 'berth0'),
+  };
+};
+
+/** Pods and containers that have something in the state directory. */
+export const objectsIn = async ({ state }: Pick<Traces, 'state'>): Promise<number> => {
+  const names = await Promise.all(['containers', 'sandboxes'].map((kind) => namesIn(join(state, kind))));
+  return names.flat().filter((name) => isId(name)).length;
+};
+
+/** Each has a container that runs, wherever its state is. */
+export const countSupervisors = async (): Promise<number> => {
+  const pids = (await namesIn('/proc')).filter((name) => /^\d+$/.test(name));
+  const comms = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')));
+  return comms.filter((comm) => comm === 'berth-shim\n').length;
+};
