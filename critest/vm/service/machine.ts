@@ -60,16 +60,21 @@ export interface PodWish {
   readonly script: string;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly logs?: string;
+  /** The host's unless it is told. */
+  readonly network?: 'NODE' | 'POD';
 }
 
-/** As kubelet has it made: a pod with the host's network, and one container in it, which runs. */
-export const runPod = async (client: Client, { parent, script, annotations = {}, logs }: PodWish): Promise<Pod> => {
+/** As kubelet has it made: a pod, and one container in it, which runs. */
+export const runPod = async (
+  client: Client,
+  { parent, script, annotations = {}, logs, network = 'NODE' }: PodWish,
+): Promise<Pod> => {
   serial += 1;
   const name = `p${serial}`;
   const config = {
     metadata: { name, uid: `uid-${name}`, namespace: 'default', attempt: 0 },
     log_directory: logs ?? `/var/log/pods/${name}`,
-    linux: { cgroup_parent: parent, security_context: { namespace_options: { network: 'NODE', pid: 'CONTAINER' } } },
+    linux: { cgroup_parent: parent, security_context: { namespace_options: { network, pid: 'CONTAINER' } } },
   } as const;
   const { pod_sandbox_id: pod } = await client.RunPodSandbox({ config });
   const { container_id: container } = await client.CreateContainer({

@@ -61,6 +61,58 @@ const outliving = async (t: ExecutionContext, action: (pid: string) => Promise<u
   await content(t);
 };
 
+/** A stand-in for kubelet, with the unit and the drop-in that kubeadm's packages have: it notes its arguments, and asks its endpoint. */
+const placeKubelet = async (): Promise<void> => {
+  const units = '/usr/lib/systemd/system';
+  await mkdir(`${units}/kubelet.service.d`, { recursive: true });
+  await mkdir('/var/lib/kubelet', { recursive: true });
+  const program = `#!/bin/sh
+printf '%s\\n' "$@" >/run/kubelet-args
+for word; do case $word in --container-runtime-endpoint=*) endpoint=\${word#*=} ;; esac; done
+/usr/local/bin/berth --address "$endpoint" info >/run/kubelet-answer 2>&1 && echo reached >>/run/kubelet-answer
+exit 0
+`;
+  await writeFile('/usr/bin/kubelet', program, { mode: 0o755 });
+  await writeFile(`${units}/kubelet.service`, '[Service]\nType=oneshot\nExecStart=/usr/bin/kubelet\n');
+  const kubeadm = [
+    '[Service]',
+    'Environment="KUBELET_KUBECONFIG_ARGS=--kubeconfig=/etc/kubernetes/kubelet.conf"',
+    'Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"',
+    'EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env',
+    'EnvironmentFile=-/etc/default/kubelet',
+    'ExecStart=',
+    'ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS',
+  ];
+  await writeFile(`${units}/kubelet.service.d/10-kubeadm.conf`, `${kubeadm.join('\n')}\n`);
+  const flags = 'KUBELET_KUBEADM_ARGS="--container-runtime-endpoint=unix:///run/containerd/containerd.sock"\n';
+  await writeFile('/var/lib/kubelet/kubeadm-flags.env', flags);
+  await writeFile('/etc/default/kubelet', 'KUBELET_EXTRA_ARGS=--node-ip=192.0.2.1\n');
+};
+
+const startKubelet = async (): Promise<{ readonly args: readonly string[]; readonly answer: string }> => {
+  await sh('rm -f /run/kubelet-*; systemctl restart kubelet');
+  const args = (await readFile('/run/kubelet-args', 'utf8')).trim().split('\n');
+  return { args, answer: await readFile('/run/kubelet-answer', 'utf8') };
+};
+
+/** A network whose DEL waits until a file is there. */
+const placeSlowPlugin = async (directory: string): Promise<void> => {
+  await mkdir(directory, { recursive: true });
+  const program = `#!/bin/sh
+case $CNI_COMMAND in
+ADD) echo '{"cniVersion":"1.0.0","ips":[{"address":"192.0.2.7/24"}]}' ;;
+DEL) while [ ! -e ${directory}/go ]; do sleep 0.1; done ;;
+VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}' ;;
+esac
+`;
+  await writeFile(`${directory}/slow`, program, { mode: 0o755 });
+  await mkdir('/etc/cni/net.d', { recursive: true });
+  const conflist = { cniVersion: '1.0.0', name: 'slow', plugins: [{ type: 'slow' }] };
+  await writeFile('/etc/cni/net.d/10-slow.conflist', JSON.stringify(conflist));
+  await mkdir('/etc/berth', { recursive: true });
+  await writeFile('/etc/berth/config.toml', `[network]\nbin_dirs = ["${directory}"]\n`);
+};
+
 /** Files, directories, cgroups and mounts with our name; the machine has some of its own. */
 const traces = async (): Promise<readonly string[]> => {
   const files = `find / -xdev -path /berth -prune -o -iname '*berth*' -print; find /run /sys/fs/cgroup -iname '*berth*'`;
@@ -69,9 +121,13 @@ const traces = async (): Promise<readonly string[]> => {
 };
 
 let before: readonly string[] = [];
+/** User-mode Linux has none, and so no network for pods by default. */
+let hasNat = false;
 
 test.before(async () => {
+  hasNat = (await tried('modprobe --quiet nft_chain_nat')).status === 0;
   before = await traces();
+  await placeKubelet();
   await startJournal();
   await mkdir('/var/log/pods', { recursive: true }); // kubelet's
 });
@@ -81,7 +137,7 @@ test.serial('berth install shows its files and does nothing, with --now the serv
   t.regex(dry, /^\+ \/usr\/local\/lib\/systemd\/system\/berth\.service$/m);
   t.regex(dry, /^> systemctl start berth\.socket berth\.service berth-pods\.service$/m);
   t.is((await tried('ls /usr/local/lib/berth')).status, 2);
-  await sh(`${berth} install --now --without kubelet`);
+  await sh(`${berth} install --now`);
   client = service();
   t.is((await client.Version({})).runtime_name, 'berth');
   await content(t);
@@ -94,9 +150,27 @@ test.serial('berth install shows its files and does nothing, with --now the serv
   t.deepEqual([mode & 0o777, uid], [0o600, 0]);
 });
 
+test.serial(
+  'kubelet, as kubeadm sets it up, is started with Berth’s endpoint behind its own flags, after Berth',
+  async (t) => {
+    const said = await startKubelet();
+    t.deepEqual(said.args, [
+      '--kubeconfig=/etc/kubernetes/kubelet.conf',
+      '--config=/var/lib/kubelet/config.yaml',
+      '--container-runtime-endpoint=unix:///run/containerd/containerd.sock',
+      '--node-ip=192.0.2.1',
+      '--container-runtime-endpoint=unix:///run/berth/berth.sock',
+      '--feature-gates=PodAndContainerStatsFromCRI=true',
+    ]);
+    t.regex(said.answer, /^reached$/m);
+    for (const name of ['After', 'Wants'])
+      t.true((await property(name, 'kubelet.service')).split(' ').includes('berth.service'), name);
+  },
+);
+
 test.serial('installed again nothing changes and the daemon stays', async (t) => {
   const before = await mainPid();
-  t.notRegex(await sh('/usr/local/bin/berth install --now --without kubelet'), /^[+~!x-] /m);
+  t.notRegex(await sh('/usr/local/bin/berth install --now'), /^[+~!x-] /m);
   t.is(await mainPid(), before);
 });
 
@@ -182,7 +256,7 @@ test.serial(
   (t) =>
     outliving(t, async () => {
       await appendFile('/usr/local/lib/berth/build/bin/berthd.js', '// another version\n');
-      const said = sh(`${berth} install --now --without kubelet`);
+      const said = sh(`${berth} install --now`);
       const call = client.Version({});
       t.regex(await said, /^~ \/usr\/local\/lib\/berth\/ {2}\(1 files\)$[\s\S]*^> systemctl restart berth\.service$/m);
       t.is((await call).runtime_name, 'berth');
@@ -192,6 +266,10 @@ test.serial(
 test.serial('a call to a service that was stopped starts it', async (t) => {
   await sh('systemctl stop berth');
   t.is(await property('ActiveState'), 'inactive');
+  const byHand = await tried('/usr/local/bin/berthd');
+  t.is(byHand.status, 1);
+  t.regex(byHand.text, /systemd listens there/);
+  t.is(await property('ActiveState'), 'inactive', 'a berthd by hand starts nothing');
   t.is((await client.Version({})).runtime_name, 'berth');
   await until('berth.service is up', async () => (await property('ActiveState')) === 'active');
 });
@@ -229,6 +307,8 @@ test.serial('the watchdog ends and restarts a daemon that was stopped with SIGST
   await outliving(t, (pid) => sh(`kill -STOP ${pid}`));
   t.is(await property('NRestarts'), '1');
   t.regex(await sh('dmesg'), /berth\.service: Watchdog timeout/);
+  // without WatchdogSignal it is SIGABRT, on which systemd lets the process go on
+  t.regex(await sh('dmesg'), /berth\.service: Killing process \d+ \(\S+\) with signal SIGKILL/);
   await rm(dropIn, { recursive: true });
   await sh('systemctl daemon-reload && systemctl restart berth');
 });
@@ -275,12 +355,68 @@ test.serial('a stop of the unit that ends pods at a shutdown ends none before', 
   t.deepEqual(await alive(), running);
 });
 
+test.serial(
+  'a start that takes longer than TimeoutStartSec tells its recovery, and gets the time that it needs',
+  async (t) => {
+    const slow = '/opt/slow';
+    await placeSlowPlugin(slow);
+    await sh('systemctl restart berth');
+    const usec = async (name: string): Promise<number> => Number(await property(name));
+    const start = (await usec('ActiveEnterTimestampMonotonic')) - (await usec('ExecMainStartTimestampMonotonic'));
+    const limit = Math.ceil((2 * start) / 1e6) + 3;
+    const config = { metadata: { name: 'slow', uid: 'slow', namespace: 'default', attempt: 0 } };
+    const { pod_sandbox_id: pod } = await client.RunPodSandbox({ config: { ...config, log_directory: '/tmp/slow' } });
+    const dropIn = '/run/systemd/system/berth.service.d';
+    await mkdir(dropIn, { recursive: true });
+    await writeFile(`${dropIn}/start.conf`, `[Service]\nTimeoutStartSec=${limit}\n`);
+    // Its network namespace is gone when the daemon comes back: DEL is asked, and waits.
+    await sh('systemctl daemon-reload; systemctl stop berth; for n in /run/netns/*; do umount $n; rm $n; done');
+    await sh('systemctl start --no-block berth');
+    const running = await alive();
+    await until('it tells of the recovery', async () => /^recovering 0\/\d+$/.test(await property('StatusText')), 60);
+    const main = await mainPid();
+    await sleep((limit + 2) * 1000);
+    t.deepEqual([await property('ActiveState'), await mainPid()], ['activating', main], `${limit} s are over`);
+    await writeFile(`${slow}/go`, '');
+    await until('berth.service is up', async () => (await property('ActiveState')) === 'active', 30);
+    t.deepEqual([await mainPid(), await property('NRestarts')], [main, '0']);
+    t.deepEqual(await alive(), running);
+    await client.RemovePodSandbox({ pod_sandbox_id: pod });
+    for (const path of [slow, dropIn, '/etc/berth', '/etc/cni/net.d/10-slow.conflist'])
+      await rm(path, { recursive: true });
+    await sh('systemctl daemon-reload; systemctl restart berth');
+  },
+);
+
+test.serial('berth uninstall is refused when no daemon says what runs, wherever its state is', async (t) => {
+  await sh('systemctl stop berth.socket berth.service');
+  await mkdir('/etc/berth', { recursive: true });
+  await writeFile('/etc/berth/config.toml', 'state = "/run/elsewhere"\n');
+  const { status, text } = await tried('/usr/local/bin/berth uninstall --now');
+  t.is(status, 1);
+  t.regex(text, /^- \/run\/elsewhere\/$/m);
+  t.regex(text, /berthd does not answer .* 0 pods and containers, and 3 supervisors run/);
+  await rm('/etc/berth', { recursive: true });
+  await sh('systemctl start berth.socket berth.service');
+  await content(t);
+});
+
+test.serial('a pod on the default network has its bridge, which somebody else may use as well', async (t) => {
+  if (!hasNat) return void t.is((await tried('modprobe --quiet nft_chain_nat')).status, 1);
+  const network = await runPod(client, { parent: 'kubepods-podn.slice', script: idle, network: 'POD' });
+  pods = [...pods, network];
+  t.regex(await sh('ip -o link show master berth0'), /veth/);
+  await sh('ip link add foreign type dummy && ip link set foreign master berth0 up');
+});
+
 test.serial('berth uninstall is refused while pods run', async (t) => {
   const { status, text } = await tried('/usr/local/bin/berth uninstall --now');
   t.is(status, 1);
   t.regex(
     text,
-    /3 pods run: default\/p\d, default\/p\d, default\/p\d\. Drain the node first, or end them with --force/,
+    new RegExp(
+      `${pods.length} pods run: (default/p\\d(, )?){${pods.length}}\\. Drain the node first, or end them with --force`,
+    ),
   );
   t.is(await pidOf(client, pods[0]?.container ?? ''), pods[0]?.pid ?? 0);
   await content(t);
@@ -305,4 +441,9 @@ test.serial('berth uninstall --force leaves nothing of the service, its pods and
   t.deepEqual(left, ['/etc/berth']);
   t.deepEqual(await readdir('/etc/berth'), ['config.toml']);
   t.is((await tried('getent group berth')).status, 2);
+  t.is((await startKubelet()).args.filter((arg) => arg.includes('berth')).length, 0, 'kubelet is its own again');
+  if (!hasNat) return;
+  t.is((await tried('ip link show berth0')).status, 1);
+  t.regex(await sh('ip -o link show foreign'), /state UP|UNKNOWN/);
+  t.notRegex(await sh('ip -o link show foreign; nft list ruleset'), /berth/);
 });
