@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
 import type { ContainerStatus } from '../../api/generated/types.ts';
 import type { Scenario } from './crash.ts';
@@ -124,25 +125,41 @@ const limited = async (daemon: TestDaemon): Promise<{ pod: TestPod; container: T
   return { pod, container: await pod.create(['sleep', '4242'], { linux: { resources: before } }) };
 };
 
-/** What the kernel holds is what the status tells: all of the old limits, or all of the new ones. Here, cgroup v1. */
+/** cpu.weight of v2, as cri/cgroup/v2.ts makes it of shares. */
+const weights: Readonly<Record<string, bigint>> = { 512: 59n, 700: 75n };
+
+/** The files of shares and memory, below the container's own cgroup, and what the first holds for `shares`. */
+const limitFiles = (daemon: TestDaemon, container: TestContainer) => {
+  const place = daemon.cgroupOf(container);
+  const [root, isV2] = ['/sys/fs/cgroup', existsSync('/sys/fs/cgroup/cgroup.controllers')];
+  return isV2
+    ? {
+        cpu: `${root}${place}/cpu.weight`,
+        memory: `${root}${place}/memory.max`,
+        held: (shares = 0n) => weights[`${shares}`] ?? 0n,
+      }
+    : {
+        cpu: `${root}/cpu${place}/cpu.shares`,
+        memory: `${root}/memory${place}/memory.limit_in_bytes`,
+        held: (shares = 0n) => shares,
+      };
+};
+
+/** What the kernel holds is what the status tells, and systemd where it drives: all of the old limits, or all of the new ones. */
 const checkLimits = async (t: ExecutionContext, daemon: TestDaemon, container: TestContainer): Promise<void> => {
   const { resources } = await checkContainer(t, daemon, container);
   const { cpu_shares, memory_limit_in_bytes: limit, oom_score_adj } = resources?.linux ?? {};
   const told = { cpu_shares, memory_limit_in_bytes: limit, oom_score_adj };
   t.deepEqual(told, cpu_shares === after.cpu_shares ? after : before);
-  const file = async (name: string): Promise<bigint> =>
-    BigInt(
-      (
-        await daemon.world.sh(`cat /sys/fs/cgroup/${name.replace('*', `${daemon.world.cgroup}/${container.id}`)}`)
-      ).trim(),
-    );
+  const files = limitFiles(daemon, container);
+  const read = async (file: string): Promise<bigint> => BigInt((await daemon.world.sh(`cat ${file}`)).trim());
+  t.deepEqual([await read(files.cpu), await read(files.memory)], [files.held(cpu_shares), limit]);
+  if (daemon.world.systemd) {
+    const shown = await daemon.world.sh(`systemctl show -P MemoryMax -P CPUWeight berth-${container.id}.scope`);
+    t.deepEqual(shown.trim().split('\n').map(BigInt).sort(), [files.held(cpu_shares), limit].sort());
+  }
   const score = await daemon.world.sh(`cat /proc/${await container.pid()}/oom_score_adj`);
-  const held = {
-    cpu_shares: await file('cpu/*/cpu.shares'),
-    memory_limit_in_bytes: await file('memory/*/memory.limit_in_bytes'),
-    oom_score_adj: BigInt(score.trim()),
-  };
-  t.deepEqual(held, told as typeof held);
+  t.is(score.trim(), `${oom_score_adj}`);
   // An exec has the score from config.json.
   t.is((await container.exec('cat /proc/self/oom_score_adj')).stdout, score);
 };

@@ -4,10 +4,10 @@ import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { isDeepStrictEqual, promisify } from 'node:util';
 import test from 'ava';
-import { crashAtEachStep } from '../../harness/crash.ts';
+import { agentCrashAtStep, crashAtEachStep } from '../../harness/crash.ts';
 import { idle, runPod, type TestContainer } from '../../harness/pods.ts';
 import type { Resources } from '../../harness/resource-rows.ts';
-import { start } from '../../harness/scenarios.ts';
+import { start, update } from '../../harness/scenarios.ts';
 import { fails, suiteDaemon } from '../../harness/suite.ts';
 import { until } from '../../harness/until.ts';
 import { Cgroup, placeOf, root } from '../cgroup.ts';
@@ -184,3 +184,11 @@ test('a unit that stands in a scope’s place is cleared away, and a parent of t
 test('a kill of the daemon at each step of StartContainer leaves a container that runs or has ended, and no scope', async (t) => {
   t.true((await crashAtEachStep(t, daemon(), start)) >= start.steps + 3);
 });
+
+test('a kill of the daemon at each step of UpdateContainerResources leaves the old limits or the new ones, for kernel, systemd and status alike', async (t) => {
+  t.true((await crashAtEachStep(t, daemon(), update)) >= update.steps + 1);
+});
+
+for (const step of [1, 2, 3, 4, 5, 6])
+  test(`a kill of the agent at step ${step} of a start in a scope leaves a container that runs or has ended, and no scope`, (t) =>
+    agentCrashAtStep(t, daemon(), start, step));
