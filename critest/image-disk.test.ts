@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import test from 'ava';
 import { sha256 } from '../base/digest.ts';
+import { artifact } from './harness/artifact.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { architecture, image, layer, writeLayout, writeRegistry } from './harness/image.ts';
 import { names, registryHost } from './harness/images.ts';
@@ -15,14 +16,23 @@ const large = `${registryHost}/berth/large:1`;
 const middle = `${registryHost}/berth/middle:1`;
 const other = `${registryHost}/berth/other:1`;
 const small = `${registryHost}/berth/small:1`;
+const thing = `${registryHost}/berth/thing:1`;
 const manyFiles = `${registryHost}/berth/many-files:1`;
 const noise = (kib: number) => layer([{ name: 'noise', data: randomBytes(kib << 10) }]);
+const madeOf = (kib: number, ...names: readonly string[]) =>
+  layer(
+    names.map((name) =>
+      name.endsWith('/') ? { name, type: 'directory', mode: 0o700 } : { name, data: randomBytes(kib << 10) },
+    ),
+  );
 const files = layer(Array.from({ length: 3000 }, (_, at) => ({ name: `file${at}` })));
 const images = new Map([
   [large, image([noise(1 << 10), noise(9 << 10), noise(20 << 10)], {})],
   [middle, image([noise(8 << 10)], {})],
   [other, image([noise(8 << 10)], {})],
-  [small, image([noise(100), noise(100)], {})],
+  // The layer above leaves out its directory's entry: it gets a fix-up layer.
+  [small, image([madeOf(100, 'd/', 'd/below'), madeOf(100, 'd/above')], {})],
+  [thing, artifact([{ data: randomBytes(30 << 20), title: 'file' }])],
   [manyFiles, image([files], {})],
 ]);
 
@@ -96,23 +106,21 @@ for (const [kind, mount] of Object.entries(fileSystems)) {
   });
 
   for (const [what, name] of [
-    ['disk', large],
-    ['inode table', manyFiles],
+    ['a disk that is full fails the pull', large],
+    ['a disk that is full fails the pull of an artifact', thing],
+    ['an inode table that is full fails the pull', manyFiles],
   ] as const)
-    test.serial(
-      `${kind}: a ${what} that is full fails the pull, leaves nothing, and a smaller image still fits`,
-      async (t) => {
-        const before = await content();
-        for (let round = 0; round < 2; round += 1) {
-          await fails(t, pull(name), 'resource-exhausted', isFull);
-          t.is(await content(), before);
-        }
-        const { image_ref } = await pull(small);
-        t.regex(image_ref, /^sha256:/);
-        await remove(small);
+    test.serial(`${kind}: ${what}, leaves nothing, and a smaller image still fits`, async (t) => {
+      const before = await content();
+      for (let round = 0; round < 2; round += 1) {
+        await fails(t, pull(name), 'resource-exhausted', isFull);
         t.is(await content(), before);
-      },
-    );
+      }
+      const { image_ref } = await pull(small);
+      t.regex(image_ref, /^sha256:/);
+      await remove(small);
+      t.is(await content(), before);
+    });
 
   test.serial(
     `${kind}: a disk that gets full at any block of a pull, an import or a streamed load leaves the store whole, and the next one works`,
@@ -133,7 +141,7 @@ for (const [kind, mount] of Object.entries(fileSystems)) {
       const blocks = kind === 'ext4' ? [0, 1, 3, 6, 12] : [0, 1, 6];
       const amounts = blocks.map((count) => needed - count * block).concat(needed / 2);
       const tries = amounts.flatMap((amount, at) =>
-        (kind === 'ext4' ? [at % ways.length] : [0, 1, 2]).map((way) => ({ amount, way })),
+        (kind === 'ext4' ? [at] : [at, at + 1]).map((way) => ({ amount, way: way % ways.length })),
       );
       const failed = ways.map(() => 0);
       for (const { amount, way } of tries) {
