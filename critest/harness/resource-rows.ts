@@ -2,7 +2,10 @@ import type { Input, LinuxContainerResources } from '../../api/generated/types.t
 
 export type Resources = Input<LinuxContainerResources>;
 
-/** One file of the kernel, "controller/file", and what it holds when only `set` was asked for, then after `update`. */
+/**
+ * One file of the kernel, "controller/file", and what it holds when only `set` was asked for, then after `update`; "proc/file" is
+ * the main process's own.
+ */
 export interface Row {
   readonly set: Resources;
   readonly update: Resources;
@@ -128,5 +131,27 @@ export const rows: Readonly<Record<string, Row>> = {
     },
     systemd: { CPUQuotaPerSecUSec: ['130ms', '240ms'] },
     told: [{}, { unified: { 'cpu.max': '24000 100000', 'cpu.max.burst': '5000' } }],
+  },
+  hugepage_limits: {
+    set: { hugepage_limits: [{ page_size: '2MB', limit: BigInt(2 * MiB) }] },
+    update: { hugepage_limits: [{ page_size: '2MB', limit: BigInt(6 * MiB) }] },
+    controller: 'hugetlb',
+    v1: {
+      'hugetlb/hugetlb.2MB.limit_in_bytes': [`${2 * MiB}`, `${6 * MiB}`],
+      'hugetlb/hugetlb.2MB.rsvd.limit_in_bytes': [`${2 * MiB}`, `${6 * MiB}`],
+    },
+    v2: {
+      'hugetlb/hugetlb.2MB.max': [`${2 * MiB}`, `${6 * MiB}`],
+      'hugetlb/hugetlb.2MB.rsvd.max': [`${2 * MiB}`, `${6 * MiB}`],
+    },
+    systemd: {},
+  },
+  oom_score_adj: {
+    set: { oom_score_adj: 300n },
+    update: { oom_score_adj: 400n },
+    controller: 'memory',
+    v1: { 'proc/oom_score_adj': ['300', '400'] },
+    v2: { 'proc/oom_score_adj': ['300', '400'] },
+    systemd: {},
   },
 };

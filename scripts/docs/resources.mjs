@@ -16,31 +16,35 @@ reads both columns of cgroup v2 and that of systemd.
 
 const tail = `
 \`oom_score_adj\` is in no cgroup: it is written to \`/proc/PID/oom_score_adj\` of the main process at the start, and at an update of every
-process that has the container's. \`hugepage_limits\` are \`hugetlb.SIZE.limit_in_bytes\` and \`.rsvd.limit_in_bytes\` on v1,
-\`hugetlb.SIZE.max\` and \`.rsvd.max\` on v2; systemd has no word for them. Other keys of \`unified\` are files of v2 by their names; on
-v1 they are refused. systemd keeps a quota in hundredths of a processor, and writes all its files of a unit whenever it writes one, with values of its own for
+process that has the container's. systemd has no word for it, nor for \`hugepage_limits\`, whose column of v1 no machine of the tests has. Other
+keys of \`unified\` are files of v2 by their names; on v1 they are refused.
+systemd keeps a quota in hundredths of a processor, and writes all its files of a unit whenever it writes one, with values of its own for
 \`memory.oom.group\` and \`memory.zswap.max\`: Berth writes the exact ones again, in the same call after an update, and a moment after a
 \`daemon-reload\` (critest/vm/tests/systemd.test.ts).
 `;
 
 const text = (resources) =>
   Object.entries(resources)
-    .map(([name, value]) => (name === 'unified' ? text(value) : `${name}=${value}`))
+    .map(([name, value]) => {
+      if (name === 'unified') return text(value);
+      if (name === 'hugepage_limits') return value.map((page) => `${name}=${page.page_size}:${page.limit}`).join(' ');
+      return `${name}=${value}`;
+    })
     .join(' ');
 
-const cell = (files) =>
+const cell = (files, none) =>
   Object.entries(files)
     .map(
       ([file, [set, updated]]) => `\`${file.replace(/^.*\//, '')}\` ${set === updated ? set : `${set} → ${updated}`}`,
     )
-    .join('<br>') || 'refused';
+    .join('<br>') || none;
 
 export const resourcesPage = () =>
   head +
   Object.values(rows)
     .map(
       (row) =>
-        `| ${text(row.set)} | ${text(row.update)} | ${cell(row.v1)} | ${cell(row.v2)} | ${cell(row.systemd)} |\n`,
+        `| ${text(row.set)} | ${text(row.update)} | ${cell(row.v1, 'refused')} | ${cell(row.v2, '')} | ${cell(row.systemd, '–')} |\n`,
     )
     .join('') +
   tail;
