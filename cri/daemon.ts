@@ -14,6 +14,7 @@ import { claimRoot } from './claim.ts';
 import type { Config } from './config/index.ts';
 import { ContainersDisk } from './container/disk.ts';
 import { keepLimits } from './container/keep-limits.ts';
+import { RemovedLayers } from './container/removed-layers.ts';
 import { handlersOf } from './handlers.ts';
 import { readHost } from './host.ts';
 import { LiveRuntime } from './live.ts';
@@ -213,6 +214,7 @@ const openRuntime = async (
     containerStore,
     stopping,
     containersDisk: await ContainersDisk.open(config.root, agent, log, stopping),
+    removedLayers: new RemovedLayers(agent, { log, stopping }),
     cgroupReader,
     cpuSampler: stack.use(new CpuSampler({ ...objects, log, cgroupReader })),
     selfCheck: new SelfCheck(config.listen),

@@ -8,6 +8,7 @@ import type { CgroupMode } from './cgroup/mode.ts';
 import { nanosecondClock } from './clock.ts';
 import type { Config } from './config/index.ts';
 import type { ContainersDisk } from './container/disk.ts';
+import type { RemovedLayers } from './container/removed-layers.ts';
 import { EventHub } from './events/hub.ts';
 import type { Host } from './host.ts';
 import type { Log } from './log.ts';
@@ -31,6 +32,7 @@ export interface Runtime {
   readonly agent: Agent;
   readonly images: Images;
   readonly containersDisk: ContainersDisk;
+  readonly removedLayers: RemovedLayers;
   readonly network: Network;
   readonly streaming: StreamingServer;
   readonly forwarder: Forwarder;

@@ -1,9 +1,9 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { TestDaemon } from './harness/daemon.ts';
 import { Scrape } from './harness/exposition.ts';
-import { containerConfig, idle, podConfig, runPod } from './harness/pods.ts';
+import { containerConfig, idle, podConfig, runPod, type TestContainer } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
 import { until } from './harness/until.ts';
 
@@ -133,7 +133,35 @@ test('what a start in flight, a failed start and a start that the daemon did not
     t.deepEqual([state, reason, exit_code, started_at], ['CONTAINER_EXITED', ...end, 0n]);
     t.true(finished_at > 1_700_000_000n * 1_000_000_000n);
   }
+  await layerThatTakesLong(t, own, [failed, lost]);
 });
+
+/** The step that deletes it hangs, as one of millions of files would: the container is gone for all that, and the layer after a restart. */
+const layerThatTakesLong = async (
+  t: ExecutionContext,
+  own: TestDaemon,
+  [first, second]: readonly [TestContainer, TestContainer],
+) => {
+  const [fault, steps] = [own.world.path('log.fault'), own.world.path('log.steps')];
+  await writeFile(fault, '');
+  await own.killAndBoot({ BERTH_FAULT: fault, BERTH_STEPS: steps });
+  await first.remove();
+  const lines = (await readFile(steps, 'utf8')).split('\n').filter((line) => line.startsWith('RemoveContainer '));
+  await writeFile(fault, `hang@RemoveContainer:${lines.indexOf('RemoveContainer remove tree') + 1}`);
+  await second.remove();
+  const { containers } = await own.client.ListContainers({ filter: { id: second.id } });
+  t.deepEqual(containers, []);
+  const layer = own.world.path('root/containers', second.id);
+  t.true(await isThere(layer));
+  await own.killAndBoot();
+  t.false(await isThere(layer), 'what the daemon did not outlive is deleted by the next one');
+};
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 test('times are told to the nanosecond, in the order in which things happened', async (t) => {
   const before = BigInt(Date.now()) * 1_000_000n;

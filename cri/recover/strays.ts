@@ -4,7 +4,6 @@ import { messageOf } from '../../base/errors.ts';
 import { namesIn, readJson, removeTree } from '../../base/files.ts';
 import type { OciSpec } from '../../shim/oci.ts';
 import { removeNamespaces } from '../../shim/sandbox.ts';
-import { removeTreeByAgent } from '../../shim/tree.ts';
 import { containerDirectories } from '../container/cgroup.ts';
 import { endScope } from '../container/end-scope.ts';
 import { containerPaths, type Runtime, sandboxPaths } from '../runtime.ts';
@@ -27,7 +26,7 @@ export const removeStrays = async (
   ]);
   await Promise.all(bundles.filter(isStray).map((id) => removeBundle(runtime, id)));
   const strayLayers = layers.filter(isStray).map((id) => containerPaths(runtime.config, id).layer);
-  await removeTreeByAgent(runtime.agent, strayLayers);
+  await removeLayers(runtime, strayLayers);
   await Promise.all(
     runtime.images
       .leases()
@@ -37,6 +36,13 @@ export const removeStrays = async (
   const straySandboxes = sandboxes.filter((id) => isId(id) && !sandboxIds.has(id) && !left.has(id));
   await Promise.all(straySandboxes.map((id) => removeSandboxDirectory(runtime, id)));
   collectNetworks(runtime, left);
+};
+
+/** What cannot be deleted keeps no daemon from serving: it is tried again at the next start. */
+const removeLayers = async ({ removedLayers, log }: Runtime, paths: readonly string[]): Promise<void> => {
+  await removedLayers
+    .remove(paths)
+    .catch((error: unknown) => log.warn({ paths, error: messageOf(error) }, 'stray writable layers stay'));
 };
 
 /** A plugin that hangs may take minutes: nobody waits for it. */
