@@ -87,11 +87,19 @@ test('images are there after a kill -9, and pods keep their address', async (t) 
   t.deepEqual(await state(), before);
 });
 
-test('SIGTERM ends the daemon with status 0 and leaves the containers running', async (t) => {
+test('SIGTERM ends the daemon with status 0 and leaves the containers running; a call in flight has its moment to end', async (t) => {
   const pod = await runPod(daemon());
   const container = await pod.run(counter);
-  t.is(await daemon().stop(), 0);
-  await sleep(100);
+  const { world } = daemon();
+  const root = `/proc/${await container.pid()}/root`;
+  const call = container.exec('touch /begun; until [ -e /go ]; do usleep 20000; done; echo done');
+  await until('the call runs', async () => (await world.sh(`ls ${root}`)).includes('begun'));
+  const stopped = daemon().stop();
+  await until('the daemon stops', async () => /berthd stops/.test(await daemon().log(10)));
+  await sleep(200);
+  await world.sh(`touch ${root}/go`);
+  t.is((await call).stdout, 'done\n');
+  t.is(await stopped, 0);
   await daemon().boot();
   t.is((await container.status()).state, 'CONTAINER_RUNNING');
 });
