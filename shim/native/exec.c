@@ -30,7 +30,6 @@ bool exec_start(struct client *c, uint32_t id, unsigned flags, const uint8_t *da
   struct spawn s = {.cgroup = "", .stdio = flags, .container = shim.container.pidfd, .template = -1};
   if (!shim.container.started || shim.container.ended) return fail(e, ESRCH, "exec", "the container does not run");
   if (!plan_open(&s.plan, data, length, e)) return false;
-  if (shim.is_scope) look_for_kills();
   s.twice = (shim.own_pid_ns || shim.shares_pid_ns) && !is_copy(s.plan);
   if (plan_next_is(&s.plan, OP_CLONE)) {
     struct operation op;

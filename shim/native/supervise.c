@@ -24,7 +24,7 @@
 #define DRAIN_MS 2000
 #define PLAN_LIMIT (16u << 20)
 
-struct supervisor shim = {.lock = -1, .template = -1, .report = -1, .listener.fd = -1, .signals.fd = -1, .scope_events = -1, .slice_events = -1, .log.fd = -1};
+struct supervisor shim = {.lock = -1, .template = -1, .report = -1, .listener.fd = -1, .signals.fd = -1, .scope_events = -1, .slice.fd = -1, .log.fd = -1};
 
 void *pages_get(size_t length) {
   void *pages = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -73,12 +73,19 @@ static int64_t kills_in(int fd) {
 }
 
 // systemd removes a scope's cgroup as soon as its last process is gone, and the counter with it, sometimes before we have read it. Its
-// slice counts what happens below it: what it has more since the last look, when the scope had none, is then taken for the scope's.
+// slice counts what happens below it, and wakes us: what it has more while the scope lives and has none is a sibling's. Only what it
+// has more when the scope is gone is taken for the scope's.
 void look_for_kills(void) {
-  const int64_t slice = kills_in(shim.slice_events), own = kills_in(shim.scope_events);
+  const int64_t slice = kills_in(shim.slice.fd), own = kills_in(shim.scope_events);
+  if (slice < 0) source_close(&shim.slice);
   if (own < 0) shim.oom_killed |= slice > shim.slice_kills;
   else if (own > 0) shim.oom_killed = true;
   else shim.slice_kills = slice;
+}
+
+static void slice_ready(void *owner, uint32_t events) {
+  (void)owner, (void)events;
+  look_for_kills();
 }
 
 static void watch_kills(const char *directory) {
@@ -86,8 +93,10 @@ static void watch_kills(const char *directory) {
   if (shim.is_scope || dir < 0) return;
   shim.is_scope = true;
   shim.scope_events = openat(dir, "memory.events", O_RDONLY | O_CLOEXEC);
-  if (shim.scope_events >= 0) shim.slice_events = openat(dir, "../memory.events", O_RDONLY | O_CLOEXEC);
+  if (shim.scope_events < 0) return;
+  source_init(&shim.slice, openat(dir, "../memory.events", O_RDONLY | O_CLOEXEC), slice_ready, NULL);
   look_for_kills();
+  source_watch(&shim.slice, EPOLLPRI);
 }
 
 static bool do_cgroup_make(struct reader *in, struct err *e) {
@@ -363,6 +372,7 @@ void end_begin(void) {
   shim.ending = true;
   source_close(&shim.container.in);
   if (shim.is_scope) look_for_kills();
+  source_close(&shim.slice);
   kill_rest();
   shim.end_deadline = now_ms() + DRAIN_MS;
 }

@@ -47,7 +47,8 @@ struct supervisor {
   bool shares_pid_ns;  // with others than the host
   bool own_pid_ns;  // the end of the main process ends all others
   bool is_scope;    // the cgroup was made by systemd, which removes it
-  int scope_events, slice_events;  // memory.events of it and of what is above it
+  int scope_events;     // its memory.events
+  struct source slice;  // and of what is above it
   int64_t slice_kills;  // what the latter told when the former told of none
   bool oom_killed;  // the kernel has killed any of it for lack of memory
   bool killed;      // SIGKILL was asked for before it ended

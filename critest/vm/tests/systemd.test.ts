@@ -52,6 +52,30 @@ test('fifty containers at once are fifty scopes, and none stays when they have e
   t.is(await systemctl('list-units', '--all', '--type=scope', '--plain', '--no-legend', 'berth-*'), '');
 });
 
+test('who is killed in a scope that is gone before it can be asked is OOMKilled when the kernel did it, and not when a sibling was before', async (t) => {
+  const linux = { resources: { memory_limit_in_bytes: BigInt(24 << 20) } };
+  const pod = await runPod(daemon());
+  const { world, client } = daemon();
+  /** It ends while its supervisor sleeps, and systemd removes the scope meanwhile. */
+  const endOf = async (container: TestContainer, end: (pid: number) => string) => {
+    const pid = await container.pid();
+    // what came to its supervisor before has been seen after that
+    await client.ReopenContainerLog({ container_id: container.id });
+    const cgroup = new Cgroup(root + daemon().cgroupOf(container));
+    const supervisor = (await world.sh(`awk '{print $4}' /proc/${pid}/stat`)).trim();
+    await world.sh(`kill -STOP ${supervisor}; ${end(pid)}`);
+    await until('the scope is gone', async () => !(await cgroup.exists()));
+    await world.sh(`kill -CONT ${supervisor}`);
+    const { reason, exit_code } = await container.exited();
+    return [reason, exit_code];
+  };
+  const [killed, sibling] = [await pod.run(idle, { linux }), await pod.run(idle, { linux })];
+  t.is((await sibling.exec(['eat', '200'])).code, 137);
+  t.deepEqual(await endOf(killed, (pid) => `kill -KILL ${pid}`), ['Error', 137]);
+  const eater = await pod.run('until [ -e /go ]; do usleep 20000; done; exec eat 200', { linux });
+  t.deepEqual(await endOf(eater, (pid) => `touch /proc/${pid}/root/go`), ['OOMKilled', 137]);
+});
+
 test('a reload of systemd, a restart of the bus, and systemd executed anew keep limits, devices and processes, and starts go on', async (t) => {
   const pod = await runPod(daemon());
   const resources = { memory_limit_in_bytes: BigInt(64 << 20), cpu_quota: 12_000n, cpu_period: 100_000n };
