@@ -18,7 +18,7 @@ const indexType = 'application/vnd.oci.image.index.v1+json';
 const signatureType = 'application/vnd.dev.cosign.artifact.sig.v1+json';
 /** A manifest of signatures is small; so many small blobs are looked at for one. */
 const longest = 1 << 17;
-const mostLookedAt = 5000;
+const mostLookedAt = 2000;
 
 const tagIn = ({ annotations }: Descriptor): string | undefined =>
   annotations['org.opencontainers.image.ref.name']?.split(':').at(-1);
@@ -66,39 +66,39 @@ const referrerOf = async (read: () => Promise<Document>): Promise<Referrer | und
  * What an archive or a layout says about its images, as a registry would tell it: `sha256-<hex>.sig` by the tags of its index, and
  * what refers to a manifest, which cosign 3 leaves out of the index, by its blobs.
  */
-export const besideSource = (source: LocalSource, beside: readonly Descriptor[]): Source => ({
-  manifest: async (text, signal) => {
-    const entry = beside.find((one) => tagIn(one) === text);
-    if (entry === undefined && besideTag.test(text)) throw notFound(`the index has no tag ${text}`);
-    return source.manifest(entry?.digest ?? text, signal);
-  },
-  referrers: async (digest, signal) => {
-    const untold = beside.filter(({ annotations }) => annotations.kind === 'dev.cosignproject.cosign/sigs');
-    const manifests = untold.map(({ digest: at, size }) => entryOf(at, size, signatureType));
-    for await (const { digest: at, size } of smallBlobs(source)) {
-      const found = await referrerOf(() => source.manifest(at, signal));
-      if (found?.subject === digest)
-        manifests.push({
-          ...entryOf(at, size, found.artifactType),
-          annotations: found.annotations,
-        });
-    }
-    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests }));
-    return { bytes, mediaType: indexType, digest: digestOf(bytes) };
-  },
-  blob: (descriptor, signal) => source.blob(descriptor, signal),
-});
+export const besideSource = (source: LocalSource, beside: readonly Descriptor[]): Source => {
+  let isTooMuch = false;
+  return {
+    manifest: async (text, signal) => {
+      const entry = beside.find((one) => tagIn(one) === text);
+      // A list of referrers that fails is looked for under a tag, and would be told to have been nowhere.
+      if (entry === undefined && isTooMuch) throw tooMuch();
+      if (entry === undefined && besideTag.test(text)) throw notFound(`the index has no tag ${text}`);
+      return source.manifest(entry?.digest ?? text, signal);
+    },
+    referrers: async (digest, signal) => {
+      const untold = beside.filter(({ annotations }) => annotations.kind === 'dev.cosignproject.cosign/sigs');
+      const manifests = untold.map(({ digest: at, size }) => entryOf(at, size, signatureType));
+      let count = 0;
+      for await (const { digest: at, size } of source.blobs()) {
+        signal.throwIfAborted();
+        if (size > longest) continue;
+        count += 1;
+        isTooMuch = count > mostLookedAt;
+        if (isTooMuch) throw tooMuch();
+        const found = await referrerOf(() => source.manifest(at, signal));
+        if (found?.subject !== digest) continue;
+        manifests.push({ ...entryOf(at, size, found.artifactType), annotations: found.annotations });
+      }
+      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests }));
+      return { bytes, mediaType: indexType, digest: digestOf(bytes) };
+    },
+    blob: (descriptor, signal) => source.blob(descriptor, signal),
+  };
+};
 
-async function* smallBlobs(source: LocalSource): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
-  let count = 0;
-  for await (const blob of source.blobs()) {
-    if (blob.size > longest) continue;
-    count += 1;
-    if (count > mostLookedAt)
-      throw new BerthError('resource-exhausted', `more than ${mostLookedAt} small blobs to look for signatures in`);
-    yield blob;
-  }
-}
+const tooMuch = (): BerthError =>
+  new BerthError('resource-exhausted', `there are more than ${mostLookedAt} small blobs to look for signatures in`);
 
 const entryOf = (digest: Digest, size: number, artifactType: string): object => ({
   mediaType: 'application/vnd.oci.image.manifest.v1+json',
