@@ -1,7 +1,7 @@
 import { watch } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { messageOf } from '../../base/errors.ts';
+import { errnoOf, messageOf } from '../../base/errors.ts';
 import { systemdSocket } from '../cgroup/systemd.ts';
 import type { LiveRuntime } from '../live.ts';
 import type { Runtime } from '../runtime.ts';
@@ -50,33 +50,34 @@ const watchReloads = ({ log, stopping: signal }: Runtime, put: () => void): void
     const watcher = watch(directory, { persistent: false, signal }, (_, name) => void hear(name));
     watcher.on('error', (error) => log.warn({ directory, error: messageOf(error) }, 'reloads of systemd are not seen'));
   } catch (error) {
-    log.debug({ directory, error: messageOf(error) }, 'there is no systemd here whose reloads could be seen');
+    if (errnoOf(error) === 'ENOENT') log.debug({ directory }, 'there is no systemd here whose reloads could be seen');
+    else log.warn({ directory, error: messageOf(error) }, 'reloads of systemd are not seen');
   }
 };
 
-/** By what is in memory; most containers have nothing that systemd would not keep. */
+/** By what is in memory; most containers have nothing that systemd would not keep. One that was created may be starting. */
 const mayLose = (runtime: Runtime, container: Container): boolean => {
-  if (hasEnded(container) || scopeOf(container.record.cgroups) === undefined) return false;
+  if (container.record.state.kind === 'exited' || scopeOf(container.record.cgroups) === undefined) return false;
   const { unified = {}, cpu_quota: quota = 0n } = resourcesOf(container) ?? {};
   return quota > 0n || Object.keys(unified).length > 0 || blockIoNames(runtime).weight !== '';
 };
 
 const putBack = async (runtime: Runtime): Promise<void> => {
-  const containers = runtime.containers.values().filter((container) => mayLose(runtime, container));
-  if (containers.length === 0) return;
+  const found = (): Container[] => runtime.containers.values().filter((container) => mayLose(runtime, container));
+  if (found().length === 0) return;
   await runtime.driver.systemd.settled();
-  await Promise.all(containers.map((container) => runtime.locks.run(container.id, () => putOne(runtime, container))));
+  await Promise.all(found().map((container) => runtime.locks.run(container.id, () => putOne(runtime, container))));
 };
 
-const hasEnded = ({ record }: Container): boolean => record.state.kind !== 'running';
+const runsNot = ({ record }: Container): boolean => record.state.kind !== 'running';
 
 const putOne = async (runtime: Runtime, container: Container): Promise<void> => {
   try {
-    if (hasEnded(container) || container.supervisor === undefined) return;
+    if (runsNot(container) || container.supervisor === undefined) return;
     const { linux } = await readSpec(runtime, container);
     await applyWrites(container, lostWrites(runtime, container, linux.resources));
   } catch (error) {
-    const level = hasEnded(container) ? 'debug' : 'warn';
+    const level = runsNot(container) ? 'debug' : 'warn';
     runtime.log[level]({ container: container.id, error: messageOf(error) }, 'its limits were not written again');
   }
 };
