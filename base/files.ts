@@ -27,13 +27,25 @@ const temporaryName = (path: string): string => {
 };
 export const isTemporary = (name: string): boolean => /\.\d+\.\d+\.tmp$/.test(name);
 
-export const syncDirectory = async (path: string): Promise<void> => {
-  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+export const syncDirectory = (path: string): Promise<void> => sync(path, constants.O_DIRECTORY);
+
+const sync = async (path: string, flags = 0): Promise<void> => {
+  const handle = await open(path, constants.O_RDONLY | flags);
   try {
     await handle.sync();
   } finally {
     await handle.close();
   }
+};
+
+/** Makes files durable in a directory that nobody knows yet; both are sent at once, so that a journal is written once. */
+export const writeIn = async (
+  directory: string,
+  files: Readonly<Record<string, string | Uint8Array>>,
+): Promise<void> => {
+  const paths = Object.entries(files).map(([name, data]) => ({ path: join(directory, name), data }));
+  await Promise.all(paths.map(({ path, data }) => writeAtomic(path, data, { durable: false })));
+  await Promise.all([syncDirectory(directory), ...paths.map(({ path }) => sync(path))]);
 };
 
 const writeSynced = async (path: string, data: string | Uint8Array, mode: number, sync: boolean): Promise<void> => {

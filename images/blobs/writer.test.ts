@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { dir } from 'tmp-promise';
@@ -54,5 +54,32 @@ test('a file that lacks what came does not become a blob', async (t) => {
   await writer.write(Buffer.from('half'));
   await t.throwsAsync(writer.commit(join(path, 'blob'), 8), { message: /4 bytes were written where 8 came/ });
   await t.throwsAsync(readFile(join(path, 'blob')), { code: 'ENOENT' });
+  await cleanup();
+});
+
+test.serial('while what was written is sent to the disk more is taken, and the commit waits for it', async (t) => {
+  const { path, cleanup } = await dir({ unsafeCleanup: true });
+  await using other = await open(path);
+  const prototype: FileHandle = Object.getPrototypeOf(other);
+  const slow = Promise.withResolvers<void>();
+  const { datasync } = prototype;
+  prototype.datasync = () => slow.promise;
+  try {
+    await using writer = await BlobWriter.create(join(path, 'temporary'));
+    const chunk = Buffer.alloc(1 << 20, 'x');
+    for (let i = 0; i < 40; i += 1) await writer.write(chunk);
+    let isDone = false;
+    const committing = writer.commit(join(path, 'blob'), 40 << 20).then(() => {
+      isDone = true;
+    });
+    await readFile(join(path, 'temporary'));
+    t.false(isDone);
+    slow.resolve();
+    await committing;
+    t.is((await readFile(join(path, 'blob'))).length, 40 << 20);
+  } finally {
+    slow.resolve();
+    prototype.datasync = datasync;
+  }
   await cleanup();
 });

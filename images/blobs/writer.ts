@@ -22,11 +22,15 @@ const dropFront = (chunks: Buffer[], bytes: number): void => {
   if (chunks[0] !== undefined) chunks[0] = chunks[0].subarray(left);
 };
 
+/** A sync takes one of Node's few threads for as long as the disk wishes: there is one at a time of all files. */
+let isFlushing = false;
+
 /** The one streamed writer: bytes go to a temporary file that gets its name whole, synced, or not at all. */
 export class BlobWriter implements AsyncDisposable {
   readonly #temporary: string;
   readonly #file: FileHandle;
   #tail: Promise<unknown> = Promise.resolve();
+  #flushed: Promise<void> | undefined;
   #failure: unknown;
   /** What has come since the last write began: it is written by one call. */
   #waiting: Buffer[] = [];
@@ -66,11 +70,25 @@ export class BlobWriter implements AsyncDisposable {
     this.#waiting.push(chunk);
     if (this.#waiting.length === 1) this.#queue(() => this.#writeWaiting());
     this.#unflushed += chunk.length;
-    if (this.#unflushed >= flushEvery) {
-      this.#unflushed = 0;
-      this.#queue(() => this.#file.datasync());
-    }
+    if (this.#unflushed >= flushEvery) this.flush();
     if (this.#pending > mostPending) await this.#tail;
+  }
+
+  /** Sends what is written to the disk, and holds nothing up; the next time when another file is being sent. */
+  flush(): void {
+    if (isFlushing || this.#unflushed === 0) return;
+    isFlushing = true;
+    this.#unflushed = 0;
+    const done = async (): Promise<void> => {
+      try {
+        await this.#file.datasync();
+      } catch (error) {
+        this.#failure ??= error;
+      } finally {
+        isFlushing = false;
+      }
+    };
+    this.#flushed = done();
   }
 
   #queue(action: () => Promise<unknown>): void {
@@ -92,9 +110,14 @@ export class BlobWriter implements AsyncDisposable {
     }
   }
 
+  async #settled(): Promise<void> {
+    await this.#tail;
+    await this.#flushed;
+  }
+
   /** Makes the file of `size` bytes durable as `path`. */
   async commit(path: string, size: number): Promise<void> {
-    await this.#tail;
+    await this.#settled();
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#size !== size)
       throw new BerthError('internal', `write ${path}: ${this.#size} bytes were written where ${size} came`);
@@ -105,7 +128,7 @@ export class BlobWriter implements AsyncDisposable {
 
   /** Gives up the file as it is: its path, the caller's now unless it is still there when this is disposed. */
   async leave(): Promise<string | undefined> {
-    await this.#tail;
+    await this.#settled();
     await this.#close();
     return this.#failure === undefined ? this.#temporary : undefined;
   }
@@ -118,7 +141,7 @@ export class BlobWriter implements AsyncDisposable {
 
   /** Removes what was not committed. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#tail;
+    await this.#settled();
     await this.#close();
     await removeTree(this.#temporary);
   }

@@ -15,6 +15,8 @@ interface Tools {
 export const treeSize = (tools: Tools, path: string, signal: AbortSignal, idle = false): Promise<TreeSize> =>
   measure(tools, path, signal, idle ? ['--idle'] : []);
 
+export type MeasuredTree = TreeSize & { readonly sums: TreeSums };
+
 /** For the sum of the content where each file is a blob, which is checked by its digest. */
 export const inBlobs = 'in blobs';
 
@@ -28,12 +30,20 @@ export const measuredTree = async (
   signal: AbortSignal,
   content?: string,
   idle = false,
-): Promise<TreeSize & { readonly sums: TreeSums }> => {
+): Promise<MeasuredTree> => {
   const what = ['--sum', ...(content === undefined ? ['--content'] : []), ...(idle ? ['--idle'] : [])];
-  const { bytes, inodes, ...found } = await measure(tools, path, signal, what);
-  const sums = { attributes: found.attributes ?? '', content: content ?? found.content ?? '' };
-  return { bytes, inodes, sums };
+  return withSums(await measure(tools, path, signal, what), content);
 };
+
+/** Reads what the helper wrote of a tree. `content`: its sum, where that is known already. */
+export const toldTree = (text: string, what: string, content: string | undefined): MeasuredTree =>
+  withSums(readMeasure(text, what), content);
+
+const withSums = ({ bytes, inodes, ...found }: TreeSize & Partial<TreeSums>, content?: string): MeasuredTree => ({
+  bytes,
+  inodes,
+  sums: { attributes: found.attributes ?? '', content: content ?? found.content ?? '' },
+});
 
 const pattern = /^bytes (\d+)\ninodes (\d+)\n(?:attributes ([0-9a-f]{16})\n)?(?:content ([0-9a-f]{16})\n)?$/;
 
@@ -46,8 +56,12 @@ const measure = async (
   const name = 'measure tree';
   const argv = [program, 'tree-usage', ...options, path];
   const { stdout } = await runHelper(helper, { argv, signal, name }, `${name} ${path}`);
-  const match = pattern.exec(stdout.toString('latin1'));
-  if (match === null) throw new BerthError('internal', `${name} ${path}: the helper's answer is not understood`);
+  return readMeasure(stdout.toString('latin1'), `${name} ${path}`);
+};
+
+const readMeasure = (text: string, what: string): TreeSize & Partial<TreeSums> => {
+  const match = pattern.exec(text);
+  if (match === null) throw new BerthError('internal', `${what}: the helper's answer is not understood`);
   const [, bytes, inodes, attributes, content] = match;
   return {
     bytes: Number(bytes),

@@ -11,7 +11,7 @@ import {
   readJson,
   readLimited,
   removeTree,
-  writeAtomic,
+  writeIn,
 } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import { isObject, type JsonObject, objectField, sizeField, textField } from '../json.ts';
@@ -142,8 +142,8 @@ export class Trees {
     return this.#locks.run(digest, async () => {
       if (this.has(digest)) return;
       await removeTree(join(scratch, 'report'));
-      if (records.length > 0) await writeAtomic(join(scratch, 'records'), records);
-      await writeAtomic(join(scratch, 'tree.json'), JSON.stringify({ version: 1, ...facts }));
+      const json = JSON.stringify({ version: 1, ...facts });
+      await writeIn(scratch, { 'tree.json': json, ...(records.length > 0 && { records }) });
       await moveInto(scratch, this.#path(digest));
       this.#facts.set(digest, facts);
     });

@@ -10,6 +10,7 @@ import { mostBytes, tooLarge } from './bound.ts';
 import type { Door, Gate } from './gate.ts';
 import { runHelper } from './helper.ts';
 import { parseReport, type UnpackReport } from './report.ts';
+import { type MeasuredTree, toldTree } from './size.ts';
 import { recordsLimit } from './trees.ts';
 
 export interface UnpackTools {
@@ -42,17 +43,20 @@ const reasons: Readonly<Record<number, string>> = {
   14: 'it needs more than 128 MiB of memory',
   15: 'it needs a dictionary',
 };
-const told = [0, large, ...Object.keys(reasons).map(Number)];
+const endings = [0, large, ...Object.keys(reasons).map(Number)];
+
+/** What has become of a layer. `records` as in the report. */
+export interface Unpacked extends Pick<UnpackReport, 'records' | 'root' | 'isOpaque'> {
+  readonly diffId: Digest;
+  readonly measured: MeasuredTree;
+}
 
 /**
  * Feeds the layer to `berth-shim unpack`, whose confined processes decompress, hash and unpack it into `directory`/fs, which
- * it syncs. The caller checks the DiffID. Fails with the error that came first: that of the stream, or the helper's own
+ * it syncs and measures. The caller checks the DiffID. Fails with the error that came first: that of the stream, or the helper's own
  * words when it gave up; data-loss for what cannot be decompressed, resource-exhausted for too much.
  */
-export const unpack = async (
-  tools: UnpackTools,
-  job: UnpackJob,
-): Promise<UnpackReport & { readonly diffId: Digest }> => {
+export const unpack = async (tools: UnpackTools, job: UnpackJob): Promise<Unpacked> => {
   const { directory, read, what, signal } = job;
   using door = tools.gate.expect(`unpack ${what}`);
   const stop = new AbortController();
@@ -65,7 +69,7 @@ export const unpack = async (
     if (!isBrokenPipe(error)) stop.abort(error);
   };
   const feeding = feed(door, read(all), all).catch(note);
-  const diffId = await runUnpacker(tools, job, { token: door.token, report, signal: all })
+  const told = await runUnpacker(tools, job, { token: door.token, report, signal: all })
     .finally(() => door[Symbol.dispose]())
     .catch((error: unknown) => {
       // A socket that broke says only that the helper has gone: why is in the helper's own words.
@@ -74,23 +78,30 @@ export const unpack = async (
       stop.abort(error);
     });
   await feeding;
-  if (failures.length > 0 || diffId === undefined) throw failures[0];
-  return { ...parseReport(await readLimited(report, recordsLimit), `unpack ${what}`), diffId };
+  if (failures.length > 0 || told === undefined) throw failures[0];
+  return readUnpacked(told, await readLimited(report, recordsLimit), `unpack ${what}`);
+};
+
+/** `told`: the digest, and on the lines behind it the tree. */
+const readUnpacked = (told: string, report: Buffer | undefined, what: string): Unpacked => {
+  const diffId = `sha256:${told.slice(0, told.indexOf('\n'))}`;
+  if (!isDigest(diffId)) throw new BerthError('internal', `${what}: the helper's answer is not understood`);
+  const { content, records, root, isOpaque } = parseReport(report, what);
+  const measured = toldTree(told.slice(told.indexOf('\n') + 1), what, content);
+  return { diffId, measured, records, root, isOpaque };
 };
 
 const runUnpacker = async (
   { helper, program, decompressor, gate }: UnpackTools,
   { directory, size, limit, what }: UnpackJob,
   { token, report, signal }: { readonly token: string; readonly report: string; readonly signal: AbortSignal },
-): Promise<Digest> => {
+): Promise<string> => {
   const source = ['--from', gate.path, '--token', token, '--decompress', decompressor, `${mostBytes(size, limit)}`];
   const argv = [program, 'unpack', '--to', join(directory, 'fs'), '--report', report, ...source];
-  const { code, stdout } = await runHelper(helper, { argv, signal, name: 'unpack layer' }, `unpack ${what}`, told);
+  const { code, stdout } = await runHelper(helper, { argv, signal, name: 'unpack layer' }, `unpack ${what}`, endings);
   if (code === large) throw tooLarge(what, size, limit);
   if (code !== 0) throw new BerthError('data-loss', `${what}: cannot be decompressed: ${reasons[code]}`);
-  const diffId = `sha256:${stdout.toString('latin1')}`;
-  if (!isDigest(diffId)) throw new BerthError('internal', `unpack ${what}: the helper's answer is not understood`);
-  return diffId;
+  return stdout.toString('latin1');
 };
 
 const isBrokenPipe = (error: unknown): boolean =>

@@ -4,7 +4,6 @@ import type { Parts } from '../blobs/parts.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import { mismatch, verified } from '../blobs/verify.ts';
 import type { BlobWriter } from '../blobs/writer.ts';
-import { measuredTree } from '../layers/size.ts';
 import type { Trees } from '../layers/trees.ts';
 import { type UnpackTools, unpack } from '../layers/unpack.ts';
 import type { Descriptor } from '../manifest.ts';
@@ -65,9 +64,9 @@ const unpackFrom = async (
   const read: Chunks = (stop) => verified(observed(chunks(stop), job, writer), descriptor, what);
   await using scratch = await tools.layers.scratch('layer');
   const unpacking = { directory: scratch.path, read, size: descriptor.size, limit: tools.layerLimit, what, signal };
-  const { diffId: found, records, root, isOpaque, content } = await unpack(tools, unpacking);
+  const { diffId: found, records, root, isOpaque, measured } = await unpack(tools, unpacking);
   if (found !== diffId) throw mismatch(`${what} decompressed`, diffId, digestParts(found).hex);
-  const measured = await measuredTree(tools, `${scratch.path}/fs`, signal, content);
+  signal.throwIfAborted();
   await tools.layers.add(diffId, scratch.path, { ...measured, root, isOpaque }, records);
 };
 
@@ -84,6 +83,8 @@ async function* observed(
     report(offset);
     yield chunk;
   }
+  // While the unpacker is still at it.
+  writer?.flush();
 }
 
 /** A descriptor that says another size than the content has is refused as from a registry, and what is kept stays. */

@@ -247,6 +247,22 @@ static int count_each(int argc, char **argv) {
   return 0;
 }
 
+static void tell(const struct usage *u) {
+  (void)dprintf(STDOUT_FILENO, "bytes %" PRIu64 "\ninodes %" PRIu64 "\n", u->bytes, u->inodes);
+  if (u->sum) (void)dprintf(STDOUT_FILENO, "attributes %016" PRIx64 "\n", u->attributes);
+  if (u->read) (void)dprintf(STDOUT_FILENO, "content %016" PRIx64 "\n", u->content);
+}
+
+bool tell_tree(const char *path, bool read, struct err *e) {
+  static struct usage u = {.sum = true};
+  u.read = read;
+  raise_descriptors();
+  const bool good = count_root(&u, path, e);
+  free(u.linked);
+  if (good) tell(&u);
+  return good;
+}
+
 int role_tree_usage(int argc, char **argv) {
   static struct usage u;
   struct err e = {0};
@@ -268,8 +284,6 @@ int role_tree_usage(int argc, char **argv) {
   for (; good && i < argc; i++) good = count_root(&u, argv[i], &e);
   free(u.linked);
   if (!good) return print_error(&e), 1;
-  (void)dprintf(STDOUT_FILENO, "bytes %" PRIu64 "\ninodes %" PRIu64 "\n", u.bytes, u.inodes);
-  if (u.sum) (void)dprintf(STDOUT_FILENO, "attributes %016" PRIx64 "\n", u.attributes);
-  if (u.read) (void)dprintf(STDOUT_FILENO, "content %016" PRIx64 "\n", u.content);
+  tell(&u);
   return 0;
 }

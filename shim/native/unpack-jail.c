@@ -77,9 +77,9 @@ static bool set_limits(uint64_t seconds, struct err *e) {
 static const unsigned allowed[] = {
     SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_close, SYS_openat, SYS_openat2, SYS_fstat, SYS_newfstatat,
     SYS_mkdirat, SYS_mknodat, SYS_linkat, SYS_symlinkat, SYS_unlinkat, SYS_readlinkat, SYS_fchown, SYS_fchownat,
-    SYS_fchmod, SYS_ftruncate, SYS_utimensat, SYS_fsetxattr, SYS_fgetxattr, SYS_getdents64, SYS_lseek, SYS_mmap,
-    SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_clock_gettime, SYS_rt_sigreturn, SYS_rt_sigprocmask,
-    SYS_exit, SYS_exit_group, SYS_restart_syscall,
+    SYS_fchmod, SYS_ftruncate, SYS_sync_file_range, SYS_utimensat, SYS_fsetxattr, SYS_fgetxattr, SYS_getdents64,
+    SYS_lseek, SYS_mmap, SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_clock_gettime, SYS_rt_sigreturn,
+    SYS_rt_sigprocmask, SYS_exit, SYS_exit_group, SYS_restart_syscall,
 };
 #define ALLOWED (sizeof allowed / sizeof *allowed)
 

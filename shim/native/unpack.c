@@ -13,7 +13,8 @@
 //   parent PATH        a directory that no entry named; lower layers may know its attributes
 //   hardlink PATH TARGET   the target is not in this layer, nothing is at PATH
 //   end                always last
-// With --decompress, which wants --report, stdout gets the SHA-256 of the tar in hex.
+// With --decompress, which wants --report, stdout gets the SHA-256 of the tar in hex and behind it, on a line each, what
+// tree-usage --sum says of DIR, with --content where the report has none. It is looked at while DIR is synced.
 // Exit 0; 1 with one line "what: object: cause" on stderr; 64 for a wrong command line; what decompress.h says of a stream.
 #include "unpack.h"
 
@@ -170,9 +171,10 @@ static bool pass_record(struct fields *f, const char *kind, int count, FILE *rep
   return good || fail_errno(e, "write", "report");
 }
 
-static bool pass_records(int dir, struct fields *f, FILE *report, struct err *e) {
+static bool pass_records(int dir, struct fields *f, FILE *report, bool *summed, struct err *e) {
   for (const char *kind; (kind = next_field(f)) != NULL;) {
     const int count = fields_of(kind);
+    *summed |= strcmp(kind, "content") == 0;
     if (count >= 0) {
       if (!pass_record(f, kind, count, report, e)) return false;
     } else if (strcmp(kind, "opaque") == 0) {
@@ -190,7 +192,7 @@ static bool pass_records(int dir, struct fields *f, FILE *report, struct err *e)
   return fail(e, EPROTO, "unpack", "no end");
 }
 
-static bool collect(int dir, int from, const char *path, struct err *e) {
+static bool collect(int dir, int from, const char *path, bool *summed, struct err *e) {
   FILE *report = stdout;
   if (path != NULL) {
     const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -198,7 +200,7 @@ static bool collect(int dir, int from, const char *path, struct err *e) {
     if (report == NULL) return fail_errno(e, "make report", path);
   }
   struct fields f = {.in = fdopen(from, "r")};
-  bool good = f.in != NULL ? pass_records(dir, &f, report, e) : fail_errno(e, "unpack", "records");
+  bool good = f.in != NULL ? pass_records(dir, &f, report, summed, e) : fail_errno(e, "unpack", "records");
   if (good && fflush(report) != 0) good = fail_errno(e, "write", "report");
   if (path != NULL && fclose(report) != 0 && good) good = fail_errno(e, "write", path);
   if (f.in != NULL) fclose(f.in);
@@ -265,11 +267,26 @@ static bool pass_digest(int from, struct err *e) {
   AUTO_CLOSE int result = from;
   const ssize_t length = read(result, hex, sizeof hex);  // its writer has ended: all of it is there
   if (length != sizeof hex) return fail(e, EPROTO, "decompress", "digest");
-  return write_all(STDOUT_FILENO, hex, sizeof hex) || fail_errno(e, "write", "digest");
+  return (write_all(STDOUT_FILENO, hex, sizeof hex) && write_all(STDOUT_FILENO, "\n", 1)) || fail_errno(e, "write", "digest");
+}
+
+// The disk works meanwhile. What it takes to note where a file in very many pieces lies may not be counted yet.
+static bool sync_and_tell(const struct options *o, int dir, bool summed, struct err *e) {
+  int status;
+  const pid_t pid = o->sync ? fork() : 0;
+  if (pid < 0) return fail_errno(e, "fork", "sync");
+  if (o->sync && pid == 0) _exit(syncfs(dir) == 0 ? 0 : errno);
+  const bool good = o->program == NULL || tell_tree(o->to, !summed, e);
+  if (!o->sync) return good;
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) return fail_errno(e, "wait", "sync");
+  if (status == 0 || !good) return good;
+  return fail(e, WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "sync", o->to);
 }
 
 static int unpack(const struct options *o, struct err *e) {
   int records[2];
+  bool summed = false;
   struct decompressor d = {0};
   AUTO_CLOSE int dir = open_empty(o->to, e);
   if (dir < 0) return 1;
@@ -287,11 +304,10 @@ static int unpack(const struct options *o, struct err *e) {
   close(records[1]);
   close_fd(&tar);
   if (pid < 0) fail_errno(e, "fork", "unpacker");
-  bool good = pid > 0 && end_of(pid, collect(dir, records[0], o->report, e), e);
+  bool good = pid > 0 && end_of(pid, collect(dir, records[0], o->report, &summed, e), e);
   const int code = end_of_decompressor(&d, good, e);
   if (code == 0 && d.pid > 0 && !pass_digest(d.result, e)) return 1;
-  if (code == 0 && o->sync && syncfs(dir) < 0) return fail_errno(e, "sync", o->to), 1;
-  return code;
+  return code == 0 && !sync_and_tell(o, dir, summed, e) ? 1 : code;
 }
 
 int role_unpack(int argc, char **argv) {

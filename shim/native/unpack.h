@@ -29,6 +29,9 @@ bool clean_path(const char *name, char out[TAR_PATH_LIMIT]);
 // A directory that must be there and have nothing in it; -1 with the error.
 int open_empty(const char *path, struct err *e);
 
+// Writes what `tree-usage --sum` does to stdout; with `read` as --content does.
+bool tell_tree(const char *path, bool read, struct err *e);
+
 // "what: object: text", on one line whatever bytes are in it.
 void print_error(const struct err *e);
 
