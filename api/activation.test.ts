@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, symlink } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import { withDir } from 'tmp-promise';
 import { BerthError } from '../base/errors.ts';
-import { inheritedSockets, isBoundAt, parseUnixSockets } from './activation.ts';
+import { inheritedSockets, isBoundAt, isBoundBy, parseUnixSockets } from './activation.ts';
 
 const table = `Num       RefCount Protocol Flags    Type St Inode Path
 ffff8880048ff800: 00000002 00000000 00010000 0001 01 1542 /run/berth/berth.sock
@@ -89,3 +89,19 @@ test('a socket that is reached through a link, as /run is through /var/run, is t
     },
     { unsafeCleanup: true },
   ));
+
+test('of what a process holds a socket at the path counts, also through a link; paths that cannot be followed hinder nothing', async (t) => {
+  await withDir(
+    async ({ path }) => {
+      await mkdir(join(path, 'own'));
+      await symlink(join(path, 'own'), join(path, 'link'));
+      await writeFile(join(path, 'file'), '');
+      const places = { 1: 'own/s', 2: 'file/below/s', 3: 'own/other' };
+      const sockets = new Map(Object.entries(places).map(([inode, name]) => [inode, join(path, name)]));
+      const isBound = (...targets: string[]) => isBoundBy(targets, sockets, join(path, 'link/s'));
+      t.true(await isBound('/dev/null', 'socket:[2]', 'socket:[1]'));
+      t.false(await isBound('/dev/null', 'socket:[2]', 'socket:[3]', 'socket:[4]', ''));
+    },
+    { unsafeCleanup: true },
+  );
+});

@@ -42,15 +42,23 @@ export const isBoundAt = async (inherited: readonly InheritedSocket[], path: str
  * be seen, as by others than root.
  */
 export const isHeldByInit = async (path: string): Promise<boolean> => {
-  const own = await realPlace(path);
-  const sockets = [...parseUnixSockets(await readFile('/proc/self/net/unix', 'utf8'))];
-  const places = await Promise.all(sockets.map(([, bound]) => realPlace(bound)));
-  const wanted = new Set(sockets.filter((_, index) => places[index] === own).map(([inode]) => `socket:[${inode}]`));
-  if (wanted.size === 0) return false;
   const held = await readdir('/proc/1/fd').catch(() => []);
   const targets = await Promise.all(held.map((fd) => readlink(`/proc/1/fd/${fd}`).catch(() => '')));
-  return targets.some((target) => wanted.has(target));
+  return isBoundBy(targets, parseUnixSockets(await readFile('/proc/self/net/unix', 'utf8')), path);
 };
+
+/** Whether one of `targets`, links of /proc/PID/fd, is bound at `path`. Of others no path is followed: pods choose theirs. */
+export const isBoundBy = async (
+  targets: readonly string[],
+  sockets: ReadonlyMap<string, string>,
+  path: string,
+): Promise<boolean> => {
+  const bound = targets.flatMap((target) => sockets.get(inodeOf(target)) ?? []);
+  const places = await Promise.all(bound.map((one) => realPlace(one).catch(() => one)));
+  return places.includes(await realPlace(path));
+};
+
+const inodeOf = (target: string): string => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? '';
 
 /** The socket itself may be gone. */
 const realPlace = async (path: string): Promise<string> => {
@@ -64,7 +72,7 @@ const identify = async (fd: number, paths: ReadonlyMap<string, string>): Promise
   const target = await readlink(`/proc/self/fd/${fd}`).catch((error: unknown) => {
     throw refused(`LISTEN_FDS counts descriptor ${fd}: ${messageOf(error)}`);
   });
-  const path = paths.get(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? '');
+  const path = paths.get(inodeOf(target));
   if (path === undefined) throw refused(`descriptor ${fd} (${target}) is no listening unix stream socket with a path`);
   return { fd, path };
 };
