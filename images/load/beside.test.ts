@@ -1,8 +1,9 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import test from 'ava';
 import { sha256 } from '../../base/digest.ts';
 import { notFound } from '../../base/errors.ts';
-import { besideSource } from './beside.ts';
-import type { LocalSource } from './contents.ts';
+import { besideSource, sortEntries } from './beside.ts';
+import type { LocalSource, NamedEntry } from './contents.ts';
 
 const never = new AbortController().signal;
 const digest = sha256('image');
@@ -40,4 +41,36 @@ test('more small blobs than are looked at are an error, also for who looks for t
   await t.throwsAsync(source.manifest(digest.replace(':', '-'), never), { code: 'not-found' });
   await t.throwsAsync(async () => source.referrers?.(digest, never), tooMany);
   await t.throwsAsync(source.manifest(digest.replace(':', '-'), never), tooMany);
+});
+
+test('the entries of an index are looked into one after the other, and none that is large', async (t) => {
+  const large = Buffer.from(JSON.stringify({ subject: { digest }, annotations: { x: 'x'.repeat(1 << 17) } }));
+  const entry = (bytes: Buffer, size = bytes.length, name = ''): NamedEntry => ({
+    descriptor: { mediaType: '', digest: sha256(bytes), size, annotations: {} } as unknown as NamedEntry['descriptor'],
+    names: name === '' ? [] : [name],
+  });
+  const lying = Buffer.concat([large, Buffer.from(' ')]);
+  const entries = [entry(large), entry(lying, 10), entry(signature), entry(signature, undefined, 'a.example/b:1')];
+  const asked: string[] = [];
+  let running = 0;
+  let most = 0;
+  const sorted = await sortEntries([...entries, entry(signature)], async (one) => {
+    asked.push(one);
+    running += 1;
+    most = Math.max(most, running);
+    await nextTurn();
+    running -= 1;
+    const bytes = one === sha256(signature) ? signature : lying;
+    return { bytes, mediaType: '', digest: one };
+  });
+  t.deepEqual(asked, [sha256(lying), sha256(signature), sha256(signature)]);
+  t.is(most, 1);
+  t.deepEqual(
+    sorted.entries.map((one) => entries.indexOf(one)),
+    [0, 1, 3],
+  );
+  t.deepEqual(
+    sorted.beside.map((one) => one.digest),
+    [sha256(signature), sha256(signature)],
+  );
 });

@@ -16,7 +16,7 @@ const cosignKind = /^dev\.cosignproject\.cosign\/(?:sigs|atts|sboms)$/;
 const besideTag = /^sha256-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?$/;
 const indexType = 'application/vnd.oci.image.index.v1+json';
 const signatureType = 'application/vnd.dev.cosign.artifact.sig.v1+json';
-/** A manifest of signatures is small; so many small blobs are looked at for one. */
+/** A manifest of signatures is small: nothing larger is looked into. So many small blobs are looked at for one. */
 const longest = 1 << 17;
 const mostLookedAt = 2000;
 
@@ -33,10 +33,16 @@ export const sortEntries = async (
 ): Promise<Sorted> => {
   const isBeside = async ({ descriptor, names }: NamedEntry): Promise<boolean> =>
     isSigstores(descriptor) ||
-    (names.length === 0 && (await referrerOf(() => manifest(descriptor.digest))) !== undefined);
-  const kinds = await Promise.all(entries.map(isBeside));
-  const beside = entries.filter((_, i) => kinds[i]).map(({ descriptor }) => descriptor);
-  return { entries: entries.filter((_, i) => !kinds[i]), beside };
+    (names.length === 0 &&
+      descriptor.size <= longest &&
+      (await referrerOf(() => manifest(descriptor.digest))) !== undefined);
+  const images: NamedEntry[] = [];
+  const beside: Descriptor[] = [];
+  // One after the other: a thousand entries may lead to the largest document that there is.
+  for (const entry of entries)
+    if (await isBeside(entry)) beside.push(entry.descriptor);
+    else images.push(entry);
+  return { entries: images, beside };
 };
 
 interface Referrer {
@@ -47,10 +53,12 @@ interface Referrer {
 
 const what = 'manifest';
 
-/** Undefined for what is not there, is no document, or refers to nothing: those who need it will say so. */
+/** Undefined for what is not there, is no document, is large, or refers to nothing: those who need it will say so. */
 const referrerOf = async (read: () => Promise<Document>): Promise<Referrer | undefined> => {
   try {
-    const document = parseObject((await read()).bytes, what);
+    const { bytes } = await read();
+    if (bytes.length > longest) return undefined;
+    const document = parseObject(bytes, what);
     const subject = objectField(document, 'subject', what);
     if (subject === undefined) return undefined;
     const config = textField(objectField(document, 'config', what) ?? {}, 'mediaType', what);
