@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { codeOf } from '../base/errors.ts';
@@ -297,11 +297,16 @@ test('A22: three supervisors that hang cost a start two seconds together, not ea
     await until('it is followed again', async () => (await container.exec('true').catch(() => undefined))?.code === 0);
 });
 
-test('a stale socket is replaced, a live one is refused with its name', async (t) => {
+test('a stale socket is replaced, a live one is refused with its name; a start tells of a drop-in that is not read for its name', async (t) => {
   const socket = daemon().address.slice('unix://'.length);
   await daemon().kill();
   t.true((await stat(socket)).isSocket());
+  const file = daemon().world.path('config.d/10-limits.conf');
+  await mkdir(dirname(file));
+  await writeFile(file, 'limits.pids = 5\n');
   await daemon().boot();
+  t.true((await daemon().log()).includes(`${file}: not read: only files whose names end in .toml are drop-ins`));
+  await rm(dirname(file), { recursive: true });
   const second = await daemon().world.run(process.execPath, [
     join(buildTree, 'bin/berthd.js'),
     '--config',
