@@ -237,6 +237,10 @@ test('a signature that refers to its image is found by the registry’s list, or
   await refuses(t, at, /17 signatures, at most 16/);
   at.registry.put(list, 'application/json', index(...Array<object>(65).fill({ ...good, artifactType: '' })));
   await refuses(t, at, /65 signatures, at most 64/);
+  const untelling = { ...bad, artifactType: 'application/vnd.oci.empty.v1+json' };
+  at.registry.put(list, 'application/json', index(...Array<object>(65).fill(untelling), good));
+  t.is(await at.pull(), made.id, 'others beside it, however many, do not keep it from being found');
+  await at.world.images.remove(made.id);
   at.registry.behave((request, response, next) =>
     request.url?.includes('/referrers/') === true ? void response.writeHead(405).end() : next(),
   );

@@ -74,8 +74,11 @@ async function* tolerant(read: () => AsyncIterable<Signature | Fault>): AsyncGen
   }
 }
 
-/** A list may be anything that somebody has pushed under that tag. Statements about an image are bundles as well. */
-const signaturesAmong = ({ bytes }: Document, what: string): readonly Digest[] => {
+/**
+ * A list may be anything that somebody has pushed under that tag. Statements about an image are bundles as well. What calls itself
+ * a signature comes first: what says nothing of itself, and how much of it there is, matters when none of those is good.
+ */
+function* signaturesAmong({ bytes }: Document, what: string): Generator<Digest> {
   const entries = objectsField(parseObject(bytes, what), 'manifests', what) ?? [];
   const typed = entries.map((entry) => ({ entry, type: textField(entry, 'artifactType', what) }));
   const told = typed.filter(({ entry, type }) => {
@@ -86,11 +89,12 @@ const signaturesAmong = ({ bytes }: Document, what: string): readonly Digest[] =
   for (const { found, most } of [
     { found: told, most: mostReferrers },
     { found: untold, most: mostUntold },
-  ])
+  ]) {
     if (found.length > most)
       throw new BerthError('resource-exhausted', `${what}: ${found.length} signatures, at most ${most}`);
-  return [...told, ...untold].map(({ entry }, i) => readDescriptor(entry, `${what}: manifests[${i}]`).digest);
-};
+    for (const { entry } of found) yield readDescriptor(entry, `${what}: manifests[${entries.indexOf(entry)}]`).digest;
+  }
+}
 
 /** Another try may do better: it says nothing of the image. */
 export const isPassing = (error: unknown): boolean =>
