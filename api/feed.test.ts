@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { connect as connectSession } from 'node:http2';
+import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
@@ -102,4 +105,30 @@ test('a client that goes ends the feed, and what is written to it then is droppe
     t.deepEqual(await outcome.promise, [true, false]);
     t.is((await client.Version({}).catch((error: unknown) => codeOf(error))) as unknown, 'unimplemented');
   });
+});
+
+test('a client that never reads keeps no server from closing', async (t) => {
+  const { path, cleanup } = await dir({ prefix: 'berth-feed-', unsafeCleanup: true });
+  const socket = join(path, 's.sock');
+  const begun = Promise.withResolvers<void>();
+  const run = (sink: Sink, signal: AbortSignal): Promise<void> => {
+    while (sink.write(eventOf('x'.repeat(1 << 14))));
+    begun.resolve();
+    return once(signal, 'abort').then(() => signal.throwIfAborted());
+  };
+  const handlers = {
+    GetContainerEvents: (_: unknown, { signal }: { signal: AbortSignal }) => new Feed((sink) => run(sink, signal)),
+  };
+  const options = { address: `unix://${socket}`, log: pino({ enabled: false }), ready: () => true };
+  const server = await serve(handlers, options);
+  const session = connectSession('http://localhost', { createConnection: () => connectSocket(socket) });
+  session.on('error', () => undefined);
+  const headers = { ':method': 'POST', ':path': '/runtime.v1.RuntimeService/GetContainerEvents' };
+  const stream = session.request({ ...headers, 'content-type': 'application/grpc', te: 'trailers' });
+  stream.on('error', () => undefined).end(Buffer.alloc(5));
+  await begun.promise;
+  const outcome = await Promise.race([server.close(50).then(() => 'closed'), sleep(20_000, 'open', { ref: false })]);
+  session.destroy();
+  t.is(outcome, 'closed');
+  await cleanup();
 });

@@ -28,12 +28,15 @@ export const serve = async (handlers: Handlers, options: ServeOptions): Promise<
   });
   register(grpc, handlers, calls);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  const connections = new Set<Socket>();
   const serveConnection = (connection: Socket): void => {
+    connections.add(connection);
+    connection.on('close', () => connections.delete(connection));
     // a client that resets its connection is no error of ours; the session above it ends by itself
     connection.on('error', (error) => options.log.debug({ err: error }, 'connection'));
     injector.injectConnection(connection);
   };
-  return new ApiServer(await openSockets(options, serveConnection), grpc, calls);
+  return new ApiServer(await openSockets(options, serveConnection), connections, grpc, calls);
 };
 
 const openSockets = async (
@@ -59,13 +62,18 @@ const register = (grpc: GrpcServer, handlers: Handlers, calls: Calls): void => {
   }
 };
 
+/** Clients that read are told in that time. */
+const toTellMs = 200;
+
 export class ApiServer implements AsyncDisposable {
   readonly #sockets: readonly Server[];
+  readonly #connections: ReadonlySet<Socket>;
   readonly #grpc: GrpcServer;
   readonly #calls: Calls;
 
-  constructor(sockets: readonly Server[], grpc: GrpcServer, calls: Calls) {
+  constructor(sockets: readonly Server[], connections: ReadonlySet<Socket>, grpc: GrpcServer, calls: Calls) {
     this.#sockets = sockets;
+    this.#connections = connections;
     this.#grpc = grpc;
     this.#calls = calls;
   }
@@ -77,7 +85,8 @@ export class ApiServer implements AsyncDisposable {
 
   /**
    * Takes no new call, ends the streams, gives the others `graceMs` to end, then aborts their signals and closes. The calls
-   * of clients that the end of their connection reaches before they were begun are theirs to send again, as gRPC does.
+   * of clients that the end of their connection reaches before they were begun are theirs to send again, as gRPC does. Who does not
+   * read is not waited for.
    */
   async close(graceMs = 5000): Promise<void> {
     const stopping = new BerthError('unavailable', 'berthd is stopping');
@@ -90,8 +99,13 @@ export class ApiServer implements AsyncDisposable {
       this.#calls.abort(stopping);
       this.#grpc.forceShutdown();
     }, graceMs);
+    // Node's sessions wait for what they have written to be read, also when they are destroyed.
+    const last = setTimeout(() => {
+      for (const connection of this.#connections) connection.destroy();
+    }, graceMs + toTellMs);
     await closed;
     clearTimeout(timer);
+    clearTimeout(last);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
