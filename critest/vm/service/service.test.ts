@@ -440,7 +440,8 @@ test.serial('berth uninstall --force leaves nothing of the service, its pods and
   const said = await sh('/usr/local/bin/berth uninstall --now --force');
   t.regex(said, /! \/etc\/berth {2}\(yours: left as it is\)/);
   client.close();
-  t.is((await tried('pgrep -l "^berth(d|-agent|-shim|-init)"')).text, '');
+  // Debian 12's pgrep speaks of a pattern that is longer; berth-job is the machine's own.
+  t.is((await tried('pgrep -l "^berth(d|-[^j])"')).text, '');
   t.is(
     await sh(
       'systemctl list-units --all --plain --no-legend "berth*.service" "berth*.socket" | grep -v berth-job || true',
