@@ -390,27 +390,33 @@ const loseLayers = async (world: ImageWorld): Promise<ImageWorld> => {
   return world.reopen();
 };
 
-test('a pull that begins after keep_blobs was set has its blobs, also of a layer that an earlier pull is fetching', async (t) => {
-  await using registry = await startTestRegistry();
-  await using world = await openWorld({ images: { ...testSettings, keepBlobs: false } });
-  for (const [tag, made] of Object.entries({ 1: one, 2: two })) registry.add(tag, made);
-  const isAsked = Promise.withResolvers<void>();
-  const goOn = Promise.withResolvers<void>();
-  registry.behave((request, _response, next) => {
-    if (!isBlob(request) || !request.url?.endsWith(base.digest)) return next();
-    isAsked.resolve();
-    void goOn.promise.then(next);
+for (const [parallelLayers, how] of [
+  [4, 'is fetching'],
+  [1, 'has fetched when its turn comes'],
+] as const)
+  test(`a pull that begins after keep_blobs was set has its blobs, also of a layer that an earlier pull ${how}`, async (t) => {
+    const settings = { ...testSettings, parallelLayers };
+    await using registry = await startTestRegistry();
+    await using world = await openWorld({ images: { ...settings, keepBlobs: false } });
+    for (const [tag, made] of Object.entries({ 1: one, 2: two })) registry.add(tag, made);
+    const isAsked = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    registry.behave((request, _response, next) => {
+      if (!isBlob(request) || !request.url?.endsWith(base.digest)) return next();
+      isAsked.resolve();
+      void goOn.promise.then(next);
+    });
+    const before = pull(world, registry, '1');
+    await isAsked.promise;
+    (await world.images.prepare(testRegistrySettings, settings))();
+    const after = pull(world, registry, '2');
+    await sleep(100);
+    goOn.resolve();
+    t.deepEqual(await Promise.all([before, after]), [one.id, two.id]);
+    const blobs = (await world.content()).filter((path) => path.startsWith('blobs/'));
+    for (const { digest } of [base, upper])
+      t.true(blobs.includes(`blobs/${digest.replace(':', '/')}`), blobs.join(' '));
   });
-  const before = pull(world, registry, '1');
-  await isAsked.promise;
-  (await world.images.prepare(testRegistrySettings, testSettings))();
-  const after = pull(world, registry, '2');
-  await sleep(100);
-  goOn.resolve();
-  t.deepEqual(await Promise.all([before, after]), [one.id, two.id]);
-  const blobs = (await world.content()).filter((path) => path.startsWith('blobs/'));
-  for (const { digest } of [base, upper]) t.true(blobs.includes(`blobs/${digest.replace(':', '/')}`), blobs.join(' '));
-});
 
 test('a layer that is lost is unpacked from its kept blob', async (t) => {
   await using at = await setUp();

@@ -23,6 +23,8 @@ export interface LayerJob {
   readonly source: Source;
   readonly descriptor: Descriptor;
   readonly diffId: Digest;
+  /** The layer was there when the pull came to it; another pull's, which came after that, may not keep the blob. */
+  readonly wasThere: boolean;
   readonly signal: AbortSignal;
   /** Compressed bytes so far. */
   readonly report: (offset: number) => void;
@@ -33,7 +35,7 @@ export const obtainLayer = async (tools: LayerTools, job: LayerJob): Promise<voi
   const { digest } = job.descriptor;
   const kept = tools.blobs.sizeOf(digest);
   if (kept !== undefined) await checkSize(tools.blobs, job, kept);
-  if (tools.layers.has(job.diffId)) return;
+  if (tools.layers.has(job.diffId) && (job.wasThere || kept !== undefined || !tools.keepBlobs)) return;
   if (kept !== undefined) {
     try {
       return await unpackFrom(tools, job, () => tools.blobs.stream(digest), undefined);

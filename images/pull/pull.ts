@@ -163,10 +163,11 @@ const obtainLayers = async (
 const obtainOne = (tools: PullTools, job: PullJob, descriptor: Descriptor, diffId: Digest): Promise<void> => {
   const { digest, size: total } = descriptor;
   const { store, limit, meter } = tools;
+  const wasThere = store.layers.has(diffId);
   const fly: Parameters<typeof tools.layerFlights.join>[3] = async ({ signal, report }) => {
     report({ digest, offset: 0, total, phase: 'waiting' });
     const onBytes = (offset: number): void => report({ digest, offset, total, phase: 'fetching' });
-    const work = { source: job.source, descriptor, diffId, signal, report: onBytes };
+    const work = { source: job.source, descriptor, diffId, wasThere, signal, report: onBytes };
     const stores = { blobs: store.blobs, parts: store.parts, layers: store.layers };
     await limit.run(signal, () => timed(meter, 'layer', () => obtainLayer({ ...tools, ...stores }, work)));
     report({ digest, offset: total, total, phase: 'done' });
