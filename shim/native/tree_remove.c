@@ -1,5 +1,6 @@
 // `berth-shim tree-remove [--idle] PATH…`: removes files and whole trees, however deep, wide or odd; `--idle` leaves the
 // processors and the disk to everybody else. What a container made is hostile: names are never joined into paths, links never followed, mounts never entered. Missing is fine.
+// What cannot be removed keeps nothing else.
 //
 // A directory that is not empty is renamed to the top of its tree with a number, and emptied there. So each is visited
 // once, and neither descriptors nor memory nor the length of a path grow with the depth.
@@ -147,14 +148,15 @@ static bool remove_path(const char *path, struct err *e) {
 }
 
 int role_tree_remove(int argc, char **argv) {
-  struct err e = {0};
+  bool good = true;
   if (argc > 0 && strcmp(argv[0], "--idle") == 0) become_idle(), argc--, argv++;
   if (argc == 0) return 64;
-  for (int i = 0; i < argc; i++)
-    if (!remove_path(argv[i], &e)) {
-      write_error(1, 0, &e);
-      print_error(&e);
-      return 1;
-    }
-  return 0;
+  for (int i = 0; i < argc; i++) {
+    struct err e = {0};
+    if (remove_path(argv[i], &e)) continue;
+    if (good) write_error(1, 0, &e);
+    print_error(&e);
+    good = false;
+  }
+  return good ? 0 : 1;
 }

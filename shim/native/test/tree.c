@@ -112,6 +112,8 @@ static void test_mount(void) {
   const bool mounted = mount("tmpfs", at("mounted/on"), "tmpfs", 0, NULL) == 0 && touch(AT_FDCWD, at("mounted/on/file"));
   claim(mounted && remove_paths(1, at("mounted"), NULL) == 1 && there("mounted/on/file"), "a mount in the tree is an error, and not entered");
   claim(remove_paths(1, at("mounted/on"), NULL) == 1 && there("mounted/on/file"), "a mount point itself is refused before anything in it goes");
+  mkdir(at("next"), 0700);
+  claim(remove_paths(2, at("mounted"), at("next")) == 1 && !there("next"), "what cannot be removed keeps nothing else");
   umount2(at("mounted/on"), MNT_DETACH);
   claim(remove_paths(1, at("mounted"), NULL) == 0 && !there("mounted"), "and without the mount it goes");
 }
