@@ -299,7 +299,7 @@ const removePulled = async (daemon: TestDaemon): Promise<void> => {
 
 export const pull: Scenario<undefined> = {
   rpc: 'PullImage',
-  steps: 27,
+  steps: 25,
   prepare: async () => undefined,
   call: (daemon) => daemon.client.PullImage({ image: { image: names.layered } }),
   check: checkImages,
@@ -309,7 +309,7 @@ export const pull: Scenario<undefined> = {
 export const importLayout: Scenario<undefined> = {
   ...pull,
   rpc: 'Import',
-  steps: 23,
+  steps: 21,
   call: async (daemon) => daemon.client.Import({ path: `${await testImages()}/layout`, name: names.layered }),
 };
 
@@ -325,7 +325,7 @@ const archived = async (daemon: TestDaemon): Promise<Uint8Array> => {
 export const load: Scenario<Uint8Array> = {
   ...pull,
   rpc: 'Load',
-  steps: 27,
+  steps: 25,
   prepare: archived,
   call: async (daemon, archive) => {
     const whole = async function* () {
