@@ -74,3 +74,19 @@ test('the entries of an index are looked into one after the other, and none that
     [sha256(signature), sha256(signature)],
   );
 });
+
+test('what has a whole name is an image, also under a tag as of a list of what refers to it; a signature is none', async (t) => {
+  const tag = `sha256-${'a'.repeat(64)}`;
+  const isImage = async (refName: string, names: readonly string[]): Promise<boolean> => {
+    const annotations = { 'org.opencontainers.image.ref.name': refName };
+    const descriptor = { digest, size: 1 << 20, annotations } as unknown as NamedEntry['descriptor'];
+    const { entries } = await sortEntries([{ descriptor, names }], async () => {
+      throw notFound('nothing is asked for');
+    });
+    return entries.length > 0;
+  };
+  const [image, signed] = [`a.example/b:${tag}`, `a.example/b:${tag}.sig`];
+  t.true(await isImage(image, [image]));
+  t.false(await isImage(signed, [signed]));
+  for (const bare of [tag, `${tag}.sig`]) t.false(await isImage(bare, []));
+});

@@ -14,6 +14,8 @@ export interface Sorted {
 
 const cosignKind = /^dev\.cosignproject\.cosign\/(?:sigs|atts|sboms)$/;
 const besideTag = /^sha256-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?$/;
+/** CI tags images by digests as well: one that has a whole name is an image. */
+const besideName = /^sha256-[0-9a-f]{64}\.(?:sig|att|sbom)$/;
 const indexType = 'application/vnd.oci.image.index.v1+json';
 const signatureType = 'application/vnd.dev.cosign.artifact.sig.v1+json';
 /** A manifest of signatures is small: nothing larger is looked into. So many small blobs are looked at for one. */
@@ -23,19 +25,21 @@ const mostLookedAt = 2000;
 const tagIn = ({ annotations }: Descriptor): string | undefined =>
   annotations['org.opencontainers.image.ref.name']?.split(':').at(-1);
 
-const isSigstores = (entry: Descriptor): boolean =>
-  cosignKind.test(entry.annotations.kind ?? '') || besideTag.test(tagIn(entry) ?? '');
+const isSigstores = ({ descriptor, names }: NamedEntry): boolean =>
+  cosignKind.test(descriptor.annotations.kind ?? '') ||
+  (names.length === 0 ? besideTag : besideName).test(tagIn(descriptor) ?? '');
 
 /** What has a name is taken as the image that somebody has named. What refers to a manifest is known by its own `subject` alone. */
 export const sortEntries = async (
   entries: readonly NamedEntry[],
   manifest: (digest: Digest) => Promise<Document>,
 ): Promise<Sorted> => {
-  const isBeside = async ({ descriptor, names }: NamedEntry): Promise<boolean> =>
-    isSigstores(descriptor) ||
-    (names.length === 0 &&
-      descriptor.size <= longest &&
-      (await referrerOf(() => manifest(descriptor.digest))) !== undefined);
+  const isBeside = async (entry: NamedEntry): Promise<boolean> => {
+    const { descriptor, names } = entry;
+    if (isSigstores(entry)) return true;
+    if (names.length > 0 || descriptor.size > longest) return false;
+    return (await referrerOf(() => manifest(descriptor.digest))) !== undefined;
+  };
   const images: NamedEntry[] = [];
   const beside: Descriptor[] = [];
   // One after the other: a thousand entries may lead to the largest document that there is.
