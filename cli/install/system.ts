@@ -30,6 +30,16 @@ export const perform = async (commands: readonly Command[], out: Output): Promis
 const stderrOf = (error: unknown): string =>
   error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
 
+/** What a command says. Throws failed-precondition with its error's text. */
+export const answer = async (...words: readonly string[]): Promise<string> => {
+  const [program = '', ...args] = words;
+  try {
+    return (await run(program, args)).stdout.trim();
+  } catch (error) {
+    throw new BerthError('failed-precondition', `${words.join(' ')}: ${stderrOf(error) || messageOf(error)}`);
+  }
+};
+
 /** What a command says; "" when it fails without a word. */
 export const ask = async (...words: readonly string[]): Promise<string> => {
   const [program = '', ...args] = words;

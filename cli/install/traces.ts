@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from '../../api/client.ts';
 import { isId } from '../../base/digest.ts';
+import { BerthError, messageOf } from '../../base/errors.ts';
 import { namesIn } from '../../base/files.ts';
-import { ask } from './system.ts';
+import { answer } from './system.ts';
 
 /** What the daemon has on this machine beside its files. */
 export interface Traces {
@@ -12,14 +13,30 @@ export interface Traces {
   readonly bridge: string;
 }
 
-/** As the daemon that runs says; where none answers as the configuration says that the installed one would read. */
-export const tracesOf = async (client: Client, prefix: string): Promise<Traces> => {
+/**
+ * As the daemon that runs says; where none answers as the configuration says that the installed one would read. Throws
+ * failed-precondition when neither tells: the defaults may be somebody else's, and are taken with `force` alone.
+ */
+export const tracesOf = async (client: Client, prefix: string, force: boolean): Promise<Traces> => {
   const { info } = await client
     .Status({ verbose: true }, { timeoutMs: 30_000 })
     .catch(() => ({ info: {} as Record<string, string> }));
-  if (info.config === undefined) return tracesIn(await ask(join(prefix, 'bin/berthd'), 'config', 'dump'));
+  if (info.config === undefined) return tracesIn(await dumped(join(prefix, 'bin/berthd'), force));
   const config = JSON.parse(info.config) as { root: string; state: string; network: { embedded_bridge: string } };
   return { root: config.root, state: config.state, bridge: config.network.embedded_bridge };
+};
+
+const dumped = async (program: string, force: boolean): Promise<string> => {
+  try {
+    return await answer(program, 'config', 'dump');
+  } catch (error) {
+    if (force) return '';
+    const what = 'berthd does not answer, and where its data are cannot be read from its configuration';
+    throw new BerthError(
+      'failed-precondition',
+      `${what}: ${messageOf(error)}. Mend it, or remove the default directories with --force`,
+    );
+  }
 };
 
 /** From the text of `berthd config dump`; what it does not say is the default. */

@@ -50,7 +50,7 @@ const fromMachine = async (
   kept: ReadonlySet<string>,
   { client, out }: Context,
 ): Promise<number> => {
-  const traces = await tracesOf(client, wish.prefix);
+  const traces = await tracesOf(client, wish.prefix, wish.force);
   const going = wish.keepData ? [traces.state] : [traces.state, traces.root];
   for (const path of going) out.write(`- ${path}/\n`);
   await checkPods(client, wish, traces, out);

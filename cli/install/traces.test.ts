@@ -1,0 +1,35 @@
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { dir } from 'tmp-promise';
+import { connect } from '../../api/client.ts';
+import { codeOf, messageOf } from '../../base/errors.ts';
+import { type Traces, tracesOf } from './traces.ts';
+
+/** What an uninstallation finds when no daemon answers, and the installed one says this. */
+const found = async (script: string, { force = false } = {}): Promise<Traces> => {
+  const { path, cleanup } = await dir({ prefix: 'berth-traces-', unsafeCleanup: true });
+  const client = connect(`unix://${join(path, 'nobody.sock')}`);
+  try {
+    await mkdir(join(path, 'bin'));
+    await writeFile(join(path, 'bin/berthd'), `#!/bin/sh\n${script}\n`);
+    await chmod(join(path, 'bin/berthd'), 0o755);
+    return await tracesOf(client, path, force);
+  } finally {
+    client.close();
+    await cleanup();
+  }
+};
+
+test('without a daemon that answers its configuration says where its data are', async (t) => {
+  const dump = `echo 'root = "/data/berth"'; echo 'state = "/run/b"'; echo '[network]'; echo 'embedded_bridge = "b0"'`;
+  t.deepEqual(await found(dump), { root: '/data/berth', state: '/run/b', bridge: 'b0' });
+});
+
+test('a configuration that is wrong is refused with its error, and the defaults are taken by force alone', async (t) => {
+  const broken = `echo 'config.toml:3: no_such_key' >&2; exit 1`;
+  const error = await found(broken).catch((reason: unknown) => reason);
+  t.is(codeOf(error), 'failed-precondition');
+  t.regex(messageOf(error), /does not answer.*config\.toml:3: no_such_key.*--force/);
+  t.is((await found(broken, { force: true })).root, '/var/lib/berth');
+});
