@@ -176,7 +176,7 @@ test('a cut transfer goes on where it was', async (t) => {
 });
 
 test('a layer that comes slowly, but comes, may take longer than a stall', async (t) => {
-  await using at = await openWithRegistry({ 1: one }, { registry: { ...testRegistrySettings, stallSeconds: 1 } });
+  await using at = await openWithRegistry({ 1: one }, { registry: { ...testRegistrySettings, stallSeconds: 2 } });
   const { blob, digest } = base;
   at.registry.behave((request, response, next) => {
     if (!request.url?.endsWith(digest)) return next();
@@ -321,6 +321,15 @@ test('progress tells each layer from 0 to its size', async (t) => {
   t.is(events.at(-1), 'done');
 });
 
+/** Not on a file system that is mounted with noatime. */
+const showsReads = async (path: string): Promise<boolean> => {
+  await writeFile(path, 'x');
+  await sleep(20);
+  await readFile(path);
+  const { atimeNs, mtimeNs } = await stat(path, { bigint: true });
+  return atimeNs > mtimeNs;
+};
+
 test('nothing that a pull has written is read again', async (t) => {
   const plain = tar([{ name: 'upper', data: 'plain' }]);
   const layers = [
@@ -328,6 +337,10 @@ test('nothing that a pull has written is read again', async (t) => {
     { ...upper, blob: plain, digest: sha256(plain), diffId: sha256(plain), mediaType: mediaTypes.plainLayer },
   ];
   await using at = await openWithRegistry({ 1: image(layers, {}) });
+  if (!(await showsReads(join(at.world.root, 'probe')))) {
+    t.log('this file system keeps no times of reading: nothing can be shown on it');
+    return t.pass();
+  }
   const id = await pull(at.world, at.registry);
   const blobs = layers.map(({ digest }) => join(at.world.root, 'images/blobs/sha256', digest.slice(7)));
   const [high = '', low = ''] = at.world.images.layersOf(id).lowers;
