@@ -6,7 +6,7 @@ import type { TomlDocument } from './harness/config.ts';
 import type { TestDaemon } from './harness/daemon.ts';
 import { page } from './harness/exposition.ts';
 import { names, registryHost } from './harness/images.ts';
-import { idle, runPod } from './harness/pods.ts';
+import { idle, podConfig, runPod, TestPod } from './harness/pods.ts';
 import { startRegistry } from './harness/registry.ts';
 import { fails, suiteDaemon, warmUp } from './harness/suite.ts';
 import { sourceTree } from './harness/tree.ts';
@@ -67,6 +67,26 @@ test('SIGHUP changes limits for new containers alone, and the log has each key w
       'configuration reloaded, 3 changes',
     ],
   );
+});
+
+test('a handler that is named after a reload is told and taken for pods and images, and refused when it is named no more', async (t) => {
+  const { client } = daemon();
+  const handlers = async () => (await client.Status({})).runtime_handlers.map(({ name }) => name);
+  t.deepEqual(await handlers(), ['', 'berth']);
+  await reload(daemon(), { ...standard, runtime_handlers: ['runc', 'berth'] });
+  t.deepEqual(await handlers(), ['', 'berth', 'runc']);
+  const config = podConfig(daemon());
+  const { pod_sandbox_id } = await client.RunPodSandbox({ config, runtime_handler: 'runc' });
+  const pod = new TestPod(daemon(), pod_sandbox_id, config);
+  const { status, info } = await client.PodSandboxStatus({ pod_sandbox_id: pod.id, verbose: true });
+  t.is(status?.runtime_handler, 'runc');
+  t.is((JSON.parse(info.info ?? '') as { readonly runtimeType: string }).runtimeType, 'berth');
+  const image = { image: names.busybox, runtime_handler: 'runc' };
+  t.truthy((await client.ImageStatus({ image })).image);
+  await pod.create('true', { image });
+  await reload(daemon(), standard);
+  t.is((await client.PodSandboxStatus({ pod_sandbox_id: pod.id })).status?.runtime_handler, 'runc');
+  await fails(t, client.ImageStatus({ image }), 'invalid-argument', /runtime_handler "runc" is not known/);
 });
 
 test('a new log level holds at once, in both directions', async (t) => {

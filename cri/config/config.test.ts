@@ -29,6 +29,7 @@ const expected: Config = {
   state: '/run/berth',
   listen: 'unix:///run/berth/berth.sock',
   log_level: 'info',
+  runtime_handlers: [],
   log: { termination_annotation: 'io.kubernetes.container.terminationMessagePolicy' },
   cgroup: {
     driver: 'auto',
@@ -161,6 +162,7 @@ const wrong: readonly [string, RegExp][] = [
   ['registry.plain_http = ["a:70000"]', /plain_http: wants/],
   ['registry.plain_http = ["a", "a"]', /plain_http: has a twice/],
   ['registry.plain_http = "a"', /wants a list of hosts/],
+  ['runtime_handlers = ["Runc"]', /runtime_handlers: wants the name of a runtime handler/],
   ['images.pinned = "a"', /wants a list of image names/],
   ['images.pinned = ["a b*"]', /images.pinned: "a b\*": has a character/],
   ['images.pinned = ["a/Upper"]', /images.pinned: "a\/Upper": .*lower case/],

@@ -8,6 +8,8 @@ export interface Config {
   /** `unix:///path` */
   readonly listen: string;
   readonly log_level: 'debug' | 'info' | 'warn' | 'error';
+  /** Beside "" and "berth". */
+  readonly runtime_handlers: readonly string[];
   readonly log: {
     /** "" for none. */
     readonly termination_annotation: string;

@@ -8,6 +8,7 @@ export type TypeName =
   | 'interface'
   | 'hosts'
   | 'patterns'
+  | 'handlers'
   | 'integer'
   | 'size'
   | 'boolean'
@@ -91,6 +92,16 @@ export const keys: readonly Key[] = [
     choices: ['debug', 'info', 'warn', 'error'],
     default: 'info',
     comment: ['debug logs reads too.'],
+  },
+  {
+    name: 'runtime_handlers',
+    type: 'handlers',
+    reload: true,
+    default: [],
+    comment: [
+      'More names of the one runtime there is: the handlers of RuntimeClasses that the pods of this node have, such as "runc".',
+      'A pod whose handler is neither here nor "berth" is refused.',
+    ],
   },
   {
     name: 'log.termination_annotation',

@@ -115,6 +115,14 @@ const pattern = (raw: Raw): string => {
   return value;
 };
 
+// https://kubernetes.io/docs/reference/kubernetes-api/node/runtime-class-v1/: a DNS label
+const handler = (raw: Raw): string => {
+  const value = text('the name of a runtime handler', raw);
+  if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(value))
+    throw wanted('the name of a runtime handler: up to 63 of a-z, 0-9 and "-"', raw);
+  return value;
+};
+
 const subnet: Read = (raw) => {
   const what = '"", "none", or an IPv4 range of /8 to /20, and after a comma an IPv6 range of /48 to /112';
   const value = text(what, raw).replaceAll(' ', '');
@@ -175,6 +183,7 @@ const readers: Readonly<Record<TypeName, Read>> = {
   interface: networkInterface,
   hosts: list('hosts', host),
   patterns: list('image names', pattern),
+  handlers: list('runtime handlers', handler),
   integer,
   size,
   boolean,

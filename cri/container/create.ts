@@ -110,7 +110,7 @@ const checkReady = (sandbox: Sandbox): void => {
 const findImage = (runtime: Runtime, config: ContainerConfig): ImageRecord => {
   const name = config.image?.image ?? '';
   if (name === '') throw invalid('config.image.image is missing');
-  checkHandler('config.image', config.image?.runtime_handler ?? '');
+  checkHandler(runtime, 'config.image', config.image?.runtime_handler ?? '');
   const image = runtime.images.resolve(name);
   if (image === undefined) throw notFound(`image ${name} is not here: pull it first`);
   if (image.artifactType !== undefined)

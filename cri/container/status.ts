@@ -83,9 +83,6 @@ const timesAndEnd = (state: ContainerState): TimesAndEnd => {
 export const resourcesOf = ({ config, record }: Container): LinuxContainerResources | undefined =>
   record.resources === undefined ? config.linux?.resources : fromJson('LinuxContainerResources', record.resources);
 
-const runtimeTypeOf = (runtime: Runtime, sandboxId: string): string =>
-  runtime.sandboxes.find(sandboxId)?.record.runtimeHandler || defaultHandler;
-
 /** The keys that scripts read from containerd's answer, but for its snapshots: there are none. */
 const verboseInfo = async (runtime: Runtime, container: Container): Promise<object> => {
   const { state, sandboxId } = container.record;
@@ -93,7 +90,7 @@ const verboseInfo = async (runtime: Runtime, container: Container): Promise<obje
     sandboxID: sandboxId,
     pid: state.kind === 'running' ? state.pid : 0,
     removing: false,
-    runtimeType: runtimeTypeOf(runtime, sandboxId),
+    runtimeType: defaultHandler,
     config: toGoJson('ContainerConfig', container.config),
     runtimeSpec: (await readJson(containerPaths(runtime.config, container.id).spec)) ?? null,
   };

@@ -41,7 +41,7 @@ export const findVolumes = async (
 const imageOf = (runtime: Runtime, mount: Mount, namespace: string): ImageRecord => {
   const what = checkImageMount(mount);
   const { image = '', runtime_handler = '', user_specified_image = '' } = mount.image ?? {};
-  checkHandler(what, runtime_handler);
+  checkHandler(runtime, what, runtime_handler);
   const found = runtime.images.resolve(image);
   if (found === undefined) throw notFound(`${what}: image ${image} is not here: pull it first`);
   runtime.images.checkAllowed(found, namespace, user_specified_image);

@@ -27,7 +27,7 @@ const itemsFor = (
   shown = (image: ImageRecord): ImageRecord => image,
 ): readonly Uint8Array[] => {
   const name = filter?.image?.image ?? '';
-  checkHandler(rpc, filter?.image?.runtime_handler ?? '');
+  checkHandler(runtime, rpc, filter?.image?.runtime_handler ?? '');
   const one = name === '' ? undefined : runtime.images.resolve(name);
   const found = name === '' ? runtime.images.list() : one === undefined ? [] : [one];
   return found.map((image) => encodeItem('ListImagesResponse', 'images', toWire(shown(image))));

@@ -12,7 +12,7 @@ export const pullImage = async (
 ): Promise<PullImageResponse> => {
   const name = request.image?.image ?? '';
   if (name === '') throw invalid('PullImage: image is empty');
-  checkHandler('PullImage', request.image?.runtime_handler ?? '');
+  checkHandler(runtime, 'PullImage', request.image?.runtime_handler ?? '');
   const namespace = request.sandbox_config?.metadata?.namespace ?? '';
   try {
     const image_ref = await runtime.images.pull(name, registryAuth(request.auth), {

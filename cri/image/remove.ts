@@ -7,7 +7,7 @@ import { checkHandler } from '../runtime-handlers.ts';
 export const removeImage = async (runtime: Runtime, request: RemoveImageRequest): Promise<object> => {
   const name = request.image?.image ?? '';
   if (name === '') throw invalid('RemoveImage: image is empty');
-  checkHandler('RemoveImage', request.image?.runtime_handler ?? '');
+  checkHandler(runtime, 'RemoveImage', request.image?.runtime_handler ?? '');
   await runtime.images.remove(name);
   return {};
 };

@@ -10,7 +10,7 @@ import { toWire } from './list.ts';
 export const imageStatus = async (runtime: Runtime, request: ImageStatusRequest): Promise<ImageStatusResponse> => {
   const name = request.image?.image ?? '';
   if (name === '') throw invalid('ImageStatus: image is empty');
-  checkHandler('ImageStatus', request.image?.runtime_handler ?? '');
+  checkHandler(runtime, 'ImageStatus', request.image?.runtime_handler ?? '');
   const image = runtime.images.resolve(name);
   if (image === undefined) return { image: undefined, info: {} };
   const info = request.verbose ? { info: JSON.stringify(await verboseInfo(runtime, image)) } : {};

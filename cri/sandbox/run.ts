@@ -29,7 +29,7 @@ export const runPodSandbox = async (
 ): Promise<RunPodSandboxResponse> => {
   const { config, runtime_handler: handler } = request;
   if (config === undefined) throw invalid('RunPodSandbox: config is missing');
-  checkHandler('RunPodSandbox', handler);
+  checkHandler(runtime, 'RunPodSandbox', handler);
   const spec = sandboxSpec(config, runtime.host);
   checkPod(config, runtime.host);
   checkKernel(spec, runtime.agent.features);

@@ -61,7 +61,7 @@ const verboseInfo = (runtime: Runtime, sandbox: Sandbox): object => {
     netNamespaceClosed: !ready && record.netns !== '',
     state: record.state,
     runtimeHandler: record.runtimeHandler,
-    runtimeType: record.runtimeHandler || defaultHandler,
+    runtimeType: defaultHandler,
     config,
     overhead: podResources(sandbox, 'overhead'),
     resources: podResources(sandbox, 'resources'),

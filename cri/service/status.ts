@@ -1,7 +1,7 @@
 import type { RuntimeCondition, StatusRequest, StatusResponse } from '../../api/generated/types.ts';
 import { podInterface } from '../network/types.ts';
 import type { Runtime } from '../runtime.ts';
-import { handlers } from '../runtime-handlers.ts';
+import { handlersOf } from '../runtime-handlers.ts';
 
 /** From memory alone. Features are told only when they are served. */
 export const statusOfRuntime = (runtime: Runtime, request: StatusRequest): StatusResponse => {
@@ -9,7 +9,7 @@ export const statusOfRuntime = (runtime: Runtime, request: StatusRequest): Statu
   return {
     status: { conditions: [runtimeReady(runtime), networkReady(runtime)] },
     info: request.verbose ? verboseInfo(runtime) : {},
-    runtime_handlers: handlers.map((name) => ({
+    runtime_handlers: handlersOf(runtime).map((name) => ({
       name,
       features: { recursive_read_only_mounts: recursiveReadOnly, user_namespaces: idmappedOverlayLower },
     })),

@@ -9,6 +9,7 @@ const types = {
   interface: "an interface's name",
   hosts: 'a list of `host` or `host:port`',
   patterns: 'a list of image names',
+  handlers: 'a list of names',
   integer: 'a whole number',
   size: 'bytes, or text such as `"16MiB"`',
   boolean: '`true` or `false`',
