@@ -38,6 +38,7 @@ test("Docker's default capabilities, nothing inheritable and nothing ambient, th
   const pod = await runPod(daemon());
   const container = await pod.run(`${status}; ${idle}`);
   const inExec = (await container.exec(status)).stdout;
+  await until('it has told', async () => (await container.text()).includes('Seccomp:'));
   const found = fields(await container.text());
   t.is(await container.text(), inExec);
   // chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, net_raw, sys_chroot, mknod,

@@ -7,7 +7,7 @@ import { BerthError } from '../../base/errors.ts';
 const mostWaiting = 4096;
 
 /** So many subscribers are served in one turn of the event loop: each costs some microseconds. */
-const mostInTurn = 16;
+const mostInTurn = 4;
 
 /** Passes each event on to everybody who listens at that moment, in order. A slow listener holds nobody up. */
 export class EventHub {

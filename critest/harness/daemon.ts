@@ -153,7 +153,7 @@ export class TestDaemon implements AsyncDisposable {
     const log = await open(world.path('log.txt'), 'a');
     const script = `echo $$ >${pidFile}; exec "$@"`;
     // as bin/berthd does
-    const node = [process.execPath, '--max-semi-space-size=1', '--initial-old-space-size=64'];
+    const node = [process.execPath, '--max-semi-space-size=1', '--initial-old-space-size=32'];
     const command = [...this.#through, ...node, join(this.tree, 'bin/berthd.js'), '--config', this.#configFile];
     await writeFile(pidFile, '');
     const child = world.spawn('sh', ['-c', script, 'sh', ...command], {
