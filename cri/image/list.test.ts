@@ -17,7 +17,10 @@ const record = (at: number, words: number): ImageRecord => ({
 });
 
 const runtimeWith = (images: readonly ImageRecord[]): Runtime =>
-  ({ images: { list: () => images, resolve: () => images[0] } }) as unknown as Runtime;
+  ({
+    config: { runtime_handlers: [] },
+    images: { list: () => images, resolve: () => images[0] },
+  }) as unknown as Runtime;
 
 test('what images say of themselves never makes a list larger than the kubelet takes', async (t) => {
   const runtime = runtimeWith(Array.from({ length: 1000 }, (_, at) => record(at, 16_300)));

@@ -66,10 +66,13 @@ const run = async (
   await Promise.all(Array.from({ length: atOnce }, worker));
 };
 
-/** Without the files that the daemon keeps open for each container that it samples, from the first sampling to its end. */
+/**
+ * Without the files that the daemon keeps open for each container that it samples, from the first sampling to its end; none of a
+ * process that has gone since it was listed.
+ */
 const descriptorsOf = async (directory: string): Promise<number> => {
   const targets = await Promise.all(
-    (await readdir(directory)).map((name) => readlink(`${directory}/${name}`).catch(() => '')),
+    (await readdir(directory).catch(() => [])).map((name) => readlink(`${directory}/${name}`).catch(() => '')),
   );
   return targets.filter((target) => !target.startsWith('/sys/fs/cgroup/')).length;
 };

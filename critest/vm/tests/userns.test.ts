@@ -1,6 +1,7 @@
 import test from 'ava';
 import { idle, runPod, type TestPod } from '../../harness/pods.ts';
 import { suiteDaemon } from '../../harness/suite.ts';
+import { until } from '../../harness/until.ts';
 import { cgroupOf, placeOf } from '../cgroup.ts';
 
 const daemon = suiteDaemon();
@@ -28,7 +29,7 @@ for (const pid of ['POD', 'CONTAINER'] as const)
     const cgroup = cgroupOf(daemon(), container);
     await container.stop(0);
     t.is((await container.status()).exit_code, 137);
-    t.false(await cgroup.exists());
+    await until('its cgroup has gone', async () => !(await cgroup.exists()));
   });
 
 test('a privileged container in a user namespace reads no disk and makes no cgroup', async (t) => {
