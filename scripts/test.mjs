@@ -3,11 +3,15 @@ import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { failuresOf } from './failures.mjs';
+
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const node = join(root, 'bin/node');
 const long = process.argv.includes('--long');
 const total = { passed: 0, failed: 0 };
 const slow = [];
+/** What failed, by part, told again at the end. */
+const failures = [];
 
 /** Runs a command, shows its output as it comes (`later`: when it ends), and gives it back with the status. */
 const run = (command, args, { env = {}, later = false } = {}) =>
@@ -43,12 +47,13 @@ const counted = async (name, command, args, options) => {
   const { status, output } = await run(command, args, options);
   const last = [...output.matchAll(/(\d+) passed, (\d+) failed/g)].at(-1);
   const [passed, failed] = last === undefined ? [0, 1] : [Number(last[1]), Number(last[2])];
-  add(name, passed, status !== 0 && failed === 0 ? 1 : failed);
+  add(name, passed, status !== 0 && failed === 0 ? 1 : failed, output);
 };
 
-const add = (name, passed, failed) => {
+const add = (name, passed, failed, output) => {
   total.passed += passed;
   total.failed += failed;
+  if (failed > 0) failures.push(`\n${name}:`, ...failuresOf(output));
   console.log(`${name}: ${passed} passed, ${failed} failed`);
 };
 
@@ -79,13 +84,14 @@ const ava = async (name, args, options) => {
   if (skipped.length > 0) console.log(`FAILED: ${skipped.length} tests skipped`);
   const broken = status !== 0 && failed.length === 0 ? 1 : 0;
   const none = passed.length === 0 ? 1 : 0;
-  add(name, passed.length, Math.max(failed.length, broken, none) + skipped.length);
+  add(name, passed.length, Math.max(failed.length, broken, none) + skipped.length, output);
 };
 
 const finish = () => {
   slow.sort(([a], [b]) => b - a);
   if (slow.length > 0) console.log('\nSlowest tests:');
   for (const [ms, title] of slow.slice(0, 10)) console.log(`${(ms / 1000).toFixed(1).padStart(7)} s  ${title}`);
+  if (failures.length > 0) console.log(`\nFailed:${failures.join('\n')}`);
   if (total.passed === 0) total.failed += 1;
   console.log(`\n${total.passed} passed, ${total.failed} failed`);
   process.exitCode = total.failed === 0 ? 0 : 1;
