@@ -35,6 +35,26 @@ test('what refers to an image is found among small blobs, with the type that it 
   t.deepEqual(JSON.parse(String((await referrers?.(sha256('other'), never))?.bytes)).manifests, []);
 });
 
+test('the blobs of an archive are looked through once, however many of its images are asked for', async (t) => {
+  const source = sourceOf(50);
+  let walks = 0;
+  const blobs: LocalSource['blobs'] = () => {
+    walks += 1;
+    return source.blobs();
+  };
+  const counted: LocalSource = { ...source, blobs };
+  const { referrers } = besideSource(counted, []);
+  const gone = AbortSignal.abort(new Error('the caller has gone'));
+  await t.throwsAsync(async () => referrers?.(digest, gone), { message: 'the caller has gone' });
+  for (const [of, count] of [
+    [digest, 1],
+    [sha256('other'), 0],
+    [digest, 1],
+  ] as const)
+    t.is(JSON.parse(String((await referrers?.(of, never))?.bytes)).manifests.length, count);
+  t.is(walks, 2);
+});
+
 test('more small blobs than are looked at are an error, also for who looks for the list under its tag then', async (t) => {
   const source = besideSource(sourceOf(2000), []);
   const tooMany = { code: 'resource-exhausted', message: /more than 2000 small blobs/ };

@@ -1,5 +1,5 @@
 import type { Digest } from '../../base/digest.ts';
-import { BerthError, notFound } from '../../base/errors.ts';
+import { BerthError, codeOf, notFound } from '../../base/errors.ts';
 import { digestOf } from '../blobs/verify.ts';
 import { objectField, parseObject, textField, textMapField } from '../json.ts';
 import type { Descriptor } from '../manifest.ts';
@@ -79,7 +79,9 @@ const referrerOf = async (read: () => Promise<Document>): Promise<Referrer | und
  * what refers to a manifest, which cosign 3 leaves out of the index, by its blobs.
  */
 export const besideSource = (source: LocalSource, beside: readonly Descriptor[]): Source => {
+  const untold = beside.filter(({ annotations }) => annotations.kind === 'dev.cosignproject.cosign/sigs');
   let isTooMuch = false;
+  let found: ReadonlyMap<string, readonly object[]> | undefined;
   return {
     manifest: async (text, signal) => {
       const entry = beside.find((one) => tagIn(one) === text);
@@ -89,24 +91,35 @@ export const besideSource = (source: LocalSource, beside: readonly Descriptor[])
       return source.manifest(entry?.digest ?? text, signal);
     },
     referrers: async (digest, signal) => {
-      const untold = beside.filter(({ annotations }) => annotations.kind === 'dev.cosignproject.cosign/sigs');
-      const manifests = untold.map(({ digest: at, size }) => entryOf(at, size, signatureType));
-      let count = 0;
-      for await (const { digest: at, size } of source.blobs()) {
-        signal.throwIfAborted();
-        if (size > longest) continue;
-        count += 1;
-        isTooMuch = count > mostLookedAt;
-        if (isTooMuch) throw tooMuch();
-        const found = await referrerOf(() => source.manifest(at, signal));
-        if (found?.subject !== digest) continue;
-        manifests.push({ ...entryOf(at, size, found.artifactType), annotations: found.annotations });
-      }
+      if (isTooMuch) throw tooMuch();
+      found ??= await referrersIn(source, signal).catch((error: unknown) => {
+        isTooMuch = codeOf(error) === 'resource-exhausted';
+        throw error;
+      });
+      const told = untold.map(({ digest: at, size }) => entryOf(at, size, signatureType));
+      const manifests = [...told, ...(found.get(digest) ?? [])];
       const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests }));
       return { bytes, mediaType: indexType, digest: digestOf(bytes) };
     },
     blob: (descriptor, signal) => source.blob(descriptor, signal),
   };
+};
+
+/** By what they refer to. An archive may have thousands of images: its blobs are looked through once for all of them. */
+const referrersIn = async (source: LocalSource, signal: AbortSignal): Promise<ReadonlyMap<string, object[]>> => {
+  const found = new Map<string, object[]>();
+  let count = 0;
+  for await (const { digest, size } of source.blobs()) {
+    signal.throwIfAborted();
+    if (size > longest) continue;
+    count += 1;
+    if (count > mostLookedAt) throw tooMuch();
+    const referrer = await referrerOf(() => source.manifest(digest, signal));
+    if (referrer === undefined) continue;
+    const { subject, artifactType, annotations } = referrer;
+    found.set(subject, [...(found.get(subject) ?? []), { ...entryOf(digest, size, artifactType), annotations }]);
+  }
+  return found;
 };
 
 const tooMuch = (): BerthError =>
