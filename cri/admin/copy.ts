@@ -1,9 +1,10 @@
 import type { CopyRequest, CopyResponse } from '../../api/generated/types.ts';
-import { invalid, within } from '../../base/errors.ts';
+import { invalid } from '../../base/errors.ts';
 import { compileCopy } from '../../shim/compile-copy.ts';
 import { openExec, type ProcessStreams, type WantedStreams } from '../../shim/streams.ts';
 import { userNamespaceOf } from '../../shim/user-namespace.ts';
 import { joinCgroup } from '../container/cgroup.ts';
+import { orEnded } from '../container/ended.ts';
 import { specOfRunning } from '../container/exec-plan.ts';
 import { runningContainer } from '../container/running.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
@@ -32,7 +33,5 @@ const start = async (
   const { join, into } = joinCgroup(runtime.cgroups, spec.linux.cgroupsPath, runtime.agent.features);
   const user = userNamespaceOf(spec);
   const plan = compileCopy({ direction, path, user, join, ...(into === undefined ? {} : { into }) });
-  return openExec(containerPaths(runtime.config, id).bundle, plan, wanted).catch((error: unknown) => {
-    throw within(`container ${id}`, error);
-  });
+  return orEnded(container, 'copy in', openExec(containerPaths(runtime.config, id).bundle, plan, wanted), wanted);
 };

@@ -1,7 +1,7 @@
 import type { AttachRequest, AttachResponse } from '../../api/generated/types.ts';
-import { within } from '../../base/errors.ts';
 import { openAttach, type ProcessStreams, type WantedStreams } from '../../shim/streams.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
+import { orEnded } from './ended.ts';
 import { checkStreams, runningContainer } from './running.ts';
 
 /** Where a client can join the streams of the main process, once and soon. Output from before it came is in the log. */
@@ -15,8 +15,6 @@ export const attachToContainer = (runtime: Runtime, request: AttachRequest): Att
 };
 
 const join = async (runtime: Runtime, id: string, wanted: WantedStreams): Promise<ProcessStreams> => {
-  runningContainer(runtime, id, 'attach to');
-  return openAttach(containerPaths(runtime.config, id).bundle, wanted).catch((error: unknown) => {
-    throw within(`container ${id}`, error);
-  });
+  const container = runningContainer(runtime, id, 'attach to');
+  return orEnded(container, 'attach to', openAttach(containerPaths(runtime.config, id).bundle, wanted), wanted);
 };

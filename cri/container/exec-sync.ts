@@ -1,8 +1,9 @@
 import { messageLimit } from '../../api/calls.ts';
 import type { ExecSyncRequest, ExecSyncResponse } from '../../api/generated/types.ts';
-import { invalid, within } from '../../base/errors.ts';
+import { invalid } from '../../base/errors.ts';
 import { execSync } from '../../shim/exec.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
+import { orEnded } from './ended.ts';
 import { execPlan } from './exec-plan.ts';
 import { runningContainer } from './running.ts';
 
@@ -15,13 +16,12 @@ export const execSyncInContainer = async (
   checkRequest(request);
   const container = runningContainer(runtime, request.container_id, 'exec in');
   const plan = await execPlan(runtime, container, request.cmd);
-  const { stdout, stderr, exitCode } = await execSync(containerPaths(runtime.config, container.id).bundle, plan, {
+  const work = execSync(containerPaths(runtime.config, container.id).bundle, plan, {
     timeoutMs: Math.min(Number(request.timeout) * 1000, longestMs),
     signal: call.signal,
     limit: runtime.config.exec.output_limit,
-  }).catch((error: unknown) => {
-    throw within(`container ${container.id}`, error);
   });
+  const { stdout, stderr, exitCode } = await orEnded(container, 'exec in', work, call);
   return { ...fitting(stdout, stderr), exit_code: exitCode };
 };
 

@@ -1,7 +1,8 @@
 import type { ExecRequest, ExecResponse } from '../../api/generated/types.ts';
-import { invalid, within } from '../../base/errors.ts';
+import { invalid } from '../../base/errors.ts';
 import { openExec, type ProcessStreams, type WantedStreams } from '../../shim/streams.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
+import { orEnded } from './ended.ts';
 import { execPlan } from './exec-plan.ts';
 import { checkStreams, runningContainer } from './running.ts';
 
@@ -24,7 +25,5 @@ const start = async (
 ): Promise<ProcessStreams> => {
   const container = runningContainer(runtime, id, 'exec in');
   const plan = await execPlan(runtime, container, command, wanted.tty);
-  return openExec(containerPaths(runtime.config, id).bundle, plan, wanted).catch((error: unknown) => {
-    throw within(`container ${id}`, error);
-  });
+  return orEnded(container, 'exec in', openExec(containerPaths(runtime.config, id).bundle, plan, wanted), wanted);
 };

@@ -5,10 +5,12 @@ import type { Container } from '../state/container.ts';
 /** The container, if it runs. Errors: `not-found`, `failed-precondition`. */
 export const runningContainer = (runtime: Runtime, id: string, action: string): Container => {
   const container = runtime.containers.get(id);
-  const { kind } = container.record.state;
-  if (kind === 'running') return container;
-  throw new BerthError('failed-precondition', `${action} container ${container.id}: it is ${kind}, not running`);
+  if (container.record.state.kind === 'running') return container;
+  throw new BerthError('failed-precondition', notRunning(container, action));
 };
+
+export const notRunning = ({ id, record }: Container, action: string): string =>
+  `${action} container ${id}: it is ${record.state.kind}, not running`;
 
 /** Which streams make sense together, in Exec and in Attach. Errors: `invalid-argument`. */
 export const checkStreams = (action: string, wanted: StreamFlags): void => {

@@ -3,6 +3,7 @@ import { BerthError, invalid } from '../../base/errors.ts';
 import { endCgroup } from '../../shim/cgroup.ts';
 import { containerPaths, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
+import { endedWithin } from './ended.ts';
 
 const SIGKILL = 9;
 /** How long a supervisor may take to kill its container. */
@@ -65,19 +66,4 @@ const killWithSupervisor = async (runtime: Runtime, container: Container): Promi
   runtime.log.warn({ container: container.id }, 'its supervisor does not answer: killed together with the container');
   await endCgroup(runtime.agent, container.record.cgroups);
   await runtime.agent.endHolder(containerPaths(runtime.config, container.id).lock, 0);
-};
-
-/** True when it ended in time. The longest timer that Node has is 24 days; a longer grace is as good as that. */
-const endedWithin = async (container: Container, seconds: number, signal?: AbortSignal): Promise<boolean> => {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(resolve, Math.min(seconds * 1000, 2 ** 31 - 1), false);
-  const leave = (): void => resolve(false);
-  signal?.addEventListener('abort', leave, { once: true });
-  if (signal?.aborted) leave();
-  try {
-    return await Promise.race([container.exited.promise.then(() => true), promise]);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', leave);
-  }
 };
