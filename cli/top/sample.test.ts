@@ -22,7 +22,10 @@ const pod = (id: string, ...containers: Input<ContainerStats>[]): Input<PodSandb
     memory: { working_set_bytes: value(200) },
     network: {
       default_interface: { name: 'eth0', rx_bytes: value(10), tx_bytes: value(1) },
-      interfaces: [{ name: 'eth1', rx_bytes: value(5) }],
+      interfaces: [
+        { name: 'eth0', rx_bytes: value(10), tx_bytes: value(1) },
+        { name: 'eth1', rx_bytes: value(5) },
+      ],
     },
     containers,
   },
@@ -75,6 +78,19 @@ test('a look joins the pages of the pods with the activity of their containers; 
   );
   t.like(two?.counters, { cpuLimit: undefined, memoryLimit: undefined, pids: 4 });
   t.is(two?.containers[1]?.counters.read, undefined, 'it was started after the other call');
+});
+
+test('a default interface that is not among the others, as the release before sent it, counts once as well', async (t) => {
+  const before = pod('one');
+  const interfaces = before.linux?.network?.interfaces?.slice(1) ?? [];
+  const linux = { ...before.linux, network: { ...before.linux?.network, interfaces } };
+  const { pods } = await taken({
+    StreamPodSandboxStats: async function* () {
+      yield { pod_sandbox_stats: [{ ...before, linux }] };
+    },
+  });
+  t.is(interfaces.length, 1);
+  t.like(pods[0]?.counters, { received: 15, sent: 1 });
 });
 
 test('a look has the time of a clock that nobody sets', async (t) => {

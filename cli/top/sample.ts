@@ -116,7 +116,9 @@ const countedPod = ({ attributes, linux }: PodSandboxStats, activities: Activiti
   const counted = containers.map((container) => countedContainer(container, activities));
   const of = (key: 'read' | 'written' | 'pids'): Count => sumOf(counted.map(({ counters }) => counters[key]));
   const { default_interface: main, interfaces = [] } = linux?.network ?? {};
-  const links = main === undefined ? interfaces : [main, ...interfaces];
+  // A daemon of the release before has the default beside the others, not among them.
+  const isAmong = main === undefined || interfaces.some(({ name }) => name === main.name);
+  const links = isAmong ? interfaces : [main, ...interfaces];
   const own = shared(linux?.cpu, linux?.memory);
   const counters = {
     ...own,

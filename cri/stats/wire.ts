@@ -77,14 +77,14 @@ export const wireDisk = (use: MeasuredDisk | undefined, mountpoint: string): Inp
 export const wireProcesses = (at: bigint, processes: bigint | undefined): Input<ProcessUsage> | undefined =>
   processes === undefined ? undefined : { timestamp: at, process_count: wrapped(processes) };
 
-/** `own`: the interface that Berth has CNI make first; a pod on a plugin with names of its own has the first one. */
+/**
+ * `own`: the interface that Berth has CNI make first; a pod on a plugin with names of its own has the first one. `interfaces` has it
+ * as well, against CRI's comment: kubelet copies that list into /stats/summary as it is, where the default is one of all when
+ * cAdvisor counts them, and containerd does so too.
+ */
 export const wireNetwork = (devices: readonly NetDevice[], own: string, timestamp: bigint): Input<NetworkUsage> => {
   const main = devices.find(({ name }) => name === own) ?? devices[0];
-  return {
-    timestamp,
-    default_interface: main && wireDevice(main),
-    interfaces: devices.filter((device) => device !== main).map(wireDevice),
-  };
+  return { timestamp, default_interface: main && wireDevice(main), interfaces: devices.map(wireDevice) };
 };
 
 const wireDevice = (device: NetDevice): Input<NetworkInterfaceUsage> => ({
