@@ -30,3 +30,18 @@ test('the root directory of a container is 755 of root when the image says nothi
   const { stdout } = await pod.output('stat -c "%a %u %g" /');
   t.is(stdout, '755 0 0\n');
 });
+
+test('an image that has a layer several times, as builders make with empty ones, runs and has what is topmost', async (t) => {
+  const name = `${registryHost}/berth/repeated:1`;
+  const [empty, shell] = [layer([]), layer([...directories, await busybox()])];
+  const say = (text: string) => layer([{ name: 'said', data: text }]);
+  const repeated = image([empty, shell, say('first\n'), empty, say('second\n'), say('first\n'), empty], {});
+  const layout = daemon().world.path('repeated');
+  await writeLayout(layout, new Map([[name, repeated]]));
+  await daemon().client.Import({ path: layout, name });
+  const pod = await runPod(daemon());
+  const { stdout } = await pod.output(['/bin/sh', '-c', 'cat /said'], { image: { image: name } });
+  t.is(stdout, 'first\n');
+  await daemon().client.RemoveImage({ image: { image: name } });
+  await daemon().world.sh(`rm -r ${layout}`);
+});

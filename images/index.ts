@@ -9,7 +9,7 @@ import { holdKey } from './holds.ts';
 import { importImage } from './import.ts';
 import { type ImageDetails, inspectImage } from './inspect.ts';
 import { type JsonObject, parseObject } from './json.ts';
-import { lowerPath, rootOf } from './layers/fixups.ts';
+import { lowerPaths, rootOf } from './layers/fixups.ts';
 import { Gate } from './layers/gate.ts';
 import type { TreeSize } from './layers/trees.ts';
 import { Limit } from './limit.ts';
@@ -340,7 +340,7 @@ export class Images implements AsyncDisposable {
   layersOf(imageId: string): ImageMounts {
     const { store } = this.#tools;
     const { lowers } = this.#image(imageId);
-    return { lowers: lowers.toReversed().map((lower) => lowerPath(store, lower)), root: rootOf(store, lowers) };
+    return { lowers: lowerPaths(store, lowers), root: rootOf(store, lowers) };
   }
 
   #image(id: string): StoredImage {

@@ -14,6 +14,8 @@ export class Paths {
   readonly leases: string;
   readonly layers: string;
   readonly fixups: string;
+  /** The one layer of images that have none. */
+  readonly empty: string;
   readonly socket: string;
 
   constructor(root: string) {
@@ -25,12 +27,14 @@ export class Paths {
     this.leases = join(this.base, 'leases');
     this.layers = join(this.base, 'layers');
     this.fixups = join(this.base, 'fixups');
+    this.empty = join(this.base, 'empty');
     this.socket = join(this.base, 'io.sock');
   }
 
   get directories(): readonly string[] {
     const blobs = [this.blobs('sha256'), this.blobs('sha512')];
-    return [...blobs, this.temporary, this.partial, this.images, this.names, this.leases, this.layers, this.fixups];
+    const records = [this.images, this.names, this.leases];
+    return [...blobs, this.temporary, this.partial, ...records, this.layers, this.fixups, this.empty];
   }
 
   blobs(algorithm: string): string {

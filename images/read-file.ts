@@ -1,7 +1,7 @@
 import { invalid, notFound } from '../base/errors.ts';
 import { Flights } from '../base/locks.ts';
 import { holdKey } from './holds.ts';
-import { lowerPath } from './layers/fixups.ts';
+import { lowerPaths } from './layers/fixups.ts';
 import { runHelper } from './layers/helper.ts';
 import type { ImageStore } from './store.ts';
 import type { Helper, HelperResult } from './types.ts';
@@ -80,8 +80,7 @@ export class FileReader {
     const image = this.#store.catalog.image(imageId);
     if (image === undefined) throw notFound(`${what}: there is no such image`);
     using _hold = this.#store.holds.take(holdKey('image', image.id));
-    const lowers = image.lowers.toReversed().map((lower) => lowerPath(this.#store, lower));
-    const argv = [this.#program, ...args, '--lower', ...lowers];
+    const argv = [this.#program, ...args, '--lower', ...lowerPaths(this.#store, image.lowers)];
     return await runHelper(this.#helper, { argv, name: `${args[0]} of image` }, what, allowed);
   }
 }

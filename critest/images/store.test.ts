@@ -86,6 +86,25 @@ const rooted = (mode: number, uid: number, gid: number) => layer([{ name: './', 
 const hiding = layer([{ name: '.wh..wh..opq' }, { name: 'new/', type: 'directory' }]);
 const low = rooted(0o1711, 3, 4);
 
+test('a layer that an image has twice is mounted once, where it is topmost', async (t) => {
+  const [a, b] = [layer([{ name: 'a', data: 'a' }]), layer([{ name: 'b', data: 'b' }])];
+  await using at = await openWithRegistry({ 1: image([a, b, a, a], {}), 2: image([a, b], {}) });
+  const twice = await at.pull('1');
+  const { lowers } = await at.world.images.mounts(twice, 'c1');
+  const once = at.world.images.layersOf(await at.pull('2')).lowers;
+  t.deepEqual(lowers, once.toReversed());
+  t.deepEqual(await at.world.images.readFile(twice, '/b', 10), Buffer.from('b'));
+});
+
+test('an image without layers is an empty directory', async (t) => {
+  await using at = await openWithRegistry({ 1: image([], {}) });
+  const id = await at.pull();
+  const { lowers } = at.world.images.layersOf(id);
+  t.is(lowers.length, 1);
+  t.deepEqual(await readdir(lowers[0] ?? ''), []);
+  t.is(await at.world.images.readFile(id, '/etc/passwd', 10), undefined);
+});
+
 test('the root of an image has the attributes of the topmost layer that has an entry for it', async (t) => {
   await using at = await setUp();
   at.registry.add('low', image([low, base], {}));

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Digest } from '../../base/digest.ts';
 import { invalid } from '../../base/errors.ts';
 import { chainIds } from '../image-config.ts';
+import type { Paths } from '../paths.ts';
 import type { Helper } from '../types.ts';
 import { runHelper } from './helper.ts';
 import { parseReport, type RootAttributes } from './report.ts';
@@ -59,8 +60,20 @@ export const rootOf = ({ layers }: Pick<FixupTools, 'layers'>, lowers: readonly 
   return said.find((root) => root !== undefined) ?? { mode: 0o755, uid: 0, gid: 0 };
 };
 
-export const lowerPath = ({ layers, fixups }: Pick<FixupTools, 'layers' | 'fixups'>, { kind, digest }: Lower): string =>
+const lowerPath = ({ layers, fixups }: Pick<FixupTools, 'layers' | 'fixups'>, { kind, digest }: Lower): string =>
   (kind === 'layer' ? layers : fixups).tree(digest);
+
+/**
+ * What is mounted, topmost first. A layer that an image has twice counts where it is topmost: all that it says further down it
+ * says there as well, and overlayfs takes no directory twice (ELOOP). An image without layers is an empty directory.
+ */
+export const lowerPaths = (
+  { layers, fixups, paths }: Pick<FixupTools, 'layers' | 'fixups'> & { readonly paths: Paths },
+  lowers: readonly Lower[],
+): readonly string[] => {
+  const all = new Set(lowers.toReversed().map((lower) => lowerPath({ layers, fixups }, lower)));
+  return all.size === 0 ? [paths.empty] : [...all];
+};
 
 interface Fixup {
   readonly chainId: Digest;
