@@ -19,6 +19,8 @@ export const checkTogether = (config: Config): Conflict[] =>
     { names: ['streaming.tls_cert', 'streaming.tls_key', 'streaming.tls_client_ca'], text: certificates(config) },
     { names: ['network.embedded_subnet', 'network.conf_template'], text: template(config) },
     { names: ['metrics.address', 'metrics.allow_remote'], text: remote(config) },
+    { names: ['metrics.address', 'listen'], text: oneSocket(config) },
+    { names: ['cgroup.parent', 'cgroup.driver'], text: otherDriver(config) },
   ].flatMap(({ names, text }) => (text === undefined ? [] : [{ names, text }]));
 
 /** Sockets in the state directory are `<state>/<name of ten bytes at most>`; deeper ones are reached by a short path. */
@@ -43,6 +45,16 @@ const remote = ({ metrics }: Config): string | undefined =>
   !metrics.allow_remote && isRemote(metrics.address)
     ? `metrics.address: ${metrics.address} is not of the loopback: set metrics.allow_remote if everybody who reaches it may read`
     : undefined;
+
+const oneSocket = ({ metrics, listen }: Config): string | undefined =>
+  metrics.address === listen ? `metrics.address: ${listen} is what listen has: give it a socket of its own` : undefined;
+
+/** With "auto" the parent says whose it is. */
+const otherDriver = ({ cgroup: { driver, parent } }: Config): string | undefined => {
+  if (parent === '' || driver === 'auto' || parent.endsWith('.slice') === (driver === 'systemd')) return undefined;
+  const wanted = driver === 'systemd' ? 'a slice such as "berth.slice"' : 'a path such as "/berth"';
+  return `cgroup.parent: ${parent} is no parent for cgroup.driver = "${driver}": give ${wanted}`;
+};
 
 const inside = (inner: string, outer: string): boolean =>
   inner === outer || inner.startsWith(`${outer.replace(/\/$/, '')}/`);

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { withDir } from 'tmp-promise';
@@ -75,6 +75,16 @@ test('config check tells the problems of the file and of each drop-in, each with
     t.is(second, `berthd: ${directory}/a.toml:3: limits.pid: unknown key; did you mean pids?`);
     t.true(third?.startsWith(`berthd: ${directory}/b.toml:1: `), third);
     t.deepEqual(more, ['']);
+  });
+});
+
+test('a file or a drop-in that is a link to nothing is an error, and not passed over', async (t) => {
+  await inFiles('', {}, async (file) => {
+    const dropIn = file.replace('config.toml', 'config.d/a.toml');
+    await symlink('/nonexistent/berth.toml', dropIn);
+    const { outcome, error } = await run('config', 'check', file);
+    t.deepEqual(outcome, { kind: 'done', status: 1 });
+    t.is(error, `berthd: ${dropIn}: a link that leads to nothing\n`);
   });
 });
 

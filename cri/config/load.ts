@@ -6,7 +6,7 @@ import type { Config } from './index.ts';
 import { nearest } from './nearest.ts';
 import { type Key, keys, tableOf, tables, type Value } from './schema.ts';
 import { readSources, type Source } from './sources.ts';
-import { type Document, type Entry, readToml } from './toml.ts';
+import { type Document, type Entry, isEmptyTable, readToml } from './toml.ts';
 import { readValue } from './values.ts';
 
 /** Flags that stand above the files: the key's name and the text that was given. */
@@ -88,22 +88,25 @@ export const lineOf = (names: readonly string[], origins: Origins): string | und
   names.map((name) => origins.get(name)).find((origin) => origin !== undefined && !origin.startsWith('--'));
 
 const readFile = (document: Document, path: string, reading: Reading): Problem[] => {
+  const headed = new Set(document.headers.map(({ name }) => name));
   const at = (line: number | undefined): string | undefined => (line === undefined ? path : `${path}:${line}`);
   return [
     ...document.problems.map(({ line, text }) => ({ place: at(line), text })),
     ...document.headers
       .filter(({ name }) => !isTable(name))
       .map(({ name, line }) => ({ place: at(line), text: unknown('table', name) })),
-    ...document.entries.flatMap((entry) => readEntry(entry, `${path}:${entry.line}`, reading)),
+    ...document.entries.flatMap((entry) => readEntry(entry, `${path}:${entry.line}`, headed, reading)),
   ];
 };
 
-const readEntry = ({ name, value }: Entry, place: string, reading: Reading): Problem[] => {
+/** `headed`: the tables that have a header. */
+const readEntry = ({ name, value }: Entry, place: string, headed: ReadonlySet<string>, reading: Reading): Problem[] => {
   const key = keys.find((candidate) => candidate.name === name);
   if (key !== undefined) return readInto(key, value, place, reading);
-  if (isTable(name)) return [{ place, text: `${name}: is a table: write [${name}]` }];
-  // an unknown table has its own problem; its keys need none
-  return isTable(tableOf(name)) ? [{ place, text: unknown('key', name) }] : [];
+  if (isTable(name)) return isEmptyTable(value) ? [] : [{ place, text: `${name}: is a table: write [${name}]` }];
+  // the header of an unknown table has its own problem; its keys need none
+  const isTold = headed.has(tableOf(name)) && !isTable(tableOf(name));
+  return isTold ? [] : [{ place, text: unknown('key', name) }];
 };
 
 const isTable = (name: string): boolean => Object.hasOwn(tables, name);

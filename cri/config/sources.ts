@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { invalid } from '../../base/errors.ts';
+import { invalid, orMissing } from '../../base/errors.ts';
 import { namesIn, readLimited } from '../../base/files.ts';
 
 export const defaultConfigFile = '/etc/berth/config.toml';
@@ -49,7 +50,11 @@ export const passedOverInWords = (path: string): string =>
 
 const readSource = async (path: string): Promise<Source | undefined> => {
   const bytes = await readLimited(path, sizeLimit);
-  if (bytes === undefined) return undefined;
+  if (bytes === undefined) {
+    // who put a link there meant a file
+    if ((await orMissing(lstat(path))) !== undefined) throw invalid(`${path}: a link that leads to nothing`);
+    return undefined;
+  }
   if (!isUtf8(bytes)) throw invalid(`${path}: not UTF-8`);
   return { path, text: bytes.toString('utf8') };
 };

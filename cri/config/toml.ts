@@ -45,8 +45,14 @@ export const readToml = (text: string): Document => {
 
 const lowered = (message: string): string => `${message.charAt(0).toLowerCase()}${message.slice(1).replace(/\.$/, '')}`;
 
+/** A quoted name that could not stand bare is none of ours: `"registry.plain_http"` is one key, and not that of a table. */
 const keyName = ({ keys }: AST.TOMLKey): string =>
-  keys.map((key) => (key.type === 'TOMLBare' ? key.name : key.value)).join('.');
+  keys
+    .map((key) => {
+      const name = key.type === 'TOMLBare' ? key.name : key.value;
+      return /^[A-Za-z0-9_-]+$/.test(name) ? name : JSON.stringify(name);
+    })
+    .join('.');
 
 const tableName = (table: AST.TOMLTable): string => keyName(table.key);
 
@@ -59,13 +65,18 @@ const entries =
   (prefix: string) =>
   ({ key, value, loc }: AST.TOMLKeyValue): Entry[] => {
     const name = prefix === '' ? keyName(key) : `${prefix}.${keyName(key)}`;
-    if (value.type === 'TOMLInlineTable') return value.body.flatMap(entries(name));
+    if (value.type === 'TOMLInlineTable' && value.body.length > 0) return value.body.flatMap(entries(name));
     return [{ name, line: loc.start.line, value: raw(value) }];
   };
 
+const table: Raw = { unfit: 'a table' };
+
+/** `x = {}` */
+export const isEmptyTable = (value: Raw): boolean => value === table;
+
 const raw = (node: AST.TOMLContentNode): Raw => {
   if (node.type === 'TOMLArray') return node.elements.map(raw);
-  if (node.type === 'TOMLInlineTable') return { unfit: 'a table' };
+  if (node.type === 'TOMLInlineTable') return table;
   if (node.kind === 'integer') return node.bigint;
   return node.value instanceof Date ? { unfit: 'a date' } : node.value;
 };

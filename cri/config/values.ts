@@ -3,6 +3,8 @@ import { isAbsolute, normalize } from 'node:path';
 import { socketPath } from '../../api/address.ts';
 import { invalid, messageOf } from '../../base/errors.ts';
 import { problemOfPattern } from '../../images/pinned.ts';
+import { cgroupParent } from '../cgroup/parent.ts';
+import { parseSubnet } from '../network/subnet.ts';
 import { parseEndpoint } from '../observe/endpoint.ts';
 import type { Key, TypeName, Value } from './schema.ts';
 import type { Raw } from './toml.ts';
@@ -88,6 +90,11 @@ const cgroup: Read = (raw) => {
   const isSlice = /^[A-Za-z0-9_][A-Za-z0-9_.-]*\.slice$/.test(value);
   const isPath = /^(?:\/[A-Za-z0-9_.:@-]+)+$/.test(value) && !/\/\.{1,2}(?:\/|$)/.test(value);
   if (!isSlice && !isPath) throw wanted(what, raw);
+  try {
+    cgroupParent(value, { driver: value.endsWith('.slice') ? 'systemd' : 'cgroupfs', parent: value });
+  } catch (error) {
+    throw invalid(`${wanted(what, raw).message} (${messageOf(error)})`);
+  }
   return value;
 };
 
@@ -130,6 +137,7 @@ const subnet: Read = (raw) => {
   const [four = '', six, ...more] = value.split(',');
   if (!inRange(four, 4, 8, 20) || (six !== undefined && !inRange(six, 6, 48, 112)) || more.length > 0)
     throw wanted(what, raw);
+  if (parseSubnet(four) === undefined) throw invalid(`wants a range without host bits, not ${four}`);
   return value;
 };
 
