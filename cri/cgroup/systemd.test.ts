@@ -31,6 +31,13 @@ const failure = (to: number, name: string): Buffer =>
 const removed = (job: string, unit: string, result = 'done'): Buffer =>
   message(4, [[3, { signature: 's', value: 'JobRemoved' }]], 'uoss', [1, job, unit, result]);
 
+/** Two calls may come in one piece. D-Bus Specification, "Message Format": length of the body at 4, of the header's fields at 12. */
+const wholeMessages = (chunk: Buffer): readonly Buffer[] => {
+  if (chunk.length === 0) return [];
+  const length = Math.ceil((16 + chunk.readUInt32LE(12)) / 8) * 8 + chunk.readUInt32LE(4);
+  return [chunk.subarray(0, length), ...wholeMessages(chunk.subarray(length))];
+};
+
 type Answer = (call: Message, serial: number, socket: Socket) => void;
 
 /** A service manager that answers as it is told. */
@@ -43,7 +50,9 @@ const withManager = (answer: Answer, action: (systemd: Systemd, path: string) =>
         socket.on('error', () => undefined);
         socket.on('data', (chunk) => {
           if (!greeted) socket.write('OK 0123\r\n');
-          else for (const call of parser.push(chunk)) answer(call, chunk.readUInt32LE(8), socket);
+          else
+            for (const bytes of wholeMessages(chunk))
+              for (const call of parser.push(bytes)) answer(call, bytes.readUInt32LE(8), socket);
           greeted = true;
         });
       });
@@ -177,7 +186,7 @@ test('a call that cannot be written fails by itself, and leaves nothing that fai
   withManager(
     () => undefined,
     async (_, path) => {
-      const connection = await BusConnection.open(path, 400);
+      const connection = await BusConnection.open(path, 20_000);
       const call = { path: '/a', interface: 'a.b', member: 'C', signature: 's', body: ['\0'] };
       await t.throwsAsync(connection.call(call, 20), { message: /D-Bus/ });
       const late: unknown[] = [];

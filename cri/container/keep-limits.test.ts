@@ -50,7 +50,7 @@ const withContainer = (
   );
 
 const until = async (done: () => boolean): Promise<void> => {
-  for (let look = 0; look < 200 && !done(); look += 1) await sleep(10);
+  for (let look = 0; look < 2000 && !done(); look += 1) await sleep(10);
 };
 
 test('what systemd lost is written again when systemd has done its work', (t) =>

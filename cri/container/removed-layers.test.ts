@@ -10,7 +10,7 @@ type Outcome = Awaited<ReturnType<Agent['run']>>;
 const done = { code: 0, signal: 0, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) } as Outcome;
 
 /** An agent whose runs end as the test says, one after the other. */
-const setUp = (stopping = new AbortController().signal) => {
+const setUp = ({ stopping = new AbortController().signal, waitMs = 30 } = {}) => {
   const runs: (PromiseWithResolvers<Outcome> & { readonly paths: readonly string[] })[] = [];
   const warnings: string[] = [];
   const warn = (_fields: object, message: string): void => void warnings.push(message);
@@ -21,14 +21,14 @@ const setUp = (stopping = new AbortController().signal) => {
       return run.promise;
     },
   } as unknown as Agent;
-  const layers = new RemovedLayers(agent, { log: { warn } as unknown as Log, stopping, waitMs: 30, pauseMs: 5 });
+  const layers = new RemovedLayers(agent, { log: { warn } as unknown as Log, stopping, waitMs, pauseMs: 5 });
   return { layers, runs, warnings };
 };
 
 const broken = new BerthError('unavailable', 'the agent has gone');
 
 test('who removes waits for what is soon gone, and is told what soon fails', async (t) => {
-  const { layers, runs, warnings } = setUp();
+  const { layers, runs, warnings } = setUp({ waitMs: 60_000 });
   let isGone = false;
   const removing = layers.remove(['/a']).then(() => {
     isGone = true;
@@ -51,7 +51,7 @@ test('what takes long goes on behind, and is tried again until it is gone', asyn
   t.is(runs.length, 1);
   for (let turn = 0; turn < 3; turn += 1) {
     runs[turn]?.reject(broken);
-    for (let look = 0; look < 100 && runs.length === turn + 1; look += 1) await sleep(5);
+    for (let look = 0; look < 2000 && runs.length === turn + 1; look += 1) await sleep(5);
   }
   t.deepEqual(
     runs.map(({ paths }) => paths),
@@ -64,7 +64,7 @@ test('what takes long goes on behind, and is tried again until it is gone', asyn
 
 test('a daemon that stops tries nothing again', async (t) => {
   const stopping = new AbortController();
-  const { layers, runs, warnings } = setUp(stopping.signal);
+  const { layers, runs, warnings } = setUp({ stopping: stopping.signal });
   await layers.remove(['/a']);
   stopping.abort();
   runs[0]?.reject(broken);

@@ -92,9 +92,14 @@ test('a recovery asks for more time only while it gets on', async (t) => {
   const end = new AbortController();
   let done = 1;
   const told = manager.recovering(() => ({ done, total: 50 }), end.signal);
-  await sleep(2300);
+  const heard = async (count: number): Promise<void> => {
+    for (let look = 0; look < 2000 && sent.length < count; look += 1) await sleep(10);
+  };
+  await heard(1);
+  await sleep(1300);
+  t.is(sent.length, 1);
   done = 3;
-  await sleep(1000);
+  await heard(2);
   end.abort();
   await told;
   t.deepEqual(sent, [
