@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import test from 'ava';
 import { idle, runPod } from './harness/pods.ts';
 import { suiteDaemon } from './harness/suite.ts';
+import { until } from './harness/until.ts';
 
 const daemon = suiteDaemon({ config: { limits: { pids: 200 } } });
 
@@ -110,5 +111,6 @@ test('each container and each exec has no controlling terminal to push input int
     await container.exec('(exec 3<>/dev/tty) 2>/dev/null && echo terminal; cut -d" " -f7 /proc/self/stat')
   ).stdout;
   t.is(inExec, '0\n');
+  await until('it has told', async () => (await container.lines()).length > 0);
   t.notRegex(await container.text(), /terminal/);
 });

@@ -6,6 +6,7 @@ import { dir } from 'tmp-promise';
 import { TestDaemon } from './harness/daemon.ts';
 import { runPod, type TestContainer } from './harness/pods.ts';
 import { sourceTree } from './harness/tree.ts';
+import { until } from './harness/until.ts';
 
 test('each init and each exec has a session keyring of its own: no key of the daemon, of another container or of another exec is found', async (t) => {
   const built = await dir({ prefix: 'bt', unsafeCleanup: true });
@@ -32,6 +33,7 @@ test('each init and each exec has a session keyring of its own: no key of the da
       const script = 'keyring; keyring find of-the-daemon; keyring add of-a-container 600; keyring find of-a-container';
       const container = await pod.run(`${script}; sleep 86400`, { linux });
       const other = (await pod.output('keyring; keyring find of-a-container', { linux })).stdout.trim().split('\n');
+      await until('it has told', async () => (await container.lines()).length === 4);
       const [id = '', ofDaemon, added, ofItself] = (await container.text()).trim().split('\n');
       t.deepEqual([ofDaemon, added, ofItself], ['nothing', 'added', 'found']);
       t.is(other[1], 'nothing');

@@ -100,6 +100,7 @@ test('a profile is enforced: what it denies fails, in the container and in an ex
   const { stdout, stderr } = await container.exec(script);
   t.is(stdout, 'allowed\n');
   t.regex(stderr, /\/tmp\/denied: Permission denied/);
+  await until('it has told', async () => (await container.text('stdout')) === stdout);
   t.regex(await container.text('stderr'), /\/tmp\/denied: Permission denied/);
 });
 
