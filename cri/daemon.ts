@@ -25,6 +25,7 @@ import { openObserve } from './observe/open.ts';
 import { SelfCheck } from './observe/self-check.ts';
 import { StuckWork } from './observe/stuck.ts';
 import { imageOptions, networkConfig } from './options.ts';
+import { checkOwnDirectory } from './own-directory.ts';
 import { recover } from './recover/recover.ts';
 import { type ReloadOptions, Reloads } from './reload.ts';
 import { emptyObjects, type Runtime } from './runtime.ts';
@@ -169,6 +170,7 @@ const openRuntime = async (
   stack: AsyncDisposableStack,
   inherited: readonly InheritedSocket[],
 ): Promise<Runtime> => {
+  for (const key of ['root', 'state'] as const) await checkOwnDirectory(key, config[key]);
   for (const directory of directories(config)) await makePrivateDirectory(directory);
   stack.use(await claimRoot(config, inherited));
   const cgroups = await detect();

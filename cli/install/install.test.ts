@@ -156,7 +156,7 @@ test('the removal takes every file and every directory that was made for it', (t
   }));
 
 test('units start the commands of their own prefix; where systemd does not look, settings go to /etc', (t) =>
-  inWorld(async ({ install: put, read, paths }) => {
+  inWorld(async ({ install: put, uninstall: take, root, read, paths }) => {
     await put();
     t.regex(await read('/etc/systemd/system/berth.service'), /^ExecStart=\/opt\/berth\/bin\/berthd$/m);
     t.regex(
@@ -164,6 +164,10 @@ test('units start the commands of their own prefix; where systemd does not look,
       /^ExecStop=\/opt\/berth\/bin\/berth stop --all --at-shutdown$/m,
     );
     t.true((await paths()).includes('/etc/sysusers.d/berth.conf'));
+    await take();
+    for (const name of ['opt', 'etc/tmpfiles.d', 'etc/sysusers.d', 'etc/modules-load.d', 'etc/sysctl.d'])
+      t.deepEqual(await readdir(join(root, name)), [], `${name} is the machine's`);
+    t.deepEqual(await readdir(join(root, 'etc/systemd/system')), []);
   }, '/opt/berth'));
 
 test('manual pages and completions are where man and shells look', (t) =>
@@ -212,6 +216,8 @@ test('words that are not understood are refused before anything is looked at', a
   const run = (...argv: string[]): Promise<string> => refusal(installVerb(() => []).run(argv, {} as Context));
   t.regex(await run('--without', 'kernel,network'), /--without: wants some of kubelet,crictl,kernel, not "network"/);
   t.regex(await run('--root', 'here'), /--root: wants an absolute path/);
+  for (const prefix of ['/opt/a b', '/opt/%n', '/opt/$HOME', '/opt/"'])
+    t.regex(await run('--prefix', prefix), /--prefix: wants a path of letters, digits/, prefix);
   t.regex(await run('now'), /does not know what now means/);
 });
 
@@ -281,10 +287,28 @@ test('data behind a link go, and the link, which is the operator’s, stays', (t
       const [disk, link, own] = [join(path, 'disk'), join(path, 'link'), join(path, 'own')];
       for (const directory of [disk, own]) await write(join(directory, 'images/blob'), 'data');
       await symlink(disk, link);
-      for (const name of [link, own, join(path, 'missing')]) await removeData(name, out);
+      for (const name of [link, own, join(path, 'missing')]) await removeData(name, ['images'], out);
       t.deepEqual(await readdir(disk), []);
       t.deepEqual((await readdir(path)).sort(), ['disk', 'link']);
       t.regex(said.join(''), /^! \S+\/link {2}\(a link or a mount point: emptied/);
+    },
+    { unsafeCleanup: true },
+  ));
+
+test('what others have put into a directory of berthd’s stays, and is told', (t) =>
+  withDir(
+    async ({ path }) => {
+      const said: string[] = [];
+      const root = join(path, 'root');
+      for (const name of ['images/blob', 'letters/mine', 'lost+found/1', 'notes'])
+        await write(join(root, name), 'data');
+      await removeData(root, ['images'], { write: (text) => void said.push(String(text)) });
+      t.deepEqual((await readdir(root)).sort(), ['letters', 'lost+found', 'notes']);
+      t.deepEqual(await readdir(join(root, 'letters')), ['mine']);
+      t.deepEqual(
+        said.sort(),
+        ['letters', 'notes'].map((name) => `! ${join(root, name)}  (not put there by berthd: left as it is)\n`),
+      );
     },
     { unsafeCleanup: true },
   ));

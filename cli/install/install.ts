@@ -79,7 +79,14 @@ export const stays = (root: string): ReadonlySet<string> =>
       '/usr/share/man',
       '/usr/local/share',
       '/usr/local/share/man',
+      '/etc/modules-load.d',
+      '/etc/sysctl.d',
+      '/etc/systemd',
       '/etc/systemd/system',
+      '/etc/sysusers.d',
+      '/etc/tmpfiles.d',
+      '/opt',
+      '/srv',
     ]
       .map((path) => `${root}${path}`)
       .concat(root),

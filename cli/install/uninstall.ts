@@ -1,7 +1,9 @@
+import type { Dirent } from 'node:fs';
 import { readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from '../../api/client.ts';
-import { BerthError, errnoOf, messageOf } from '../../base/errors.ts';
+import { ownNames } from '../../api/own-names.ts';
+import { BerthError, errnoOf, messageOf, orMissing } from '../../base/errors.ts';
 import { namesIn } from '../../base/files.ts';
 import type { Context, Output } from '../context.ts';
 import { listObjects } from '../find.ts';
@@ -51,8 +53,8 @@ const fromMachine = async (
   { client, out }: Context,
 ): Promise<number> => {
   const traces = await tracesOf(client, wish.prefix, wish.force);
-  const going = wish.keepData ? [traces.state] : [traces.state, traces.root];
-  for (const path of going) out.write(`- ${path}/\n`);
+  const going: readonly Key[] = wish.keepData ? ['state'] : ['state', 'root'];
+  for (const key of going) out.write(`- ${traces[key]}/\n`);
   await checkPods(client, wish, traces, out);
   if (!wish.now) {
     out.write('nothing was done; `--now` does it\n');
@@ -144,23 +146,35 @@ export const checkLeft = async (traces: Pick<Traces, 'state'>): Promise<void> =>
     );
 };
 
-/** A disk of its own, or a link to a larger one, is the operator's: what is in it goes. */
-export const removeData = async (path: string, out: Pick<Output, 'write'>): Promise<void> => {
-  for (const name of await namesIn(path)) await rm(join(path, name), { recursive: true, force: true });
+/**
+ * What berthd keeps in one of its directories, and the directory when nothing else is in it. A disk of its own, or a link to a larger
+ * one, is the operator's.
+ */
+export const removeData = async (path: string, own: readonly string[], out: Pick<Output, 'write'>): Promise<void> => {
+  for (const entry of await entriesIn(path))
+    if (entry.isSocket() || own.includes(entry.name))
+      await rm(join(path, entry.name), { recursive: true, force: true });
+  for (const name of await namesIn(path))
+    if (name !== 'lost+found') out.write(`! ${join(path, name)}  (not put there by berthd: left as it is)\n`);
   try {
     await rmdir(path);
   } catch (error) {
     const errno = errnoOf(error) ?? '';
     if (['ENOTDIR', 'EBUSY'].includes(errno))
       out.write(`! ${path}  (a link or a mount point: emptied, left as it is)\n`);
-    else if (errno !== 'ENOENT') throw error;
+    else if (!['ENOENT', 'ENOTEMPTY'].includes(errno)) throw error;
   }
 };
 
-const removeTraces = async ({ bridge }: Traces, going: readonly string[], out: Output): Promise<void> => {
-  for (const path of going) await removeData(path, out);
+const entriesIn = async (path: string): Promise<readonly Dirent[]> =>
+  (await orMissing(readdir(path, { withFileTypes: true }))) ?? [];
+
+type Key = keyof typeof ownNames;
+
+const removeTraces = async (traces: Traces, going: readonly Key[], out: Output): Promise<void> => {
+  for (const key of going) await removeData(traces[key], ownNames[key], out);
   for (const directory of await ownCgroups()) await removeEmptyTree(directory);
-  await ask('ip', 'link', 'delete', bridge);
+  await ask('ip', 'link', 'delete', traces.bridge);
   // the kernel keeps a profile until it is told
   await writeFile('/sys/kernel/security/apparmor/.remove', 'berth-default').catch(() => {});
   if ((await ask('getent', 'group', 'berth')).endsWith(':')) await ask('groupdel', 'berth');

@@ -22,6 +22,13 @@ export const absolute = (option: string, path: string): string => {
   return resolve(path);
 };
 
+/** It stands in units and scripts, where systemd reads blanks, quotes, "%" and "$" its own way. */
+const plainPrefix = (path: string): string => {
+  if (!/^[\w/.+@-]+$/.test(path))
+    throw new UsageError(`--prefix: wants a path of letters, digits and "_.+@-", not ${JSON.stringify(path)}`);
+  return absolute('--prefix', path);
+};
+
 const partsOf = (text: string | undefined): readonly Part[] => {
   const names = text === undefined ? [] : text.split(',');
   return names.map((name) => {
@@ -58,7 +65,7 @@ export const install = (verbs: () => readonly Verb[]): Verb => ({
     if (positionals.length > 0) throw new UsageError(`does not know what ${positionals[0]} means`);
     if (tree === undefined) throw new BerthError('internal', 'package.json is not found: the tree is not whole');
     const { now, verbose } = values;
-    const prefix = absolute('--prefix', values.prefix);
+    const prefix = plainPrefix(values.prefix);
     const root = values.root === '' ? '' : absolute('--root', values.root).replace(/\/$/, '');
     const without = partsOf(values.without);
     return put({ prefix, root, tree, without, completions: completionScripts(verbs()), now, verbose }, out);
