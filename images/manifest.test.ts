@@ -77,6 +77,14 @@ test('what has no config of an image, or says that it is something else, is an a
   t.is(typeOf({ artifactType: 'application/x', layers: [descriptor('application/wasm')] }), 'application/x');
 });
 
+test('a config that an old registry gave a type of its own is that of an image in Docker’s format alone', (t) => {
+  for (const type of ['application/octet-stream', 'application/json'])
+    for (const [mediaType, expected] of [[`${docker}.distribution.manifest.v2+json`], [types.manifest, type]]) {
+      const parsed = parse(manifest({ mediaType, config: descriptor(type) }));
+      t.is(parsed.kind === 'manifest' ? parsed.artifactType : 'an index', expected);
+    }
+});
+
 const refused: readonly (readonly [string, unknown, string, ErrorCode, RegExp])[] = [
   ['a manifest that is an index too', manifest({ manifests: [] }), '', 'invalid-argument', /at once/],
   ['a manifest served as an index', manifest(), types.index, 'invalid-argument', /not that of its content/],

@@ -118,8 +118,13 @@ const readManifest = (document: JsonObject, what: string): ImageManifest => {
 const artifactTypeOf = (document: JsonObject, { mediaType }: Descriptor, what: string): string | undefined => {
   const own = textField(document, 'artifactType', what);
   if (own !== '') return checkType(own, what);
+  if (document.mediaType === dockerManifest && olderConfigTypes.includes(mediaType)) return undefined;
   return mediaType === '' || configTypes.includes(mediaType) ? undefined : checkType(mediaType, what);
 };
+
+const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json';
+/** What old registries made of the type of a config that Docker 1.10 pushed (docker/distribution#1622, moby/moby#22378). */
+const olderConfigTypes = ['application/octet-stream', 'application/json'];
 
 /** It is told in errors and by `berth inspect`. */
 const checkType = (mediaType: string, what: string): string => {

@@ -357,12 +357,13 @@ test('refused: a stream that ends early, at every kind of place', async (t) => {
   const whole = tar([file('a', 'x'.repeat(1000)), file('b', 'y', { pax: { 'SCHILY.xattr.user.x': '1' } })], {
     end: false,
   });
-  for (const length of [0, 1, 511, 513, 1023, 1500, 1536 + 100, 1536 + 512, 1536 + 700, 1536 + 1024, whole.length - 1])
+  for (const length of [1, 511, 513, 1023, 1500, 1536 + 100, 1536 + 512, 1536 + 700, 1536 + 1024, whole.length - 1])
     await refused(t, whole.subarray(0, length), /truncated: offset \d+: Broken pipe/);
 });
 
-test('a layer without the two zero blocks is whole', async (t) => {
+test('a layer without the two zero blocks is whole, also one of no byte', async (t) => {
   await using layers = await Layers.make();
+  t.is((await layers.unpackStream(Buffer.alloc(0))).code, 0);
   t.is((await layers.unpackStream(tar([file('a', 'x')], { end: false }))).code, 0);
 });
 

@@ -563,8 +563,8 @@ bool tar_next(struct tar *tar, struct tar_entry *entry, bool *got, struct err *e
   forget_special(tar);
   for (bool special = false;;) {
     if (!skip_rest(tar, e) || !take(tar, block, sizeof block, &count, e)) return false;
-    // Some writers leave the two zero blocks out. An empty stream is no tar.
-    if (count == 0 && !special && tar->offset > 0) return true;
+    // Some writers leave the two zero blocks out, and a layer of nothing is then no byte: tar readers in Go take that as well.
+    if (count == 0 && !special) return true;
     if (count < sizeof block) return bad(tar, EPIPE, "read tar: truncated", e);
     if (all_zero(block)) return !special || bad(tar, EINVAL, "read tar: header without an entry", e);
     if (!checksum_fits(block)) return bad(tar, EINVAL, "read tar: checksum of a header", e);

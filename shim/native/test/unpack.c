@@ -139,7 +139,7 @@ static void test_whole(void) {
   bool refused = true;
   for (size_t length = 0; length < a.length - 1024; length++) {
     // At the end of an entry the archive may end.
-    if (length % TAR_BLOCK == 0 && length > 0) continue;
+    if (length % TAR_BLOCK == 0) continue;
     struct err cut = {0};
     refused = refused && !unpack_bytes(a.data, length, &cut) && cut.number == EPIPE;
     empty_directory();
