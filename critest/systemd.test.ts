@@ -76,7 +76,7 @@ test('systemd/README.md gives every line of every unit its reason', async (t) =>
   }
 });
 
-test("kubelet's drop-in keeps kubeadm's command line, and adds the endpoint that berth.socket and crictl have, and the gate", async (t) => {
+test("kubelet's drop-in keeps kubeadm's command line, and adds the endpoint that berth.socket and crictl have, the gate, and where Berth is counted", async (t) => {
   const read = (name: string): Promise<string> => readFile(join(directory, name), 'utf8');
   const [socket, crictl, kubelet] = await Promise.all(['berth.socket', 'crictl.yaml', 'kubelet.conf'].map(read));
   const path = /^ListenStream=(.+)$/m.exec(socket ?? '')?.[1];
@@ -85,11 +85,11 @@ test("kubelet's drop-in keeps kubeadm's command line, and adds the endpoint that
     [...(crictl ?? '').matchAll(/-endpoint: (.+)$/gm)].map(([, address]) => address),
     [defaultAddress, defaultAddress],
   );
-  t.true(
-    kubelet?.includes(
-      `--container-runtime-endpoint=${defaultAddress} --feature-gates=PodAndContainerStatsFromCRI=true`,
-    ),
-  );
+  t.deepEqual(/^Environment="BERTH_KUBELET_ARGS=(.+)"$/m.exec(kubelet ?? '')?.[1]?.split(' '), [
+    `--container-runtime-endpoint=${defaultAddress}`,
+    '--feature-gates=PodAndContainerStatsFromCRI=true',
+    '--runtime-cgroups=/system.slice/berth.service',
+  ]);
   const commands = (kubelet ?? '').split('\n').filter((line) => line.startsWith('ExecStart='));
   const variables = ['KUBECONFIG', 'CONFIG', 'KUBEADM', 'EXTRA'].map((name) => `$KUBELET_${name}_ARGS`);
   t.deepEqual(commands, ['ExecStart=', `ExecStart=/usr/bin/kubelet ${variables.join(' ')} $BERTH_KUBELET_ARGS`]);

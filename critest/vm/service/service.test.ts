@@ -167,6 +167,7 @@ test.serial(
       '--node-ip=192.0.2.1',
       '--container-runtime-endpoint=unix:///run/berth/berth.sock',
       '--feature-gates=PodAndContainerStatsFromCRI=true',
+      '--runtime-cgroups=/system.slice/berth.service',
     ]);
     t.regex(said.answer, /^reached$/m);
     for (const name of ['After', 'Wants'])
