@@ -115,7 +115,7 @@ test('what a start in flight, a failed start and a start that the daemon did not
     const stages = (await Scrape.of(own)).byLabel('berth_stuck_work');
     return Object.keys(stages).length > 0 && stages;
   };
-  t.deepEqual(await until('the hung step shows', stuck, 5), { supervise: 1 });
+  t.deepEqual(await until('the hung step shows', stuck), { supervise: 1 });
   await writeFile(fault, 'stop@StartContainer:1');
   await t.throwsAsync(lost.start());
   await own.ended();
@@ -154,7 +154,7 @@ const layerThatTakesLong = async (
   const layer = own.world.path('root/containers', second.id);
   t.true(await isThere(layer));
   await own.killAndBoot();
-  t.false(await isThere(layer), 'what the daemon did not outlive is deleted by the next one');
+  await until('what the daemon did not outlive is deleted by the next one', async () => !(await isThere(layer)));
 };
 
 const isThere = (path: string): Promise<boolean> =>

@@ -99,7 +99,7 @@ test('a step that hangs is counted as stuck by its stage, told once in the log, 
   const count = async (): Promise<number> =>
     (await scrape()).value('berth_stuck_work', 'stage="supervisor reopen log"');
   t.is(await count(), 0);
-  t.true(await until('the step is stuck', async () => (await count()) === 1, 5));
+  t.true(await until('the step is stuck', async () => (await count()) === 1));
   const { stuck, metrics } = await daemon().client.Info({});
   t.deepEqual(
     stuck.map(({ stage, object }) => [stage, object.endsWith(container.id)]),
@@ -112,8 +112,11 @@ test('a step that hangs is counted as stuck by its stage, told once in the log, 
   await daemon().world.sh(`kill -CONT ${supervisor}`);
   await call;
   t.is(await count(), 0);
-  await until('the log tells its end', async () => (await lines('work was stuck and has ended')).length > 0, 5);
-  const told = await lines('work is stuck: ');
+  await until(
+    'the log tells its end',
+    async () => (await lines('work was stuck and has ended: supervisor reopen log')).length > 0,
+  );
+  const told = await lines('work is stuck: supervisor reopen log');
   t.is(told.length, 1);
   t.true(told[0]?.includes(`containers/${container.id}`));
 });
@@ -171,7 +174,8 @@ test('what cannot be read is refused: other pages, other methods', async (t) => 
 
 test('a daemon that stops is not ready and says so, while it waits for a call', async (t) => {
   const container = await (await runPod(daemon())).run(idle);
-  const call = container.exec('sleep 0.5; echo done');
+  const root = `/proc/${await container.pid()}/root`;
+  const call = container.exec('until [ -e /go ]; do usleep 20000; done; echo done');
   await until(
     'the call is there',
     async () => (await scrape()).value('berth_rpc_in_flight', 'method="ExecSync"') === 1,
@@ -180,6 +184,7 @@ test('a daemon that stops is not ready and says so, while it waits for a call', 
   const told = async () => (await page(daemon(), '/readyz').catch(() => undefined))?.body ?? '';
   const body = await until('the daemon tells it', async () => /\[-\]daemon/.test(await told()) && told());
   t.regex(body, /^\[-\]daemon failed: berthd is stopping$/m);
+  await daemon().world.sh(`touch ${root}/go`);
   t.is((await call).stdout, 'done\n');
   t.is(await stopped, 0);
 });

@@ -200,10 +200,8 @@ test('more pulls than may run at once wait in line, and one that gives up leaves
   const two = pull('direct.example/second:1');
   const given = new AbortController();
   const three = pull('direct.example/third:1', given.signal);
-  const begun = performance.now();
   setTimeout(() => given.abort(), 50);
   await t.throwsAsync(three);
-  t.true(performance.now() - begun < 2000);
   t.deepEqual([asked('second'), asked('third')], [0, 0]);
   held.resolve();
   t.deepEqual([(await one).image_ref, (await two).image_ref], [first.id, second.id]);

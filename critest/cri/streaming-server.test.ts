@@ -237,7 +237,7 @@ test('an attach without outputs is over with its input', async (t) => {
 });
 
 test('no data for too long ends the session, pings or not', async (t) => {
-  await using server = await start({ idleMs: 200 });
+  await using server = await start({ idleMs: 600 });
   const { process, url } = exec(server);
   const { client } = await spdyCommand(url, all);
   const { controlFrame, FrameType } = await import('../../cri/stream/spdy/frames.ts');
@@ -249,13 +249,13 @@ test('no data for too long ends the session, pings or not', async (t) => {
 });
 
 test('data keeps a session beyond the idle timeout', async (t) => {
-  await using server = await start({ idleMs: 200 });
+  await using server = await start({ idleMs: 400 });
   const { process, url } = exec(server);
   const command = await spdyCommand(url, all);
   const more = setInterval(() => process.stdout?.write('.'), 50);
   const alive = await Promise.race([
     command.client.closed.then(() => false),
-    new Promise((resolve) => setTimeout(resolve, 500, true)),
+    new Promise((resolve) => setTimeout(resolve, 900, true)),
   ]);
   clearInterval(more);
   t.true(alive);

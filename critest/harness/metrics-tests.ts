@@ -97,6 +97,7 @@ export const metricsTests = (version: 1 | 2): void => {
     const container = await pod.run(`${listen} ${idle}`, { linux: { resources } });
     const before = Math.floor(Date.now() / 1000);
     await until('it is ready', async () => (await container.text('stdout')).includes('ready'));
+    await until('its sleep runs', async () => (await container.exec(['pidof', 'sleep'])).code === 0);
     const witness = 'for p in 1 2 3 4 5 6 7 8 9; do ls -l /proc/$p/fd 2>/dev/null; done | grep -e "->"';
     const metrics = await until('both listen', async () => {
       const found = await containerMetrics(pod, container);

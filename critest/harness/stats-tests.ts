@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { ContainerStats, FilesystemUsage, PodSandboxStats } from '../../api/generated/types.ts';
 import type { TestDaemon } from './daemon.ts';
@@ -248,8 +247,16 @@ export const statsTests = (version: 1 | 2): void => {
     for (const linux of [{ cgroup_parent: parent }, {}]) {
       const pod = await runPod(daemon(), { linux });
       const containers = await Promise.all([pod.run(idle), pod.run(idle)]);
-      await delay(50);
-      const { cpu, memory, process, containers: inside } = await podStats(pod);
+      // A shell and its sleep in each.
+      const {
+        cpu,
+        memory,
+        process,
+        containers: inside,
+      } = await until('all four run', async () => {
+        const found = await podStats(pod);
+        return number(t, found.process?.process_count, 'process_count') === 4 && found;
+      });
       t.deepEqual(inside.map(({ attributes }) => attributes?.id).toSorted(), containers.map(({ id }) => id).toSorted());
       const sum = (pick: (stats: ContainerStats) => Value): number =>
         inside.reduce((total, stats) => total + number(t, pick(stats), 'a container’s'), 0);
@@ -266,8 +273,6 @@ export const statsTests = (version: 1 | 2): void => {
         sum((stats) => stats.memory?.usage_bytes),
         2 * MiB,
       );
-      // A shell and its sleep in each.
-      t.is(number(t, process?.process_count, 'process_count'), 4);
       t.true((process?.timestamp ?? 0n) > 0n);
     }
   });
@@ -317,6 +322,7 @@ export const statsTests = (version: 1 | 2): void => {
     const plainOne = await pod.run(idle);
     await (await pod.run('true')).exited();
     await until('it is written', async () => (await container.text('stdout')).includes('written'));
+    await until('its sleep runs', () => file(container, 'pids', 'pids.current') === '2');
     const { containers } = await daemon().client.Activity({});
     const of = ({ id }: TestContainer) => containers.find(({ container_id }) => container_id === id);
     t.is(containers.length, 2, 'the one that has ended is left out');

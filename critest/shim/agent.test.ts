@@ -60,7 +60,7 @@ test('a child in the background that keeps the pipes open does not hold up the r
   await using isolated = await Isolated.start();
   const started = performance.now();
   const result = await isolated.sh('sleep 60 & echo $!');
-  t.true(performance.now() - started < 2000);
+  t.true(performance.now() - started < 30_000);
   process.kill(Number(result.stdout.toString()), 'SIGKILL');
 });
 
@@ -90,7 +90,7 @@ test('stdin of one MiB is read whole', async (t) => {
 test('a timeout or an abort kills the whole process group', async (t) => {
   await using isolated = await Isolated.start();
   const file = isolated.path('pid');
-  const slow = isolated.sh(`sleep 60 & echo $! > ${file}; wait`, { timeoutMs: 300 });
+  const slow = isolated.sh(`sleep 60 & echo $! > ${file}; wait`, { timeoutMs: 1000 });
   t.is(codeOf(await t.throwsAsync(slow)), 'deadline-exceeded');
   const pid = Number(await readFile(file, 'utf8'));
   await until('the child is dead', async () => !(await isAlive(pid)));

@@ -42,7 +42,7 @@ test('an exec that is late is killed with all that it started', async (t) => {
   const started = performance.now();
   const error = await t.throwsAsync<BerthError>(container.exec(['guest', 'family'], { timeoutMs: 300 }));
   t.is(error.code, 'deadline-exceeded');
-  t.true(performance.now() - started < 1500);
+  t.true(performance.now() - started < 10_000);
   await until('only the main process is left', async () => (await processes(container)) === 1);
 });
 
@@ -65,9 +65,9 @@ test('a background child that keeps the pipe open does not hold up an exec', asy
   await using room = await Room.make();
   const container = await room.start(['guest', 'wait']);
   const started = performance.now();
-  const { stdout, exitCode } = await container.exec(['guest', 'background', '30']);
+  const { stdout, exitCode } = await container.exec(['guest', 'background', '60']);
   t.deepEqual([stdout.toString(), exitCode], ['parent is done\n', 0]);
-  t.true(performance.now() - started < 1200);
+  t.true(performance.now() - started < 30_000);
   t.is(await processes(container), 2, 'the child itself lives on');
 });
 
