@@ -39,16 +39,14 @@ export const readV1Processes = (files: KeptFiles): bigint | undefined => count(f
 
 const keys = new Keys(
   ...['total_inactive_file', 'total_rss', 'total_cache', 'total_mapped_file'],
-  ...['total_swap', 'total_pgfault', 'total_pgmajfault'],
+  ...['total_swap', 'total_pgfault', 'total_pgmajfault', 'total_active_file'],
 );
 
 const readMemory = (files: KeptFiles): MemoryFigures | undefined => {
   const length = files.read(at.stat);
   if (length <= 0) return undefined;
-  const [inactive = 0n, rss = 0n, cache = 0n, mapped = 0n, swap = 0n, faults = 0n, majorFaults = 0n] = keys.in(
-    text,
-    length,
-  );
+  const [inactive = 0n, rss = 0n, cache = 0n, mapped = 0n, swap = 0n, ...more] = keys.in(text, length);
+  const [faults = 0n, majorFaults = 0n, active = 0n] = more;
   const usage = count(files, at.usage);
   if (usage === undefined) return undefined;
   const limit = limitOf(count(files, at.limit));
@@ -58,6 +56,8 @@ const readMemory = (files: KeptFiles): MemoryFigures | undefined => {
     workingSet: usage > inactive ? usage - inactive : 0n,
     rss,
     cache,
+    activeFile: active,
+    inactiveFile: inactive,
     mapped,
     limit,
     swap,

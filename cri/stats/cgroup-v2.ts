@@ -65,12 +65,13 @@ const readPressure = (files: KeptFiles, place: number): Pressure | undefined => 
   return length <= 0 ? undefined : parsePressure(text.toString('latin1', 0, length));
 };
 
-const keys = new Keys('inactive_file', 'anon', 'file', 'file_mapped', 'pgfault', 'pgmajfault');
+const keys = new Keys('inactive_file', 'anon', 'file', 'file_mapped', 'pgfault', 'pgmajfault', 'active_file');
 
 const readMemory = (files: KeptFiles): MemoryFigures | undefined => {
   const length = files.read(at.stat);
   if (length <= 0) return undefined;
-  const [inactive = 0n, rss = 0n, cache = 0n, mapped = 0n, faults = 0n, majorFaults = 0n] = keys.in(text, length);
+  const [inactive = 0n, rss = 0n, cache = 0n, mapped = 0n, ...more] = keys.in(text, length);
+  const [faults = 0n, majorFaults = 0n, active = 0n] = more;
   const usage = count(files, at.usage);
   if (usage === undefined) return undefined;
   return {
@@ -78,6 +79,8 @@ const readMemory = (files: KeptFiles): MemoryFigures | undefined => {
     workingSet: usage > inactive ? usage - inactive : 0n,
     rss,
     cache,
+    activeFile: active,
+    inactiveFile: inactive,
     mapped,
     limit: limitOf(count(files, at.limit)),
     swap: count(files, at.swap) ?? 0n,

@@ -7,7 +7,7 @@ import { CpuRates } from './rates.ts';
 
 const files = {
   'cpu.stat': 'usage_usec 7000000\nuser_usec 1\n',
-  'memory.stat': 'anon 4096\nfile 8192\ninactive_file 1000\npgfault 5\npgmajfault 2\n',
+  'memory.stat': 'anon 4096\nfile 8192\ninactive_file 1000\nactive_file 2000\npgfault 5\npgmajfault 2\n',
   'memory.current': '10000\n',
   'memory.max': 'max\n',
   'pids.current': '3\n',
@@ -47,7 +47,7 @@ test('figures come from the kernel’s files, and nothing is told of a cgroup th
     makeCgroup(mount, '/a');
     const { cpu, memory } = reader.figures('/a');
     t.is(cpu, 7_000_000_000n);
-    t.like(memory, { usage: 10_000n, workingSet: 9000n, rss: 4096n, cache: 8192n, limit: undefined, faults: 5n });
+    t.like(memory, { usage: 10_000n, workingSet: 9000n, rss: 4096n, cache: 8192n, activeFile: 2000n, faults: 5n });
     t.is(reader.processes('/a'), 3n);
     t.deepEqual(
       [reader.figures('/b').cpu, reader.figures('/b').memory, reader.cpu('/b')],

@@ -17,8 +17,10 @@ export interface MemoryFigures {
   /** Without page cache that was not used of late: what kubelet ranks pods by. */
   readonly workingSet: bigint;
   readonly rss: bigint;
-  /** Page cache; and mapped files. */
+  /** Page cache, and of it what was used of late and what was not; and mapped files. */
   readonly cache: bigint;
+  readonly activeFile: bigint;
+  readonly inactiveFile: bigint;
   readonly mapped: bigint;
   /** Missing without a limit. */
   readonly limit: bigint | undefined;

@@ -1,4 +1,4 @@
-import { statfs } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
 import { encode } from '../../api/codec.ts';
 import { type Encoded, encodeField, fieldParts, joinAll, ListEncoder, pagesOf } from '../../api/encoded.ts';
 import { readMachine } from '../cgroup/machine.ts';
@@ -8,6 +8,7 @@ import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
 import { containerCgroup, podCgroup } from './cpu-sampler.ts';
 import { type Pause, pauses } from './in-slices.ts';
+import { type DeviceNames, deviceNames, numbersOf } from './metrics/device-names.ts';
 import { families } from './metrics/families.ts';
 import { type MoreFigures, moreReader } from './metrics/more-figures.ts';
 import { openFilesLimit, readProcesses } from './metrics/processes.ts';
@@ -37,8 +38,10 @@ async function* items(runtime: Runtime): AsyncGenerator<Uint8Array> {
   const pods = runtime.sandboxes.values().filter(({ record }) => record.state === 'ready');
   const networks = await networksOf(runtime, pods);
   await runtime.containersDisk.settle(runtime.containers.values().map(({ id }) => id));
+  const names = deviceNames();
   const machine = {
-    disk: await fileSystemOf(runtime),
+    names,
+    disk: await fileSystemOf(runtime, names),
     more: moreReader(runtime.cgroups, readMachine().pageSizes),
     pause: pauses(),
   };
@@ -58,14 +61,18 @@ async function* items(runtime: Runtime): AsyncGenerator<Uint8Array> {
 }
 
 interface Machine {
+  readonly names: DeviceNames;
   readonly disk: FileSystem;
   more(path: string): MoreFigures;
   readonly pause: Pause;
 }
 
-const fileSystemOf = async ({ containersDisk }: Runtime): Promise<FileSystem> => {
-  const { bsize, blocks, files, ffree } = await statfs(containersDisk.directory, { bigint: true });
-  return { bytes: bsize * blocks, inodes: files, freeInodes: ffree };
+const fileSystemOf = async ({ containersDisk: { directory } }: Runtime, names: DeviceNames): Promise<FileSystem> => {
+  const [{ dev }, { bsize, blocks, files, ffree }] = await Promise.all([
+    stat(directory, { bigint: true }),
+    statfs(directory, { bigint: true }),
+  ]);
+  return { device: names(numbersOf(dev)), bytes: bsize * blocks, inodes: files, freeInodes: ffree };
 };
 
 const podMetrics = (sandbox: Sandbox, network: readonly NetDevice[] = []): Uint8Array =>
@@ -89,7 +96,7 @@ const containerMetrics = async (
 const samplesOf = async (
   runtime: Runtime,
   container: Container,
-  { disk, more: readMore, pause }: Machine,
+  { names, disk, more: readMore, pause }: Machine,
 ): Promise<readonly Sample[]> => {
   const { state } = container.record;
   const path = containerCgroup(runtime.cgroups, container);
@@ -102,7 +109,7 @@ const samplesOf = async (
     ['container_last_seen', figures.at / 1_000_000_000n],
     ...cpuSamples(figures, more),
     ...memorySamples(figures, more),
-    ...blockSamples(more.blockIo),
+    ...blockSamples(more.blockIo, names),
     ...diskSamples(runtime.containersDisk.of(container.id), disk),
     ...processSamples(runtime.cgroupReader.processes(path), more, processes, openFilesLimit(state.pid)),
     ...specSamples(resourcesOf(container), BigInt(state.startedAt)),

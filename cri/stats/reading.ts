@@ -67,6 +67,8 @@ const memoryTogether = (a: MemoryFigures | undefined, b: MemoryFigures | undefin
         workingSet: a.workingSet + b.workingSet,
         rss: a.rss + b.rss,
         cache: a.cache + b.cache,
+        activeFile: a.activeFile + b.activeFile,
+        inactiveFile: a.inactiveFile + b.inactiveFile,
         mapped: a.mapped + b.mapped,
         limit: undefined,
         swap: a.swap + b.swap,

@@ -1,6 +1,7 @@
 import test from 'ava';
 import { parseV1BlockIo, parseV2BlockIo } from './block-io.ts';
 import { commonLabels, families } from './families.ts';
+import { blockSamples, diskSamples } from './samples.ts';
 
 const disk = { major: '8', minor: '0', readBytes: 4096n, writtenBytes: 8192n, reads: 1n, writes: 2n };
 
@@ -20,6 +21,20 @@ test('v2: a device is a line, and what a line lacks is zero', (t) => {
     disk,
     { major: '7', minor: '1', readBytes: 0n, writtenBytes: 0n, reads: 0n, writes: 0n },
   ]);
+});
+
+test('labels of disks are those that cAdvisor has: the node of the device, Read and Write', (t) => {
+  const samples = blockSamples([disk], (device) => (device === '8:0' ? '/dev/sda' : device));
+  t.deepEqual(samples.slice(0, 3), [
+    ['container_blkio_device_usage_total', 4096n, '/dev/sda', '8', '0', 'Read'],
+    ['container_blkio_device_usage_total', 8192n, '/dev/sda', '8', '0', 'Write'],
+    ['container_fs_reads_bytes_total', 4096n, '/dev/sda'],
+  ]);
+  const use = { at: 1n, bytes: 5, inodes: 1 };
+  const all = [...samples, ...diskSamples(use, { device: '/dev/sda1', bytes: 9n, inodes: 8n, freeInodes: 7n })];
+  const labelsOf = new Map(families.map(({ name, labels }) => [name, labels.length]));
+  for (const [name, , ...labels] of all) t.is(labels.length, labelsOf.get(name) ?? 0, name);
+  t.deepEqual(all.at(-1), ['container_fs_inodes_free', 7n, '/dev/sda1']);
 });
 
 test('no metric is there twice, each says what it is, and no label has the name of a common one', (t) => {

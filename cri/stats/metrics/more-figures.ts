@@ -13,6 +13,9 @@ export interface MoreFigures {
   readonly throttled: Count;
   readonly periods: Count;
   readonly throttledPeriods: Count;
+  /** Beyond the quota, by what was saved of it. */
+  readonly burst: Count;
+  readonly burstPeriods: Count;
   readonly kernel: Count;
   readonly peak: Count;
   readonly limitHits: Count;
@@ -44,7 +47,7 @@ const v1Controllers = ['cpu', 'cpuacct', 'memory', 'pids', 'blkio', 'hugetlb'] a
 type Mounts = ReadonlyMap<(typeof v1Controllers)[number], string | undefined>;
 
 const v1Keys = {
-  cpu: new Keys('throttled_time', 'nr_periods', 'nr_throttled'),
+  cpu: new Keys('throttled_time', 'nr_periods', 'nr_throttled', 'burst_time', 'nr_bursts'),
   spent: new Keys('user', 'system'),
   oom: new Keys('oom_kill'),
 };
@@ -54,7 +57,7 @@ const readV1 = (mounts: Mounts, path: string, pageSizes: readonly string[]): Mor
     const mount = mounts.get(controller);
     return mount === undefined ? '' : `${mount}${path}/${name}`;
   };
-  const [throttled, periods, throttledPeriods] = keyed(v1Keys.cpu, file('cpu', 'cpu.stat'));
+  const [throttled, periods, throttledPeriods, burst, burstPeriods] = keyed(v1Keys.cpu, file('cpu', 'cpu.stat'));
   const [user, system] = keyed(v1Keys.spent, file('cpuacct', 'cpuacct.stat'));
   const [oomKills] = keyed(v1Keys.oom, file('memory', 'memory.oom_control'));
   return {
@@ -63,6 +66,8 @@ const readV1 = (mounts: Mounts, path: string, pageSizes: readonly string[]): Mor
     throttled,
     periods,
     throttledPeriods,
+    burst,
+    burstPeriods,
     kernel: count(file('memory', 'memory.kmem.usage_in_bytes')),
     peak: count(file('memory', 'memory.max_usage_in_bytes')),
     limitHits: hitsOf(count(file('memory', 'memory.failcnt')), count(file('memory', 'memory.memsw.failcnt'))),
@@ -85,13 +90,14 @@ const hitsOf = (memory: Count, withSwap: Count): Count =>
   memory === undefined ? undefined : memory + (withSwap ?? 0n);
 
 const v2Keys = {
-  cpu: new Keys('user_usec', 'system_usec', 'throttled_usec', 'nr_periods', 'nr_throttled'),
+  cpu: new Keys('user_usec', 'system_usec', 'throttled_usec', 'nr_periods', 'nr_throttled', 'burst_usec', 'nr_bursts'),
   events: new Keys('max', 'oom_kill'),
   memory: new Keys('kernel', 'slab'),
 };
 
 const readV2 = (directory: string, pageSizes: readonly string[]): MoreFigures => {
-  const [user, system, throttled, periods, throttledPeriods] = keyed(v2Keys.cpu, `${directory}/cpu.stat`);
+  const [user, system, throttled, periods, throttledPeriods, ...bursts] = keyed(v2Keys.cpu, `${directory}/cpu.stat`);
+  const [burst, burstPeriods] = bursts;
   const [limitHits, oomKills] = keyed(v2Keys.events, `${directory}/memory.events`);
   // Linux < 5.18 has only its parts.
   const [kernel, slab] = keyed(v2Keys.memory, `${directory}/memory.stat`);
@@ -101,6 +107,8 @@ const readV2 = (directory: string, pageSizes: readonly string[]): MoreFigures =>
     throttled: times(throttled, 1000n),
     periods,
     throttledPeriods,
+    burst: times(burst, 1000n),
+    burstPeriods,
     kernel: kernel ?? slab,
     peak: count(`${directory}/memory.peak`),
     limitHits,

@@ -3,6 +3,7 @@ import type { MeasuredDisk } from '../../container/disk.ts';
 import type { CgroupFigures, Pressure } from '../figures.ts';
 import type { NetDevice } from '../net-devices.ts';
 import type { BlockIo } from './block-io.ts';
+import type { DeviceNames } from './device-names.ts';
 import type { MoreFigures } from './more-figures.ts';
 import type { ProcessFigures } from './processes.ts';
 
@@ -26,6 +27,8 @@ export const cpuSamples = ({ cpu }: CgroupFigures, more: MoreFigures): readonly 
     ['container_cpu_cfs_periods_total', more.periods],
     ['container_cpu_cfs_throttled_periods_total', more.throttledPeriods],
     ['container_cpu_cfs_throttled_seconds_total', seconds(more.throttled)],
+    ['container_cpu_cfs_burst_periods_total', more.burstPeriods],
+    ['container_cpu_cfs_burst_seconds_total', seconds(more.burst)],
   ]);
 
 export const memorySamples = ({ memory }: CgroupFigures, more: MoreFigures): readonly Sample[] =>
@@ -34,6 +37,8 @@ export const memorySamples = ({ memory }: CgroupFigures, more: MoreFigures): rea
     ['container_memory_working_set_bytes', memory?.workingSet],
     ['container_memory_rss', memory?.rss],
     ['container_memory_cache', memory?.cache],
+    ['container_memory_total_active_file_bytes', memory?.activeFile],
+    ['container_memory_total_inactive_file_bytes', memory?.inactiveFile],
     ['container_memory_mapped_file', memory?.mapped],
     ['container_memory_kernel_usage', more.kernel],
     ['container_memory_swap', memory?.swap],
@@ -50,12 +55,12 @@ export const memorySamples = ({ memory }: CgroupFigures, more: MoreFigures): rea
     ]),
   ]);
 
-export const blockSamples = (devices: readonly BlockIo[]): readonly Sample[] =>
+export const blockSamples = (devices: readonly BlockIo[], nameOf: DeviceNames): readonly Sample[] =>
   devices.flatMap((io): Sample[] => {
-    const device = `${io.major}:${io.minor}`;
+    const device = nameOf(`${io.major}:${io.minor}`);
     return [
-      ['container_blkio_device_usage_total', io.readBytes, device, io.major, io.minor, 'read'],
-      ['container_blkio_device_usage_total', io.writtenBytes, device, io.major, io.minor, 'write'],
+      ['container_blkio_device_usage_total', io.readBytes, device, io.major, io.minor, 'Read'],
+      ['container_blkio_device_usage_total', io.writtenBytes, device, io.major, io.minor, 'Write'],
       ['container_fs_reads_bytes_total', io.readBytes, device],
       ['container_fs_reads_total', io.reads, device],
       ['container_fs_writes_bytes_total', io.writtenBytes, device],
@@ -65,6 +70,8 @@ export const blockSamples = (devices: readonly BlockIo[]): readonly Sample[] =>
 
 /** The file system below the writable layer, as statfs(2) tells it. */
 export interface FileSystem {
+  /** "/dev/sda1". */
+  readonly device: string;
   readonly bytes: bigint;
   readonly inodes: bigint;
   readonly freeInodes: bigint;
@@ -72,13 +79,13 @@ export interface FileSystem {
 
 export const diskSamples = (
   use: MeasuredDisk | undefined,
-  { bytes, inodes, freeInodes }: FileSystem,
+  { device, bytes, inodes, freeInodes }: FileSystem,
 ): readonly Sample[] =>
   there([
-    ['container_fs_usage_bytes', use && BigInt(use.bytes)],
-    ['container_fs_limit_bytes', bytes],
-    ['container_fs_inodes_total', inodes],
-    ['container_fs_inodes_free', freeInodes],
+    ['container_fs_usage_bytes', use && BigInt(use.bytes), device],
+    ['container_fs_limit_bytes', bytes, device],
+    ['container_fs_inodes_total', inodes, device],
+    ['container_fs_inodes_free', freeInodes, device],
   ]);
 
 export const processSamples = (
