@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { BerthError, codeOf, type ErrorCode, messageOf } from '../../base/errors.ts';
 
 const fields: Readonly<Record<string, string>> = {
   'memory.limit_in_bytes': 'memory_limit_in_bytes',
@@ -24,4 +25,19 @@ export const fieldOf = (file: string): string => {
   const name = basename(file);
   if (name.startsWith('blkio.throttle.')) return 'cgroup.io_max_annotation';
   return fields[name] ?? (name.startsWith('hugetlb.') ? `hugepage_limits: ${name}` : `unified: ${name}`);
+};
+
+const codes: Readonly<Record<string, ErrorCode>> = {
+  EACCES: 'failed-precondition',
+  EPERM: 'failed-precondition',
+  ENOENT: 'invalid-argument',
+  ERANGE: 'invalid-argument',
+};
+
+/** A start's error in the words of the request, where it is a limit of the container's that the kernel refused. */
+export const refusedLimit = (id: string, error: unknown): unknown => {
+  const [, place = '', file = '', errno = ''] =
+    /(?:open|write) \/\S*\/([^/\s]+)\/([^/\s]+): (E[A-Z0-9]+)/.exec(messageOf(error)) ?? [];
+  if (![id, `berth-${id}.scope`].includes(place) || /^(?:cgroup\.|tasks$)/.test(file)) return error;
+  return new BerthError(codes[errno] ?? codeOf(error), `${fieldOf(file)}: ${messageOf(error)}`, { cause: error });
 };

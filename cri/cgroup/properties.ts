@@ -7,7 +7,7 @@ const infinity = 2n ** 64n - 1n;
 const units: Readonly<Record<string, bigint>> = { '': 1n, K: 1n << 10n, M: 1n << 20n, G: 1n << 30n, T: 1n << 40n };
 
 /** As the kernel reads it: "max", or a number that may end in K, M, G or T. */
-const amount = (text: string): bigint | undefined => {
+export const amount = (text: string): bigint | undefined => {
   if (text === 'max') return infinity;
   const [, digits, unit = ''] = /^(\d{1,18})([KMGT]?)$/.exec(text.toUpperCase()) ?? [];
   return digits === undefined ? undefined : BigInt(digits) * (units[unit] ?? 1n);

@@ -1,6 +1,7 @@
 import type { StartContainerRequest } from '../../api/generated/types.ts';
 import { BerthError, codeOf, messageOf, within } from '../../base/errors.ts';
 import { execErrno } from '../../shim/native-error.ts';
+import { refusedLimit } from '../cgroup/field.ts';
 import { containerPaths, now, type Runtime } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import { enterScope } from './enter-scope.ts';
@@ -25,7 +26,7 @@ const start = async (runtime: Runtime, container: Container): Promise<void> => {
   const { bundle } = containerPaths(runtime.config, container.id);
   const report = await runtime.agent
     .supervise(bundle, { cgroupProcs: runtime.supervisorsCgroup })
-    .catch((error: unknown) => afterFailure(runtime, container, error));
+    .catch((error: unknown) => afterFailure(runtime, container, refusedLimit(container.id, error)));
   if (report === undefined) return;
   const { pid, startedAt } = await enterScope(runtime, container, report).catch((error: unknown) =>
     failed(runtime, container, error),

@@ -38,7 +38,7 @@ for (const [first, second, swap] of swaps)
 
 test('of a field and a file of v2 that are the same, the last that was given holds', (t) => {
   const field = { memory_limit_in_bytes: 8 * MiB, cpu_quota: 5000 };
-  const file = { unified: { 'memory.max': '9', 'cpu.max': '7 8', 'memory.swap.max': '0', 'memory.high': '5' } };
+  const file = { unified: { 'memory.max': '9M', 'cpu.max': '7 8', 'memory.swap.max': '0', 'memory.high': '5' } };
   t.like(after(field, file), { memory_limit_in_bytes: 0n, cpu_quota: 0n, cpu_period: 0n, ...file });
   t.like(after(file, field), {
     memory_limit_in_bytes: BigInt(8 * MiB),

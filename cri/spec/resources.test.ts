@@ -54,6 +54,10 @@ const refused: readonly LinuxResources[] = [
   { unified: { '../memory.max': '1' } },
   { unified: { memory: '1' } },
   { unified: { 'memory.max': '1\n2' } },
+  { unified: { 'memory.max': '0' } },
+  { unified: { 'memory.max': ' 4K ' } },
+  { unified: { 'memory.high': '' } },
+  { unified: { 'memory.high': ' ' } },
 ];
 for (const request of refused)
   test(`${JSON.stringify(request)} is refused by name`, (t) => {

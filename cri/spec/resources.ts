@@ -1,6 +1,7 @@
 import { invalid } from '../../base/errors.ts';
 import type { OciBlockIo, OciDeviceRule, OciResources } from '../../shim/oci.ts';
 import { formatList, parseList } from '../cgroup/list.ts';
+import { amount } from '../cgroup/properties.ts';
 import type { Int64, LinuxResources } from './types.ts';
 import { boundedInt, hasControl, int64 } from './values.ts';
 
@@ -81,6 +82,7 @@ const unified = (request: LinuxResources['unified']): Readonly<Record<string, st
       throw invalid(`unified: ${JSON.stringify(key.slice(0, 128))} is not a file of a cgroup v2 controller`);
     if (value.length > 4096 || hasControl(value))
       throw invalid(`unified: the value of ${key} is too long or holds a control character`);
+    if (value.trim() === '') throw invalid(`unified: the value of ${key} is empty`);
     return [key, value] as const;
   });
   return Object.fromEntries(entries);
@@ -121,6 +123,9 @@ export const containerResources = (
 ): OciResources => {
   checkTwice(request);
   const limit = memoryLimit(request.memory_limit_in_bytes, settings.pod ? 0 : minMemory);
+  const ownLimit = amount(request.unified?.['memory.max']?.trim() ?? 'max');
+  if (ownLimit !== undefined && ownLimit < minMemory && !settings.pod)
+    throw invalid(`unified: memory.max: ${ownLimit} is less than ${minMemory}, a process cannot start in it`);
   const ownSwap = request.unified?.['memory.swap.max'] !== undefined;
   const swap = ownSwap ? undefined : swapLimit(request.memory_swap_limit_in_bytes, limit);
   return {
