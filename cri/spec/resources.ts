@@ -123,7 +123,8 @@ export const containerResources = (
 ): OciResources => {
   checkTwice(request);
   const limit = memoryLimit(request.memory_limit_in_bytes, settings.pod ? 0 : minMemory);
-  const ownLimit = amount(request.unified?.['memory.max']?.trim() ?? 'max');
+  const files = unified(request.unified);
+  const ownLimit = amount(files['memory.max']?.trim() ?? 'max');
   if (ownLimit !== undefined && ownLimit < minMemory && !settings.pod)
     throw invalid(`unified: memory.max: ${ownLimit} is less than ${minMemory}, a process cannot start in it`);
   const ownSwap = request.unified?.['memory.swap.max'] !== undefined;
@@ -134,7 +135,7 @@ export const containerResources = (
     cpu: cpu(request) ?? {},
     ...(settings.pids ? { pids: { limit: settings.pids } } : {}),
     hugepageLimits: hugepages(request.hugepage_limits) ?? [],
-    unified: unified(request.unified),
+    unified: files,
     ...(settings.blockIO === undefined ? {} : { blockIO: settings.blockIO }),
   };
 };
