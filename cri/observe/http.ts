@@ -30,6 +30,7 @@ export class ObserveServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #pages: Pages;
   readonly #log: Log;
+  /** Who has asked, or come, last is last. */
   readonly #sockets = new Set<Socket>();
   #second = 0;
   /** Of this second, by page: whoever asks too much for one of them, takes nothing from who asks for another. */
@@ -48,13 +49,22 @@ export class ObserveServer implements AsyncDisposable {
       },
       (request, response) => void this.#serve(request, response),
     );
-    this.#server.maxConnections = mostConnections;
     // who does not read its page
     this.#server.setTimeout(idleMs, (socket) => socket.destroy());
     this.#server.on('connection', (socket) => {
-      this.#sockets.add(socket);
+      this.#note(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
+  }
+
+  /** Nobody keeps others out by connections that do nothing: where there are too many, who asked longest ago makes room. */
+  #note(socket: Socket): void {
+    this.#sockets.delete(socket);
+    this.#sockets.add(socket);
+    const [oldest] = this.#sockets;
+    if (this.#sockets.size <= mostConnections || oldest === undefined) return;
+    this.#sockets.delete(oldest);
+    oldest.destroy();
   }
 
   /** `address`: `unix:///path` or `127.0.0.1:9464`. Error: failed-precondition when it cannot listen there. */
@@ -77,6 +87,7 @@ export class ObserveServer implements AsyncDisposable {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (!request.socket.destroyed) this.#note(request.socket);
     response.on('error', (error) => this.#log.debug({ error: messageOf(error) }, 'metrics: an answer was not read'));
     const { status, type, body } = await this.#page(request).catch(failure);
     const headers: Record<string, string> = { 'Content-Type': type, 'Content-Length': `${Buffer.byteLength(body)}` };
