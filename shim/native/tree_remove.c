@@ -1,6 +1,6 @@
 // `berth-shim tree-remove [--idle] PATH…`: removes files and whole trees, however deep, wide or odd; `--idle` leaves the
 // processors and the disk to everybody else. What a container made is hostile: names are never joined into paths, links never followed, mounts never entered. Missing is fine.
-// What cannot be removed keeps nothing else.
+// What cannot be removed keeps nothing else, and what somebody else has removed meanwhile is removed.
 //
 // A directory that is not empty is renamed to the top of its tree with a number, and emptied there. So each is visited
 // once, and neither descriptors nor memory nor the length of a path grow with the depth.
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "common.h"
@@ -45,7 +46,7 @@ static bool unlink_at(int dir, const char *name, int flags) {
   if (unlinkat(dir, name, flags) == 0 || errno == ENOENT) return true;
   if (errno != EPERM) return false;
   if (!allow(dir, name)) return errno = EPERM, false;
-  return unlinkat(dir, name, flags) == 0;
+  return unlinkat(dir, name, flags) == 0 || errno == ENOENT;
 }
 
 // A directory of ours at the top, which waits already.
@@ -62,6 +63,7 @@ static bool move_to_top(struct removal *r, int dir, const char *name) {
     char number[32];
     snprintf(number, sizeof number, PREFIX "%llu", (unsigned long long)r->made);
     if (syscall(SYS_renameat2, dir, name, r->top, number, 1 /* RENAME_NOREPLACE */) == 0) break;
+    if (errno == ENOENT) return true;
     if (errno == EEXIST) {
       r->made++;
       continue;
@@ -84,7 +86,7 @@ static bool remove_entry(struct removal *r, int dir, const struct dirent *entry)
 // One walk over the names; -1 on an error, else how many there were.
 static int64_t empty(struct removal *r, int dir) {
   DIR *entries = open_entries(dir);
-  if (entries == NULL) return fail_errno(r->e, "read", "directory"), -1;
+  if (entries == NULL) return errno == ENOENT ? 0 : (fail_errno(r->e, "read", "directory"), -1);
   int64_t count = 0;
   for (struct dirent *entry; count >= 0 && (errno = 0, entry = readdir(entries)) != NULL;) {
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
@@ -127,6 +129,7 @@ static bool remove_waiting(struct removal *r) {
 static bool remove_top(int parent, const char *name, struct err *e) {
   AUTO_CLOSE int top = open_directory(parent, name);
   if (top < 0) return errno == ENOENT || fail_errno(e, "remove", name);
+  flock(top, LOCK_EX);  // two of us would take each other's numbers
   struct removal r = {.top = top, .e = e};
   for (;;) {
     const int64_t found = empty(&r, top);

@@ -106,6 +106,36 @@ static void test_flags(void) {
   claim(remove_paths(1, at("kept"), NULL) == 0 && !there("kept"), "immutable and append-only files and directories go");
 }
 
+static bool make_wide(int parent, const char *name, int depth) {
+  if (mkdirat(parent, name, 0700) < 0) return false;
+  const int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool made = dir >= 0;
+  for (int i = 0; made && i < 5; i++) {
+    char inner[] = {(char)('a' + i), '\0'};
+    made = depth > 0 ? make_wide(dir, inner, depth - 1) : touch(dir, inner);
+  }
+  if (made && depth == 0) made = syscall(SYS_ioctl, dir, FS_IOC_SETFLAGS, &(int){FS_IMMUTABLE_FL}) == 0;
+  close(dir);
+  return made;
+}
+
+static void test_together(void) {
+  bool good = true;
+  for (int round = 0; good && round < 20; round++) {
+    good = make_wide(AT_FDCWD, at("shared"), 2);
+    pid_t pids[4];
+    for (int i = 0; i < 4; i++)
+      if ((pids[i] = fork()) == 0) _exit(remove_paths(1, at("shared"), NULL));
+    for (int i = 0; i < 4; i++) {
+      int status = -1;
+      waitpid(pids[i], &status, 0);
+      good = status == 0 && good;
+    }
+    good = good && !there("shared");
+  }
+  claim(good, "what several remove at once goes, and none of them calls it an error");
+}
+
 static void test_mount(void) {
   mkdir(at("mounted"), 0700);
   mkdir(at("mounted/on"), 0700);
@@ -125,6 +155,7 @@ int main(void) {
   test_odd();
   test_plain();
   test_flags();
+  test_together();
   test_mount();
   claim(rmdir(base) == 0, "nothing is left");
   return tap_done();
