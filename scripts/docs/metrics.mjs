@@ -31,7 +31,8 @@ it, but how many there are, the versions and the plugins' names do. Another addr
 program has does not keep berthd from starting: the log has the error, and it is tried again every ten seconds.
 
 A page costs the daemon a few milliseconds, and nothing is collected while nobody asks but the durations and counts themselves. Who asks
-more than 50 times in a second is refused (429), as are more than 32 connections, and what is slow.
+more than 50 times in a second is refused (429), and what is slow is. Of more than 32 connections the one that asked longest ago is closed, so
+that none keeps a probe out.
 
 ## Health and readiness
 
