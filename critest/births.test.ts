@@ -28,7 +28,7 @@ test('two execs at the pids limit: each runs or says why not, and the container 
 
 test('a container that is full of processes runs no exec, says so, and ends when it is told to', async (t) => {
   const pod = await runPod(daemon());
-  const container = await pod.run('for i in 1 2 3 4 5 6 7; do sleep 86400 & done; trap "exit 7" TERM; wait');
+  const container = await pod.run('trap "exit 7" TERM; for i in 1 2 3 4 5 6 7; do sleep 86400 & done; wait');
   await until('it is full', async () => (await daemon().pidsOf('sleep')).length === 7);
   await fails(t, container.exec(['true']), 'resource-exhausted', /clone .*: EAGAIN: its limit of processes is reached/);
   await container.stop(10);

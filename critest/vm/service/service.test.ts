@@ -337,7 +337,8 @@ test.serial(
     await writeFile('/etc/berth/config.toml', 'log_level = "debug"\nno_such_key = 1\n');
     t.not((await tried('systemctl reload berth')).status, 0);
     t.is(await level(), 'info');
-    t.regex(await sh('journalctl -u berth.service --no-pager -o cat -p err'), /not reloaded.*no_such_key/);
+    const errors = (): Promise<string> => sh('journalctl -u berth.service --no-pager -o cat -p err');
+    await until('the journal has why', async () => /not reloaded.*no_such_key/.test(await errors()));
     await content(t);
     await writeFile('/etc/berth/config.toml', 'log_level = "debug"\n');
     await sh('systemctl reload berth');

@@ -2,6 +2,7 @@ import test from 'ava';
 import { deviceTests } from '../../harness/device-tests.ts';
 import { idle, runPod, type TestPod } from '../../harness/pods.ts';
 import { suiteDaemon } from '../../harness/suite.ts';
+import { until } from '../../harness/until.ts';
 
 const daemon = suiteDaemon();
 deviceTests(daemon);
@@ -20,7 +21,8 @@ test('a container makes a node of the machine’s disk and may not open it', asy
 });
 
 test('an exec may not either, nor a user without capabilities', async (t) => {
-  const container = await (await runPod(daemon())).run(`${makeDisk}; chmod 666 /disk; ${idle}`);
+  const container = await (await runPod(daemon())).run(`${makeDisk}; chmod 666 /disk; echo made; ${idle}`);
+  await until('the node is there', async () => (await container.text()) === 'made\n');
   t.regex((await container.exec(read)).stdout, /Operation not permitted/);
   t.regex((await container.exec(`su tester -s /bin/sh -c '${read}'`)).stdout, /Operation not permitted/);
 });

@@ -49,7 +49,9 @@ test('fifty containers at once are fifty scopes, and none stays when they have e
   );
   await Promise.all(containers.map((container) => container.stop()));
   await Promise.all(pods.map((pod) => pod.remove()));
-  t.is(await systemctl('list-units', '--all', '--type=scope', '--plain', '--no-legend', 'berth-*'), '');
+  const left = () => systemctl('list-units', '--all', '--type=scope', '--plain', '--no-legend', 'berth-*');
+  await until('systemd has removed them all', async () => (await left()) === '');
+  t.pass();
 });
 
 test('who is killed in a scope that is gone before it can be asked is OOMKilled when the kernel did it, and not when a sibling was before', async (t) => {
@@ -164,7 +166,8 @@ test('a scope has the stop signal and the grace period of its container, and wai
 
 test('a container whose scope somebody stops has ended by that signal, and its pod goes on', async (t) => {
   const pod = await runPod(daemon());
-  const container = await pod.run('trap "exit 9" TERM; sleep 86400 & wait');
+  const container = await pod.run('trap "exit 9" TERM; echo ready; sleep 86400 & wait');
+  await until('the trap is set', async () => (await container.text()) === 'ready\n');
   await systemctl('stop', scopeOf(container));
   t.is((await container.exited()).exit_code, 9);
   await container.remove();
