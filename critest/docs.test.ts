@@ -18,6 +18,11 @@ for (const page of ['berthd.8', 'berth.1', 'berth.toml.5'])
       lines.filter((line) => / $/.test(line)),
       [],
     );
+    // groff alone reads no UTF-8
+    t.deepEqual(
+      lines.filter((line) => /[^\p{ASCII}]/u.test(line)),
+      [],
+    );
     t.true(lines.includes('.SH "NAME"'));
     t.true(lines.includes('.SH "DESCRIPTION"'));
     t.regex(lines[0] ?? '', /^\.TH BERTH/);

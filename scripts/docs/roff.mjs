@@ -1,10 +1,14 @@
 // The few macros of man(7) that the manual pages need.
 
-/** Text as a line of roff: nothing in it is a request, and hyphens of options can be copied. */
+/** Text as a line of roff: nothing in it is a request, hyphens of options can be copied, and groff alone reads no UTF-8. */
 export const line = (text) =>
   text
     .replaceAll('\\', '\\e')
     .replaceAll('-', '\\-')
+    .replaceAll(
+      /[^\p{ASCII}]/gu,
+      (letter) => `\\[u${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}]`,
+    )
     .replace(/^([.'])/, '\\&$1');
 
 /** Filled by man: broken where mandoc's lint wants it. */
