@@ -33,6 +33,8 @@ const other = (wanted: string, what: string, driver: DriverName, kubelet: Driver
 const sliceParent = (wanted: string): string => {
   const name = basename(wanted);
   if (!name.endsWith('.slice')) throw other(wanted, 'no systemd slice', 'systemd', 'cgroupfs');
+  // "@" makes no slice, and ":" parts what stands in the OCI spec
+  if (/[@:]/.test(name)) throw invalid(`cgroup_parent: ${name}: a slice of pods has no "@" and no ":" in its name`);
   const path = pathOfSlice(name);
   if (wanted.includes('/') && absolutePath(wanted, 'cgroup_parent') !== path)
     throw invalid(`cgroup_parent: ${wanted}: the slice ${name} is at ${path}`);

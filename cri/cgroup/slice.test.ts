@@ -1,4 +1,5 @@
 import test from 'ava';
+import { cgroupParent } from './parent.ts';
 import { pathOfSlice } from './slice.ts';
 
 test('each dash of a slice’s name is a directory above it, as systemd has it', (t) => {
@@ -34,4 +35,12 @@ test('what systemd would call otherwise is no slice, and neither is one whose pa
     code: 'invalid-argument',
     message: /^cgroup_parent: b-b-\S+… is 121 slices deep: its path has \d+ bytes, 3800 are allowed$/,
   });
+});
+
+test('a parent of pods is refused at once where their containers could not be made', (t) => {
+  const settings = { driver: 'systemd', parent: 'berth.slice' } as const;
+  for (const name of ['a@b.slice', 'a:b.slice'])
+    t.throws(() => cgroupParent(name, settings), { code: 'invalid-argument', message: /no "@" and no ":"/ }, name);
+  t.is(cgroupParent('a.b.slice', settings), '/a.b.slice');
+  t.is(cgroupParent(undefined, settings), '/berth.slice');
 });

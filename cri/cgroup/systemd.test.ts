@@ -127,6 +127,19 @@ test('a unit that is there already is the one that is wanted, or is cleared away
   t.deepEqual(asked, ['StartTransientUnit']);
 });
 
+test('a scope whose slice is being stopped is made when that is through', async (t) => {
+  let calls = 0;
+  await withManager(
+    (_, serial, socket) => {
+      calls += 1;
+      if (calls < 4) socket.write(failure(serial, 'TransactionIsDestructive'));
+      else socket.write(Buffer.concat([reply(serial, 'o', ['/j']), removed('/j', 'a.scope')]));
+    },
+    (systemd) => systemd.startScope('a.scope', [], never),
+  );
+  t.is(calls, 4);
+});
+
 test('a unit that is gone takes no properties, and has been stopped', (t) =>
   withManager(
     (_, serial, socket) => void socket.write(failure(serial, 'NoSuchUnit')),

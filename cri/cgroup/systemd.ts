@@ -68,6 +68,8 @@ export class Systemd implements Disposable {
       this.#job(unit, 'StartTransientUnit', 'ssa(sv)a(sa(sv))', [unit, 'fail', variants(properties), []]);
     await this.#trying(unit, start, async (error) => {
       if (await isThere()) return true;
+      // Its slice is just being stopped, since the last pod in it has gone.
+      if (isBusError(error, 'TransactionIsDestructive')) return undefined;
       if (!isBusError(error, 'UnitExists')) return false;
       await this.#clear(unit);
       return undefined;

@@ -26,7 +26,7 @@ const start = async (runtime: Runtime, container: Container): Promise<void> => {
   const { bundle } = containerPaths(runtime.config, container.id);
   const report = await runtime.agent
     .supervise(bundle, { cgroupProcs: runtime.supervisorsCgroup })
-    .catch((error: unknown) => afterFailure(runtime, container, refusedLimit(container.id, error)));
+    .catch((error: unknown) => afterFailure(runtime, container, error));
   if (report === undefined) return;
   const { pid, startedAt } = await enterScope(runtime, container, report).catch((error: unknown) =>
     failed(runtime, container, error),
@@ -58,7 +58,8 @@ const checkStartable = (runtime: Runtime, container: Container): void => {
     );
 };
 
-const failed = async (runtime: Runtime, container: Container, error: unknown): Promise<never> => {
+const failed = async (runtime: Runtime, container: Container, cause: unknown): Promise<never> => {
+  const error = refusedLimit(container.id, cause);
   const message = messageOf(error);
   await setState(runtime, container, {
     kind: 'exited',

@@ -204,6 +204,8 @@ test('a unit that stands in a scope’s place is cleared away, and a parent of t
   await container.start();
   t.is(await placeOf(daemon(), await container.pid()), daemon().cgroupOf(container));
   t.not(other.exitCode ?? other.signalCode, null);
+  const wrong = { linux: { resources: { unified: { 'cpu.weight': '0' } } } };
+  await fails(t, pod.run(idle, wrong), 'invalid-argument', /: cpu_shares: write \S+\/cpu\.weight: ERANGE$/);
   const parent = { linux: { cgroup_parent: '/kubepods/pod1' } };
   await fails(t, runPod(daemon(), parent), 'failed-precondition', /set kubelet's cgroupDriver to systemd/);
 });
