@@ -278,10 +278,11 @@ test('an attached client that does not read slows neither the container nor its 
 });
 
 test('an attach to a terminal has its bytes and sizes', async (t) => {
-  const container = await (await runPod(daemon())).run('trap "stty size" WINCH; while :; do sleep 0.05; done', {
-    tty: true,
-    stdin: true,
-  });
+  const container = await (await runPod(daemon())).run(
+    'trap "stty size" WINCH; echo ready; while :; do sleep 0.05; done',
+    { tty: true, stdin: true },
+  );
+  await until('the trap is set', async () => /ready/.test(await container.text()));
   const command = await attach(container, terminal);
   const heard = listen(command.stdout);
   command.resize?.write('{"Width":90,"Height":20}\n');

@@ -137,11 +137,12 @@ export const crashImages = async (
   // Few are removed, so that something is there to be found wrong.
   const ways = [...waysOf(pulls), ...churned.slice(0, 1).map(removing), pruning(true)];
   let listed = 0;
-  for (let round = 0; round < rounds; round += 1) {
+  // A machine that is busy with other things may have no image ready in all rounds: then there are more, and longer ones.
+  for (let round = 0; round < rounds || (listed === 0 && round < 4 * rounds); round += 1) {
     const at = `round ${round} of seed ${seed}`;
     const end = new AbortController();
     const lives = churn(daemon, random, ways, end.signal);
-    await sleep(50 + random() * ms);
+    await sleep(50 + random() * ms * (round < rounds ? 1 : 5));
     const until = performance.now() + random();
     while (performance.now() < until);
     end.abort();

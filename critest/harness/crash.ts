@@ -38,7 +38,7 @@ const attempt = async <P>(daemon: TestDaemon, scenario: Scenario<P>, prepared: P
   const first = await Promise.race([ended, answer, paused]);
   given.abort();
   // A call fails a moment before the process has gone.
-  return typeof first === 'object' ? Promise.race([ended, sleep(1000, first)]) : first;
+  return typeof first === 'object' ? Promise.race([ended, sleep(10_000, first, { ref: false })]) : first;
 };
 
 const tidy = async <P>(daemon: TestDaemon, scenario: Scenario<P>): Promise<void> => {
@@ -129,7 +129,7 @@ const survivesTidying = async <P>(daemon: TestDaemon, scenario: Scenario<P>): Pr
     await tidy(daemon, scenario);
     return true;
   } catch (error) {
-    if (await daemon.isGone()) return false;
+    if (await daemon.isGone(10_000)) return false;
     throw error;
   }
 };

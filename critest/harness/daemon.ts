@@ -217,9 +217,9 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** Whether its process has ended; one that a signal is just ending gets a moment. */
-  async isGone(): Promise<boolean> {
+  async isGone(ms = 300): Promise<boolean> {
     if (this.#process === undefined) return true;
-    return Promise.race([this.ended().then(() => true), sleep(300, false)]);
+    return Promise.race([this.ended().then(() => true), sleep(ms, false, { ref: false })]);
   }
 
   /** Resolves when the daemon has stopped itself (SIGSTOP), or the signal is aborted. */
