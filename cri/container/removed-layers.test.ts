@@ -62,6 +62,20 @@ test('what takes long goes on behind, and is tried again until it is gone', asyn
   t.deepEqual([runs.length, warnings.length], [4, 3]);
 });
 
+test('what fails soon and nobody asks for again is tried again, with longer and longer pauses, until it is gone', async (t) => {
+  const { layers, runs, warnings } = setUp();
+  const removing = layers.removeBehind(['/stray']);
+  for (let turn = 0; turn < 3; turn += 1) {
+    runs[turn]?.reject(broken);
+    for (let look = 0; look < 1000 && runs.length === turn + 1; look += 1) await sleep(5);
+  }
+  await removing;
+  runs[3]?.resolve(done);
+  await sleep(60);
+  t.deepEqual([runs.length, warnings.length], [4, 3]);
+  t.deepEqual(runs[3]?.paths, ['/stray']);
+});
+
 test('a daemon that stops tries nothing again', async (t) => {
   const stopping = new AbortController();
   const { layers, runs, warnings } = setUp({ stopping: stopping.signal });

@@ -47,6 +47,12 @@ export class RemovedLayers {
     await Promise.race([removing, late]);
   }
 
+  /** As `remove`, for whom nobody asks again: what fails soon is tried again as well. It never rejects. */
+  removeBehind(paths: readonly string[]): Promise<void> {
+    const { pauseMs = firstPauseMs } = this.#options;
+    return this.remove(paths).catch((error: unknown) => this.#again(paths, error, pauseMs));
+  }
+
   #again(paths: readonly string[], error: unknown, pauseMs: number): void {
     const { log, stopping } = this.#options;
     if (stopping.aborted) return;

@@ -26,7 +26,8 @@ export const removeStrays = async (
   ]);
   await Promise.all(bundles.filter(isStray).map((id) => removeBundle(runtime, id)));
   const strayLayers = layers.filter(isStray).map((id) => containerPaths(runtime.config, id).layer);
-  await removeLayers(runtime, strayLayers);
+  // What cannot be deleted keeps no daemon from serving.
+  await runtime.removedLayers.removeBehind(strayLayers);
   await Promise.all(
     runtime.images
       .leases()
@@ -36,13 +37,6 @@ export const removeStrays = async (
   const straySandboxes = sandboxes.filter((id) => isId(id) && !sandboxIds.has(id) && !left.has(id));
   await Promise.all(straySandboxes.map((id) => removeSandboxDirectory(runtime, id)));
   collectNetworks(runtime, left);
-};
-
-/** What cannot be deleted keeps no daemon from serving: it is tried again at the next start. */
-const removeLayers = async ({ removedLayers, log }: Runtime, paths: readonly string[]): Promise<void> => {
-  await removedLayers
-    .remove(paths)
-    .catch((error: unknown) => log.warn({ paths, error: messageOf(error) }, 'stray writable layers stay'));
 };
 
 /** A plugin that hangs may take minutes: nobody waits for it. */
