@@ -58,7 +58,7 @@ import { podSandboxStats } from './stats/pod-sandbox-stats.ts';
 export const handlersOf = (runtime: Runtime, reloads: () => Reloads): Handlers => ({
   Version: async (request) => versionOf(request),
   Status: async (request) => statusOfRuntime(runtime, request),
-  UpdateRuntimeConfig: (request) => updateRuntimeConfig(runtime, request),
+  UpdateRuntimeConfig: (request, call) => updateRuntimeConfig(runtime, request, call),
   RuntimeConfig: async () => runtimeConfig(runtime),
   RunPodSandbox: (request) => runPodSandbox(runtime, request),
   StopPodSandbox: (request) => stopPodSandbox(runtime, request),

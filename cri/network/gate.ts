@@ -36,18 +36,38 @@ export class Gate {
 
   /**
    * As `alone`, and before those, for what a caller waits for: on a busy node there may never be a moment when nothing runs. Who
-   * comes now waits behind it, but not for as long as one slow ADD takes: every `holdMs` those that have come are let in.
+   * comes now waits behind it, but not for as long as one slow ADD takes: every `holdMs` those that have come are let in. Who has
+   * gone keeps no place: rejects with the signal's reason while it waits, and never afterwards.
    */
-  async aloneSoon<T>(action: () => Promise<T>): Promise<T> {
+  async aloneSoon<T>(action: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const timer = setInterval(() => this.#admitShared(), this.#holdMs);
     this.#holding += 1;
-    await new Promise<void>((go) => {
-      this.#exclusive.unshift(go);
+    try {
+      await this.#turnAlone(signal);
+    } finally {
+      this.#holding -= 1;
+      clearInterval(timer);
+      // those who waited behind one that has gone
       this.#admit();
-    });
-    this.#holding -= 1;
-    clearInterval(timer);
+    }
     return this.#leave(action);
+  }
+
+  #turnAlone(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const go = (): void => {
+      signal.removeEventListener('abort', leave);
+      resolve();
+    };
+    const leave = (): void => {
+      this.#exclusive.splice(this.#exclusive.indexOf(go), 1);
+      reject(signal.reason);
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    this.#exclusive.unshift(go);
+    this.#admit();
+    return promise;
   }
 
   async #leave<T>(action: () => Promise<T>): Promise<T> {

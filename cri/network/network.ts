@@ -187,12 +187,14 @@ export class Network implements AsyncDisposable {
   /**
    * The addresses that the cluster has given to the node's pods. `conf_template` is rendered with them, the default network
    * goes on with them for new pods, and another's configuration stays as it is; pods keep what they have. Throws
-   * `invalid-argument` for text that names no networks, `failed-precondition` for a template that cannot be used.
+   * `invalid-argument` for text that names no networks, `failed-precondition` for a template that cannot be used. Who goes while it
+   * waits for its turn has changed nothing; from there on it is done to the end.
    */
-  async updatePodCidr(text: string): Promise<void> {
+  async updatePodCidr(text: string, signal: AbortSignal): Promise<void> {
     const cidr = parsePodCidr(text);
     await this.#locks.run('pod CIDR', async () => {
-      if (!this.#node.isKept(cidr)) await this.#gate.aloneSoon(() => this.#keepCidr(cidr));
+      signal.throwIfAborted();
+      if (!this.#node.isKept(cidr)) await this.#gate.aloneSoon(() => this.#keepCidr(cidr), signal);
       await this.#node.render(cidr);
       await this.#watch.lookNow();
     });

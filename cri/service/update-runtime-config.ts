@@ -6,11 +6,12 @@ import type { Runtime } from '../runtime.ts';
 export const updateRuntimeConfig = async (
   { network }: Pick<Runtime, 'network'>,
   request: UpdateRuntimeConfigRequest,
+  { signal }: { readonly signal: AbortSignal },
 ): Promise<UpdateRuntimeConfigResponse> => {
   const cidr = request.runtime_config?.network_config?.pod_cidr ?? '';
   if (cidr.trim() === '') return {};
   try {
-    await network.updatePodCidr(cidr);
+    await network.updatePodCidr(cidr, signal);
     return {};
   } catch (error) {
     throw within('UpdateRuntimeConfig', error);

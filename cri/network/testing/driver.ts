@@ -48,7 +48,7 @@ const methods: Readonly<Record<string, (params: unknown) => unknown>> = {
   check: (params) => network.check((params as { id: string }).id),
   status: () => network.status(),
   recover: () => network.recover(),
-  updatePodCidr: (params) => network.updatePodCidr(params as string),
+  updatePodCidr: (params) => network.updatePodCidr(params as string, new AbortController().signal),
   collect: (params) => network.collect(params as string[]),
 };
 
