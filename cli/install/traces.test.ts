@@ -1,10 +1,12 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, copyFile, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { dir } from 'tmp-promise';
 import { connect } from '../../api/client.ts';
 import { codeOf, messageOf } from '../../base/errors.ts';
-import { type Traces, tracesOf } from './traces.ts';
+import { countSupervisors, type Traces, tracesOf } from './traces.ts';
 
 /** What an uninstallation finds when no daemon answers, and the installed one says this. */
 const found = async (script: string, { force = false } = {}): Promise<Traces> => {
@@ -32,4 +34,29 @@ test('a configuration that is wrong is refused with its error, and the defaults 
   t.is(codeOf(error), 'failed-precondition');
   t.regex(messageOf(error), /does not answer.*config\.toml:3: no_such_key.*--force/);
   t.is((await found(broken, { force: true })).root, '/var/lib/berth');
+});
+
+test('the supervisors of a state directory are counted, and not those of another Berth on the machine', async (t) => {
+  const { path, cleanup } = await dir({ prefix: 'berth-traces-', unsafeCleanup: true });
+  // What a supervisor is known by: its name and its working directory.
+  const program = join(path, 'berth-shim');
+  await copyFile('/bin/sleep', program);
+  const children = [];
+  try {
+    for (const bundle of ['ours/containers/a', 'ours/containers/b', 'other/containers/c', 'ours-too/containers/d']) {
+      await mkdir(join(path, bundle), { recursive: true });
+      const child = spawn(program, ['3600'], { cwd: join(path, bundle) });
+      children.push(child);
+      await once(child, 'spawn');
+    }
+    await symlink('ours', join(path, 'link'));
+    t.is(await countSupervisors({ state: join(path, 'ours') }), 2);
+    t.is(await countSupervisors({ state: join(path, 'link') }), 2);
+    await rm(join(path, 'ours'), { recursive: true });
+    t.is(await countSupervisors({ state: join(path, 'ours') }), 2, 'they run on when their directory has gone');
+    t.is(await countSupervisors({ state: join(path, 'none') }), 0);
+  } finally {
+    for (const child of children) child.kill();
+    await cleanup();
+  }
 });

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, readlink, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from '../../api/client.ts';
 import { isId } from '../../base/digest.ts';
-import { BerthError, messageOf } from '../../base/errors.ts';
+import { BerthError, errnoOf, messageOf, orMissing } from '../../base/errors.ts';
 import { namesIn } from '../../base/files.ts';
 import { answer } from './system.ts';
 
@@ -58,9 +58,17 @@ export const objectsIn = async ({ state }: Pick<Traces, 'state'>): Promise<numbe
   return names.flat().filter((name) => isId(name)).length;
 };
 
-/** Each has a container that runs, wherever its state is. */
-export const countSupervisors = async (): Promise<number> => {
+/** Of this state directory, also of one that is there no more; each has a container that runs. Where nobody may look, each counts. */
+export const countSupervisors = async ({ state }: Pick<Traces, 'state'>): Promise<number> => {
+  const bundles = join((await orMissing(realpath(state))) ?? state, 'containers/');
+  const isOurs = async (pid: string): Promise<boolean> => {
+    const comm = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+    if (comm !== 'berth-shim\n') return false;
+    const bundle = await readlink(`/proc/${pid}/cwd`).catch((error: unknown) =>
+      errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ESRCH' ? '' : bundles,
+    );
+    return bundle.startsWith(bundles);
+  };
   const pids = (await namesIn('/proc')).filter((name) => /^\d+$/.test(name));
-  const comms = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')));
-  return comms.filter((comm) => comm === 'berth-shim\n').length;
+  return (await Promise.all(pids.map(isOurs))).filter((ours) => ours).length;
 };

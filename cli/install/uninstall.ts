@@ -116,7 +116,7 @@ const runningPods = async (client: Client, traces: Traces): Promise<readonly str
       .filter(({ state }) => state === 'SANDBOX_READY')
       .map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`);
   } catch (error) {
-    const [left, supervisors] = await Promise.all([objectsIn(traces), countSupervisors()]);
+    const [left, supervisors] = await Promise.all([objectsIn(traces), countSupervisors(traces)]);
     if (left + supervisors === 0) return [];
     throw new BerthError(
       'failed-precondition',
