@@ -193,6 +193,7 @@ for (const [kind, mount] of Object.entries(fileSystems)) {
         const target = `given.example/middle:${given.length}`;
         error = await daemon.client.Tag({ source: middle, target }).then(() => void given.push(target), asIs);
         if (error !== undefined) await fails(t, Promise.reject(error), 'resource-exhausted', isFull);
+        if (error !== undefined) t.regex(String(error), /tag \S+middle\S* as given\.example\/middle:\d+: /);
       }
       t.true(given.length < 100);
       const { image } = await daemon.client.ImageStatus({ image: { image: middle } });

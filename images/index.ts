@@ -297,7 +297,7 @@ export class Images implements AsyncDisposable {
   async remove(refOrId: string): Promise<void> {
     const image = this.resolve(refOrId);
     if (image === undefined) return;
-    await this.#tools.store.catalog.removeNames(image.id);
+    await told(`remove image ${image.id}`, () => this.#tools.store.catalog.removeNames(image.id));
     await this.#reclaim();
   }
 
@@ -306,13 +306,13 @@ export class Images implements AsyncDisposable {
    * gets `latest`; it is taken from the image that has it. Errors: not-found, invalid-argument, permission-denied by the policy.
    */
   async tag(source: string, target: string): Promise<void> {
-    await tagImage(this.#tools, source, target);
+    await told(`tag ${source.slice(0, 300)} as ${target.slice(0, 300)}`, () => tagImage(this.#tools, source, target));
     await this.collect();
   }
 
   /** Takes away one name, or by id all of them. Gives what went, and whether the image has no name left. Error: not-found. */
   async untag(refOrId: string): Promise<Untagged> {
-    const gone = await untagImage(this.#tools.store, refOrId);
+    const gone = await told(`remove image ${refOrId.slice(0, 300)}`, () => untagImage(this.#tools.store, refOrId));
     await this.#reclaim();
     return gone;
   }
@@ -440,6 +440,15 @@ const withDiskFull = (error: unknown): unknown =>
   isDiskFull(error) && !(error instanceof BerthError)
     ? new BerthError('resource-exhausted', messageOf(error), { cause: error })
     : error;
+
+/** Node's errors say what they were about to do to which file, and not for what. */
+const told = async <T>(action: string, run: () => Promise<T>): Promise<T> => {
+  try {
+    return await run();
+  } catch (error) {
+    throw error instanceof BerthError ? error : within(action, error);
+  }
+};
 
 /** It becomes a file name. */
 const checkContainer = (id: string): void => {

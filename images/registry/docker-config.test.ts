@@ -18,3 +18,12 @@ test('an entry that cannot be used is told without what may be a password, and t
   const [entry] = config.answersFor('good.example', 'app').entries;
   t.deepEqual(entry?.credentials, { kind: 'password', username: 'user', password: 'secret' });
 });
+
+test('of an entry with both forms auth counts, as for Docker and the kubelet', (t) => {
+  const config = read({ 'a.example': { username: 'left', password: 'over', auth }, 'b.example': { username: 'u', auth: '' } });
+  const passwords = ['a.example', 'b.example'].map((host) => config.answersFor(host, 'app').entries[0]?.credentials);
+  t.deepEqual(passwords, [
+    { kind: 'password', username: 'user', password: 'secret' },
+    { kind: 'password', username: 'u', password: '' },
+  ]);
+});

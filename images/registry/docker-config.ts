@@ -78,9 +78,9 @@ const readEntry = (key: string, value: unknown): readonly Entry[] => {
   const identityToken = textField(entry, 'identitytoken', what);
   const registryToken = textField(entry, 'registrytoken', what);
   const pair = { username: textField(entry, 'username', what), password: textField(entry, 'password', what) };
-  const credentials = readCredentials(
-    { ...pair, identityToken, registryToken, auth: textField(entry, 'auth', what) },
-    'any.example',
-  );
+  const auth = textField(entry, 'auth', what);
+  // What programs write that know one form beside what others have left: Docker and the kubelet read `auth` alone then.
+  const own = auth === '' ? pair : { auth };
+  const credentials = readCredentials({ ...own, identityToken, registryToken }, 'any.example');
   return credentials.kind === 'none' ? [] : [{ pattern, credentials }];
 };
