@@ -1,6 +1,7 @@
 import type { Digest } from '../base/digest.ts';
 import { codeOf, errnoOf, messageOf } from '../base/errors.ts';
 import { verified } from './blobs/verify.ts';
+import { wrongImages } from './check-images.ts';
 import { orphansIn, wrongRecords } from './check-records.ts';
 import { type Finding, type Kind, ownersOf, repairFinding } from './check-repair.ts';
 import { holdKey } from './holds.ts';
@@ -75,10 +76,19 @@ export async function* checkStore(tools: CheckTools, { repair, signal, log }: Ch
     const finding = await settle({ kind, subject: digest, problem: text, ...owners, repaired: false }, isKnown);
     yield { ...base, finding };
   }
-  for (const finding of [...wrongRecords(store), ...(await orphansIn(store))])
+  for (const { write, ...wrong } of await store.catalog.wrongFiles()) {
+    const finding = { ...wrong, ...ownersOf(store, wrong.kind, wrong.subject as Digest), repaired: false };
+    log.warn(finding, 'berth system check found something wrong');
+    const repaired = repair && (await write().then(yes, no));
+    yield { offset, total, subject: wrong.subject, finding: { ...finding, repaired } };
+  }
+  for (const finding of [...wrongRecords(store), ...(await wrongImages(store)), ...(await orphansIn(store))])
     yield { offset, total, subject: finding.subject, finding: await settle(finding) };
   yield { offset, total, subject: '' };
 }
+
+const yes = (): boolean => true;
+const no = (): boolean => false;
 
 const tasksOf = (tools: CheckTools): readonly Task[] => {
   const { blobs, layers, fixups } = tools.store;

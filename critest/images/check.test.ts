@@ -5,6 +5,7 @@ import {
   chown,
   link,
   lutimes,
+  mkdir,
   open,
   readFile,
   rename,
@@ -16,7 +17,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type Digest, digestParts } from '../../base/digest.ts';
+import { type Digest, digestParts, sha256 } from '../../base/digest.ts';
 import type { Finding } from '../../images/check.ts';
 import type { Helper } from '../../images/types.ts';
 import { artifact } from '../harness/artifact.ts';
@@ -214,6 +215,95 @@ for (const [what, damage] of Object.entries(blobDamages)) {
       t.deepEqual(ids(at.world), [other.id]);
     });
 }
+
+test('what lies in the place of a blob and is no file is a wrong blob, and is never waited for', async (t) => {
+  await using at = await setUp();
+  for (const put of [
+    (path: string) => mkdir(path),
+    (path: string) => symlink('/dev/zero', path),
+    async (path: string) => execFileSync('mkfifo', [path]),
+  ]) {
+    await wrongBlob(t, at, base.digest, async (path) => {
+      await rm(path);
+      await put(path);
+    });
+    t.is(ids(at.world).length, 2);
+    await at.world.images.remove(two.id);
+    await at.pull('two');
+  }
+});
+
+const recordsOf = ({ registry, world: { root } }: At) => ({
+  image: join(root, 'images/images', `${digestParts(two.id).hex}.json`),
+  name: join(root, 'images/names', `${digestParts(sha256(`${registry.host}/app:two`)).hex}.json`),
+  lease: join(root, 'images/leases', `${container}.json`),
+});
+/** One of them a record of each kind has, and reads. */
+const swapped = { size: 1, target: other.manifest.digest, volumes: [other.id] };
+
+const rewritten = async (path: string, change: (record: Record<string, unknown>) => object): Promise<void> =>
+  writeFile(path, JSON.stringify(change(JSON.parse(await readFile(path, 'utf8')))));
+
+test('a record that the next start would miss is found while the daemon knows better, and --repair writes it again', async (t) => {
+  await using at = await setUp();
+  await at.world.images.mounts(two.id, container);
+  const records = recordsOf(at);
+  const damages = [
+    [/gone from the disk/, (path: string) => rm(path)],
+    [/cannot be read/, (path: string) => truncate(path, 20)],
+    [/says something else/, (path: string) => rewritten(path, (record) => ({ ...record, ...swapped }))],
+  ] as const;
+  for (const [problem, damage] of damages)
+    for (const [kind, path] of Object.entries(records)) {
+      await damage(path);
+      const [finding, ...more] = await check(at.world);
+      t.like(finding, { kind: kind as 'image', repaired: false });
+      t.regex(finding?.problem ?? '', problem);
+      t.deepEqual(more, []);
+      t.true((await check(at.world, true))[0]?.repaired);
+      t.deepEqual(await check(at.world), []);
+    }
+  await using again = await at.world.reopen();
+  t.deepEqual(await check(again), []);
+  t.deepEqual(again.images.leases(), [container]);
+  t.is(again.images.resolve(`${at.registry.host}/app:two`)?.id, two.id);
+});
+
+test('a record that says something else than the documents of its image is found, and the next pull makes it right', async (t) => {
+  await using at = await setUp();
+  const path = recordsOf(at).image;
+  const changes: readonly ((record: Record<string, unknown>) => object)[] = [
+    ({ config, ...rest }) => ({ ...rest, config: { ...(config as object), User: '1000' } }),
+    ({ lowers, ...rest }) => ({ ...rest, lowers: (lowers as unknown[]).slice(1) }),
+    ({ layers, lowers, ...rest }) => ({ ...rest, layers: (layers as unknown[]).slice(1), lowers }),
+    (record) => ({ ...record, annotations: { of: 'another' } }),
+    (record) => ({ ...record, manifest: other.manifest.digest }),
+  ];
+  let { world } = at;
+  for (const change of changes) {
+    await rewritten(path, change);
+    world = await world.reopen();
+    const [finding, ...more] = await check(world, true);
+    t.like(finding, { kind: 'image', subject: two.id, repaired: true });
+    t.regex(finding?.problem ?? '', /^its record /);
+    t.deepEqual(more, []);
+    t.deepEqual(ids(world), [other.id]);
+    await world.images.pull(`${at.registry.host}/app:two`, undefined, { signal: never });
+    t.deepEqual(await check(world), []);
+  }
+  await world[Symbol.asyncDispose]();
+});
+
+test('A8: a record in the file of another, or whose layers nobody would mount, is set aside at the start', async (t) => {
+  await using at = await setUp();
+  const { image: path, name } = recordsOf(at);
+  await rewritten(name, (record) => ({ ...record, name: 'docker.io/library/other:1' }));
+  await rewritten(path, (record) => ({ ...record, lowers: [] }));
+  await using again = await at.world.reopen();
+  t.deepEqual(ids(again), [other.id]);
+  t.is(again.images.resolve('docker.io/library/other:1'), undefined);
+  t.is(again.warnings.filter((text) => text === 'broken record is set aside').length, 2);
+});
 
 test('what a container uses is told with the container and stays', async (t) => {
   await using at = await setUp();

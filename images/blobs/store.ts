@@ -1,8 +1,8 @@
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestParts, isDigest } from '../../base/digest.ts';
-import { orMissing } from '../../base/errors.ts';
+import { BerthError, errnoOf, orMissing } from '../../base/errors.ts';
 import { moveInto, namesIn, readLimited } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import { documentLimit } from '../json.ts';
@@ -65,8 +65,9 @@ export class BlobStore {
   }
 
   /** From the byte `start` on. Not checked: the reader checks. */
-  stream(digest: Digest, start = 0): AsyncIterable<Buffer> {
-    return createReadStream(this.#paths.blob(digest), { start, highWaterMark: 1 << 18 });
+  async *stream(digest: Digest, start = 0): AsyncGenerator<Buffer> {
+    const file = await openRegular(this.#paths.blob(digest));
+    yield* file.createReadStream({ start, highWaterMark: 1 << 18 }) as AsyncIterable<Buffer>;
   }
 
   /** A writer whose `commit` is to be called by `add`, when the digest of its bytes is known; it goes on behind a part. */
@@ -105,6 +106,19 @@ export class BlobStore {
     });
   }
 }
+
+/** What lies in a blob's place and is none, a link or a pipe that never ends, is a wrong blob. */
+const openRegular = async (path: string): Promise<FileHandle> => {
+  const wrong = new BerthError('data-loss', `${path}: not a regular file`);
+  try {
+    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    if ((await file.stat()).isFile()) return file;
+    await file.close();
+  } catch (error) {
+    throw ['ELOOP', 'ENXIO'].includes(errnoOf(error) ?? '') ? wrong : error;
+  }
+  throw wrong;
+};
 
 const block = 4096;
 

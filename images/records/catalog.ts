@@ -20,6 +20,14 @@ import { viewOf } from './view.ts';
 /** The shortest start of an id that is looked up; shorter ones are rather names. */
 const shortestPrefix = 6;
 
+/** A record that is on disk otherwise than in memory. */
+export interface WrongFile {
+  readonly kind: 'image' | 'name' | 'lease';
+  readonly subject: string;
+  readonly problem: string;
+  readonly write: () => Promise<void>;
+}
+
 /** Images, names and leases: on disk one file an object, all of them in memory. Reads never wait for anything. */
 export class Catalog {
   readonly #images = new Map<Digest, StoredImage>();
@@ -34,9 +42,9 @@ export class Catalog {
 
   private constructor(paths: Paths, isPinned: Pinning) {
     this.#isPinned = isPinned;
-    this.#imageFiles = new RecordFiles(paths.images);
-    this.#nameFiles = new RecordFiles(paths.names);
-    this.#leaseFiles = new RecordFiles(paths.leases);
+    this.#imageFiles = new RecordFiles(paths.images, readImage, ({ id }) => digestParts(id).hex);
+    this.#nameFiles = new RecordFiles(paths.names, readName, ({ name }) => keyOf(name));
+    this.#leaseFiles = new RecordFiles(paths.leases, readLease, ({ container }) => container);
   }
 
   static async open(paths: Paths, isPinned: Pinning, log: Log): Promise<Catalog> {
@@ -44,9 +52,9 @@ export class Catalog {
     const files = [catalog.#imageFiles, catalog.#nameFiles, catalog.#leaseFiles];
     await Promise.all(files.map((each) => each.clean(isTemporary)));
     const [images, names, leases] = await Promise.all([
-      catalog.#imageFiles.load(readImage, log),
-      catalog.#nameFiles.load(readName, log),
-      catalog.#leaseFiles.load(readLease, log),
+      catalog.#imageFiles.load(log),
+      catalog.#nameFiles.load(log),
+      catalog.#leaseFiles.load(log),
     ]);
     for (const image of images) catalog.#images.set(image.id, image);
     for (const name of names) catalog.#names.set(name.name, name);
@@ -199,6 +207,36 @@ export class Catalog {
       () => true,
       () => this.#leases.delete(container),
     );
+  }
+
+  /** Objects whose file is not what is in memory: the next start would miss them. `write` puts it there again. */
+  async wrongFiles(): Promise<readonly WrongFile[]> {
+    const wrong = [
+      ...this.images().map((image) => this.#wrongFile('image', this.#imageFiles, this.#images, image.id, image)),
+      ...this.names().map((name) => this.#wrongFile('name', this.#nameFiles, this.#names, name.name, name)),
+      ...this.leases().map((lease) => this.#wrongFile('lease', this.#leaseFiles, this.#leases, lease.container, lease)),
+    ];
+    return (await Promise.all(wrong)).filter((one) => one !== undefined);
+  }
+
+  async #wrongFile<K extends string, V extends StoredImage | StoredName | StoredLease>(
+    kind: WrongFile['kind'],
+    files: RecordFiles<V>,
+    memory: Map<K, V>,
+    key: K,
+    value: V,
+  ): Promise<WrongFile | undefined> {
+    const file = files.keyOf(value);
+    const problem = await files.problemOf(file, () => memory.get(key));
+    if (problem === undefined) return undefined;
+    const isOther = (): boolean => memory.get(key) !== value;
+    const changes = { isThere: isOther, done: () => undefined };
+    return {
+      kind,
+      subject: key,
+      problem,
+      write: () => files.write(file, serialise(value), changes, { durable: true }),
+    };
   }
 
   /** Forgets an image at once; its file goes when its turn comes, unless it was pulled anew. */

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, orMissing } from '../../base/errors.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { invalid, messageOf, orMissing } from '../../base/errors.ts';
 import { LaterFormat, moveInto, namesIn, readJson, removeTree, writeAtomic } from '../../base/files.ts';
 import { KeyedLocks } from '../../base/locks.ts';
 import type { Log } from '../types.ts';
@@ -8,11 +9,16 @@ import type { Log } from '../types.ts';
 /** One directory of JSON files, one an object, written whole or not at all. */
 export class RecordFiles<T> {
   readonly #directory: string;
+  readonly #read: (value: unknown) => T;
+  readonly keyOf: (object: T) => string;
   readonly #locks = new KeyedLocks();
   #later = 0;
 
-  constructor(directory: string) {
+  /** `keyOf`: what an object's file is called. */
+  constructor(directory: string, read: (value: unknown) => T, keyOf: (object: T) => string) {
     this.#directory = directory;
+    this.#read = read;
+    this.keyOf = keyOf;
   }
 
   /** How many files `load` has left as they are, since only a later berthd reads them. */
@@ -21,16 +27,18 @@ export class RecordFiles<T> {
   }
 
   /** Every object; a file that cannot be read becomes `*.broken` with a warning (lesson A8), the rest is loaded. */
-  async load(read: (value: unknown) => T, log: Log): Promise<readonly T[]> {
+  async load(log: Log): Promise<readonly T[]> {
     const names = (await namesIn(this.#directory)).filter((name) => name.endsWith('.json'));
-    const objects = await Promise.all(names.map((name) => this.#loadOne(name, read, log)));
+    const objects = await Promise.all(names.map((name) => this.#loadOne(name, log)));
     return objects.filter((object) => object !== undefined);
   }
 
-  async #loadOne(name: string, read: (value: unknown) => T, log: Log): Promise<T | undefined> {
+  async #loadOne(name: string, log: Log): Promise<T | undefined> {
     const path = join(this.#directory, name);
     try {
-      return read(await readJson(path));
+      const object = this.#read(await readJson(path));
+      if (this.#path(this.keyOf(object)) !== path) throw invalid(`record: its file belongs to another one`);
+      return object;
     } catch (error) {
       if (error instanceof LaterFormat) {
         this.#later += 1;
@@ -60,6 +68,22 @@ export class RecordFiles<T> {
       if (isThere()) return;
       await writeAtomic(this.#path(key), text, options);
       done();
+    });
+  }
+
+  /** What is wrong with the file of an object that is known, in its turn. */
+  problemOf(key: string, known: () => T | undefined): Promise<string | undefined> {
+    return this.#locks.run(key, async () => {
+      const object = known();
+      if (object === undefined) return undefined;
+      try {
+        const found = await readJson(this.#path(key));
+        if (found === undefined) return 'its record has gone from the disk';
+        const isSame = isDeepStrictEqual(this.#read(found), this.#read({ version: 1, ...object }));
+        return isSame ? undefined : 'its record on the disk says something else';
+      } catch (error) {
+        return `its record on the disk cannot be read: ${messageOf(error)}`;
+      }
     });
   }
 

@@ -78,6 +78,11 @@ export const readImage = (value: unknown): StoredImage => {
   const object = checkVersion(value);
   const artifact = objectField(object, 'artifact', 'record');
   const annotations = textMapField(object, 'annotations', 'record');
+  const layers = (objectsField(object, 'layers', 'record') ?? []).map(readLayer);
+  const lowers = (objectsField(object, 'lowers', 'record') ?? []).map(readLower);
+  const top = layers.at(-1)?.diffId;
+  if (top !== undefined && !lowers.some(({ digest }) => digest === top))
+    throw invalid('record: its topmost layer is not among what is mounted');
   return {
     ...annotationsOf(annotations),
     ...(artifact && {
@@ -87,8 +92,8 @@ export const readImage = (value: unknown): StoredImage => {
     manifest: digestField(object, 'manifest'),
     size: sizeField(object, 'size', 'record'),
     config: readConfig(objectField(object, 'config', 'record') ?? {}),
-    layers: (objectsField(object, 'layers', 'record') ?? []).map(readLayer),
-    lowers: (objectsField(object, 'lowers', 'record') ?? []).map(readLower),
+    layers,
+    lowers,
   };
 };
 

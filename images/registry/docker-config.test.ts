@@ -20,7 +20,10 @@ test('an entry that cannot be used is told without what may be a password, and t
 });
 
 test('of an entry with both forms auth counts, as for Docker and the kubelet', (t) => {
-  const config = read({ 'a.example': { username: 'left', password: 'over', auth }, 'b.example': { username: 'u', auth: '' } });
+  const config = read({
+    'a.example': { username: 'left', password: 'over', auth },
+    'b.example': { username: 'u', auth: '' },
+  });
   const passwords = ['a.example', 'b.example'].map((host) => config.answersFor(host, 'app').entries[0]?.credentials);
   t.deepEqual(passwords, [
     { kind: 'password', username: 'user', password: 'secret' },
