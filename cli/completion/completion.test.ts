@@ -69,6 +69,22 @@ test('bash completes an image’s name behind its colon, and files and choices w
   t.deepEqual(await offered('berth exec --timeout '), []);
 });
 
+test('zsh calls the function for names with their kind as its first word', (t) => {
+  const lines = zshScript(commands)
+    .split('\n')
+    .filter((line) => / _berth_objects \w+/.test(line));
+  t.true(lines.length > 5);
+  for (const line of lines) t.regex(line, /: :(?: |\{ +)_berth_objects (?:containers|pods|images)\b/);
+});
+
+test('names are asked of the daemon that the line names', (t) => {
+  t.regex(zshScript(commands), /address=\(--address "\$\{\(Q\)opt_args\[--address\]\}"\)[\s\S]*case \$state/);
+  for (const script of [zshScript(commands), fishScript(commands)]) {
+    t.regex(script, /berth \$address completion --words/);
+    t.is(script.match(/completion --words/g)?.length, 1);
+  }
+});
+
 test('every verb, action and option of the help is in each script', (t) => {
   const scripts = { bash: bashScript(commands), zsh: zshScript(commands), fish: fishScript(commands) };
   for (const [path, { name, flags }] of allCommands(commands)) {

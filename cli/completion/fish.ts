@@ -7,6 +7,10 @@ export const fishScript = (commands: readonly Command[]): string => {
   const names = commands.map(({ name }) => name).join(' ');
   const isFirst = quoted(`not __fish_seen_subcommand_from ${names}`);
   return `# fish completion of berth, made by: berth completion fish
+function __berth_objects
+    set -l address (string match -r -- '--address[= ]\\S+' (commandline -cp) | string replace = ' ' | string split ' ')
+    berth $address completion --words $argv 2>/dev/null
+end
 complete -c berth -f
 complete -c berth -n ${isFirst} -l address -x -d 'socket of berthd'
 complete -c berth -n ${isFirst} -l version -d 'the version'
@@ -31,7 +35,7 @@ const linesOf = (command: Command, condition: string): readonly string[] => {
   ];
 };
 
-const objects = (kind: Kind): string => `(berth completion --words ${kind} 2>/dev/null)`;
+const objects = (kind: Kind): string => `(__berth_objects ${kind})`;
 
 const flagWords = ({ names, value, text }: Flag): string => {
   const words = names.map((name) => (name.startsWith('--') ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));

@@ -5,8 +5,7 @@ import { quoted } from './shell.ts';
 export const zshScript = (commands: readonly Command[]): string => `#compdef berth
 # zsh completion of berth, made by: berth completion zsh
 _berth_objects() {
-  local -a address found
-  (( \${+opt_args[--address]} )) && address=(--address "\${opt_args[--address]}")
+  local -a found
   found=(\${(f)"$(berth $address completion --words $1 2>/dev/null)"})
   compadd -a found
 }
@@ -20,6 +19,9 @@ _berth() {
     '(- *)'{-h,--help}'[help]' \\
     '1: :->verb' \\
     '*:: :->words'
+  # the verb's own _arguments makes opt_args anew; colons are escaped in it
+  local -a address
+  (( \${+opt_args[--address]} )) && address=(--address "\${(Q)opt_args[--address]}")
   case $state in
     verb)
       local -a verbs=(
@@ -65,7 +67,8 @@ const valueSpec = (value: string): string => {
 };
 
 const words = ({ kinds, takesFiles, endsAtFirst }: Command): readonly string[] => {
-  const actions = [...kinds.map((kind) => `_berth_objects ${kind}`), ...(takesFiles ? ['_files'] : [])];
+  // with a blank before it _arguments puts no words of its own behind the function's name
+  const actions = [...kinds.map((kind) => ` _berth_objects ${kind}`), ...(takesFiles ? ['_files'] : [])];
   if (actions.length === 0) return [];
   const [only = ''] = actions;
   const action = actions.length === 1 ? only : `{ ${actions.join('; ')} }`;
