@@ -76,11 +76,12 @@ test('berth attach brings what is said from then on, and its stdin is the contai
   t.deepEqual(await berth(['attach', id], 'one\ntwo\n'), { status: 0, stdout: 'got one\ngot two\n', stderr: '' });
 });
 
-test('Ctrl-p Ctrl-q leaves a terminal, and the container runs on', async (t) => {
-  const container = await (await runPod(daemon())).run('cat', { stdin: true, tty: true });
+test('berth attach gives a terminal our size before the first input; Ctrl-p Ctrl-q leaves it, and the container runs on', async (t) => {
+  const container = await (await runPod(daemon())).run('read -r _; stty size; cat', { stdin: true, tty: true });
   const { stdout, status } = await inTerminal(
     `attach ${container.id}`,
-    [/Ctrl-p/, 'hello\n'],
+    [/Ctrl-p/, 'first\n'],
+    [/31 97\s/, 'hello\n'],
     [/hello\s+hello/, '\x10\x11'],
   );
   t.regex(stdout, /Ctrl-p Ctrl-q/);
@@ -310,6 +311,11 @@ test('where clients of streams must have a certificate, those of this node come 
   const { id } = await pod.run('while true; do echo hello | nc -l -p 8080; done');
   const exec = ['exec', '-i', id, 'sh', '-c', 'cat; exit 7'];
   t.deepEqual(await berth(exec, 'in'), { status: 7, stdout: 'in', stderr: '' });
+  const reads = await pod.run('read -r line; echo "got $line"', { stdin: true, stdin_once: true });
+  t.deepEqual(await berth(['attach', reads.id], 'one\n'), { status: 0, stdout: 'got one\n', stderr: '' });
+  t.like(await berth(['cp', tls_cert, `${id}:/in`]), { status: 0, stderr: '' });
+  t.like(await berth(['cp', `${id}:/in`, path('out.pem')]), { status: 0, stderr: '' });
+  t.is(await world.sh(`cat ${path('out.pem')}`), await world.sh(`cat ${tls_cert}`));
   const words = `--address ${daemon().address} port-forward ${pod.id} :8080`;
   const forward = world.spawn('sh', ['-c', `echo $$ >${path('pid')}; exec ${command} ${words}`], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -329,7 +335,7 @@ test('where clients of streams must have a certificate, those of this node come 
   const refused = await berth(exec);
   t.is(refused.status, 125);
   t.regex(refused.stderr, /^berth exec: connect to .*local\.sock: .*ENOENT.*: berthd wants a certificate of clients/);
-  await world.sh(`mv ${path('state/away')} ${path('state/local.sock')}; rm ${tls_key} ${tls_cert}`);
+  await world.sh(`mv ${path('state/away')} ${path('state/local.sock')}; rm ${tls_key} ${tls_cert} ${path('out.pem')}`);
   await daemon().stop();
   await daemon().configure({});
   await daemon().boot();
