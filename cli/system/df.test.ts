@@ -24,6 +24,13 @@ test('on two file systems each bar has its own kinds', (t) => {
   t.is(diskBar(system(['containers']), shares, 10), '[W#####....]');
 });
 
+test('what removed containers leave is a line of its own, on the file system of the containers', (t) => {
+  const removed = [...shares, share('REMOVED', 100n)];
+  t.regex(sharesTable(removed), /^removed containers, being deleted +1 +100 B +2$/m);
+  t.is(diskBar(system(['containers']), removed, 10), '[WG####....]');
+  t.is(diskBar(system(['images']), removed, 10), '[LLB##.....]');
+});
+
 test('a file system without a size has no bar', (t) => {
   t.is(diskBar({ ...system(['images']), capacity_bytes: 0n }, shares), '');
 });

@@ -18,11 +18,12 @@ const kinds: readonly (readonly [Kind, string, string])[] = [
   ['WRITABLE', 'writable layers', 'W'],
   ['VOLUMES', 'volumes of containers', 'V'],
   ['LOGS', 'logs', ''],
+  ['REMOVED', 'removed containers, being deleted', 'G'],
   ['GARBAGE', 'being deleted', 'G'],
 ];
 
 /** On the file system of the containers where that is another one. */
-const ofContainers: readonly Kind[] = ['WRITABLE', 'VOLUMES'];
+const ofContainers: readonly Kind[] = ['WRITABLE', 'VOLUMES', 'REMOVED'];
 
 const none = { count: 0n, bytes: 0n, inodes: 0n };
 

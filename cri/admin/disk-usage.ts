@@ -17,9 +17,10 @@ export const adminDiskUsage = async (
   _: unknown,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Input<DiskUsageResponse>> => {
-  const [images, measured, prunable, file_systems] = await Promise.all([
+  const [images, measured, removed, prunable, file_systems] = await Promise.all([
     runtime.images.disk(signal),
     measureAll(runtime, signal),
+    measureRemoved(runtime, signal),
     runtime.images.prunable(Date.now()),
     fileSystems(runtime),
   ]);
@@ -40,6 +41,7 @@ export const adminDiskUsage = async (
       sum('WRITABLE', ({ writable }) => writable),
       sum('VOLUMES', ({ volumes }) => volumes),
       sum('LOGS', ({ logs }) => logs),
+      share('REMOVED', removed),
       share('GARBAGE', images.garbage),
     ],
     reclaimable: BigInt(prunable.bytes),
@@ -75,6 +77,19 @@ const measureAll = async (runtime: Runtime, signal: AbortSignal): Promise<readon
   const one = async (container: Container): Promise<void> => void all.push(await measure(runtime, container, signal));
   await eachOf(runtime.containers.values(), atOnce, one);
   return all;
+};
+
+/** What is left of each; one whose directories go under the walk counts as nothing more. */
+const measureRemoved = async ({ removedLayers, agent }: Runtime, signal: AbortSignal): Promise<Share> => {
+  const total = { count: 0, bytes: 0, inodes: 0 };
+  for (const path of removedLayers.behind) {
+    const size = await treeSize({ helper: agent, program: SELF }, path, signal).catch(() => ({ bytes: 0, inodes: 0 }));
+    signal.throwIfAborted();
+    total.count += 1;
+    total.bytes += size.bytes;
+    total.inodes += size.inodes;
+  }
+  return total;
 };
 
 const measure = async (runtime: Runtime, container: Container, signal: AbortSignal): Promise<Measured> => {

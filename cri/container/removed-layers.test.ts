@@ -62,6 +62,26 @@ test('what takes long goes on behind, and is tried again until it is gone', asyn
   t.deepEqual([runs.length, warnings.length], [4, 3]);
 });
 
+test('what is deleted behind is told until it is gone, and not what somebody waits for', async (t) => {
+  const { layers, runs } = setUp();
+  const failing = layers.remove(['/known']);
+  runs[0]?.reject(broken);
+  await t.throwsAsync(failing);
+  t.deepEqual(layers.behind, [], 'its container is still there');
+  await layers.remove(['/a', '/b']);
+  t.deepEqual(layers.behind, ['/a', '/b']);
+  runs[1]?.reject(broken);
+  for (let look = 0; look < 1000 && runs.length === 2; look += 1) await sleep(5);
+  t.deepEqual(layers.behind, ['/a', '/b']);
+  runs[2]?.resolve(done);
+  await sleep(5);
+  t.deepEqual(layers.behind, []);
+  await layers.remove(['/c']);
+  runs[3]?.resolve(done);
+  await sleep(5);
+  t.deepEqual(layers.behind, []);
+});
+
 test('what fails soon and nobody asks for again is tried again, with longer and longer pauses, until it is gone', async (t) => {
   const { layers, runs, warnings } = setUp();
   const removing = layers.removeBehind(['/stray']);

@@ -25,10 +25,16 @@ interface Options {
 export class RemovedLayers {
   readonly #agent: Agent;
   readonly #options: Options;
+  readonly #behind = new Set<string>();
 
   constructor(agent: Agent, options: Options) {
     this.#agent = agent;
     this.#options = options;
+  }
+
+  /** What nobody waits for any more: being deleted, or to be tried again. */
+  get behind(): readonly string[] {
+    return [...this.#behind];
   }
 
   /** Resolves when they are gone, or when that takes long: then it goes on, and is tried again when it fails. Errors before that. */
@@ -37,10 +43,16 @@ export class RemovedLayers {
     const waited = new AbortController();
     let isBehind = false;
     const removing = removeTreeByAgent(this.#agent, paths);
-    removing.catch((error: unknown) => isBehind && this.#again(paths, error, pauseMs)).finally(() => waited.abort());
+    removing
+      .then(
+        () => this.#forget(paths),
+        (error: unknown) => isBehind && this.#again(paths, error, pauseMs),
+      )
+      .finally(() => waited.abort());
     const late = delay(waitMs, undefined, { signal: waited.signal }).then(
       () => {
         isBehind = true;
+        for (const path of paths) this.#behind.add(path);
       },
       () => removing,
     );
@@ -56,11 +68,17 @@ export class RemovedLayers {
   #again(paths: readonly string[], error: unknown, pauseMs: number): void {
     const { log, stopping } = this.#options;
     if (stopping.aborted) return;
+    for (const path of paths) this.#behind.add(path);
     log.warn({ paths, error: messageOf(error) }, 'what a removed container has written could not be deleted yet');
     const retry = (): void =>
-      void removeTreeByAgent(this.#agent, paths).catch((next: unknown) =>
-        this.#again(paths, next, Math.min(pauseMs * 2, longestPauseMs)),
+      void removeTreeByAgent(this.#agent, paths).then(
+        () => this.#forget(paths),
+        (next: unknown) => this.#again(paths, next, Math.min(pauseMs * 2, longestPauseMs)),
       );
     setTimeout(retry, pauseMs).unref();
+  }
+
+  #forget(paths: readonly string[]): void {
+    for (const path of paths) this.#behind.delete(path);
   }
 }
