@@ -51,9 +51,9 @@ test.serial(
     const pod = await runPod(daemon);
     const container = await pod.run(idle, { image: { image: names.volume } });
     t.is((await container.exec(write)).code, 0);
-    await until('the walk in the background has seen it', async () =>
-      isNear((await told()).containers, await counted(world.path('root/containers'))),
-    );
+    const isSeen = async (): Promise<boolean> =>
+      isNear((await told()).containers, await counted(world.path('root/containers')));
+    await until('the walk in the background has seen it', isSeen, 90);
     const { images, containers } = await told();
     t.is(images?.fs_id?.mountpoint, world.path('root/images'));
     t.is(containers?.fs_id?.mountpoint, world.path('root/containers'));

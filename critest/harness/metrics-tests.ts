@@ -55,9 +55,9 @@ export const metricsTests = (version: 1 | 2): void => {
     const descriptors = await descriptorsOf();
     const pod = await runPod(daemon());
     const container = await pod.run(idle, { linux: { resources } });
-    await until('its disk use is counted', async () => {
-      return figure(await containerMetrics(pod, container), 'fs_usage_bytes') >= 0;
-    });
+    const isCounted = async (): Promise<boolean> =>
+      figure(await containerMetrics(pod, container), 'fs_usage_bytes') >= 0;
+    await until('its disk use is counted', isCounted, 90);
     const { metrics, container_metrics } = await metricsOf(pod);
     const all = [...metrics, ...container_metrics.flatMap((each) => each.metrics)];
     for (const { name, label_values, timestamp, metric_type } of all) {

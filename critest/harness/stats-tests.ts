@@ -118,7 +118,7 @@ export const statsTests = (version: 1 | 2): void => {
   });
 
   const disk = async (container: TestContainer): Promise<FilesystemUsage> =>
-    until('the writable layer is counted', async () => (await statsOf(container)).writable_layer, 30);
+    until('the writable layer is counted', async () => (await statsOf(container)).writable_layer, 90);
 
   test('the writable layer is what du counts of it, also when the container has ended', async (t) => {
     const pod = await runPod(daemon());
