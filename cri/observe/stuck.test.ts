@@ -10,10 +10,10 @@ const recorder = () => {
   return { lines, log: { debug: note, info: note, warn: note, error: note } as unknown as Log };
 };
 
-/** A clock that stands still but for what the test lets pass: the machine may stop this process for any time. */
+/** A clock of whole milliseconds that stands still but for what the test lets pass: the machine may stop this process for any time. */
 class Clock implements Disposable {
   readonly #own = performance.now;
-  #now = performance.now();
+  #now = Math.round(performance.now());
 
   constructor() {
     performance.now = () => this.#now;
