@@ -91,20 +91,21 @@ test('two stops at once, the second with a shorter grace period, both end when t
   await until('the trap is set', async () => (await container.text()) === 'ready\n');
   const started = performance.now();
   await Promise.all([container.stop(60), container.stop(0)]);
-  t.true(performance.now() - started < 5000);
+  t.true(performance.now() - started < 30_000);
 });
 
 test('A24: one slow stop does not hold up the stop of another container, nor lists and statuses', async (t) => {
   const pod = await runPod(daemon());
   const slow = await pod.run(stubborn);
-  const quick = await pod.run(idle);
-  await until('the trap is set', async () => (await slow.text()) === 'ready\n');
+  const quick = await pod.run(`trap "exit 0" TERM; ${ready}`);
+  for (const one of [slow, quick]) await until('the trap is set', async () => (await one.text()) === 'ready\n');
   const stopping = slow.stop(30);
   const started = performance.now();
   await quick.stop(5);
   await slow.status();
   await daemon().client.ListContainers({});
-  t.true(performance.now() - started < 3000);
+  t.true(performance.now() - started < 15_000);
+  t.is((await slow.status()).state, 'CONTAINER_RUNNING');
   await slow.stop(0);
   await stopping;
 });
