@@ -50,7 +50,6 @@ const ending = new AbortController();
 export const beginNothingWhenInterrupted = (): void => ending.signal.throwIfAborted();
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-const unwindMs = 20_000;
 
 /**
  * Aborts at the first signal that would end the process, or at an error that nobody waits for; more of them change nothing (npm
@@ -61,11 +60,18 @@ export class Interruption implements AsyncDisposable {
     this.#name ??= name;
     ending.abort(new Error(`interrupted by ${name}`));
   };
-  readonly #fault = (error: unknown): void => ending.abort(error);
+  readonly #fault = (error: unknown): void => {
+    // Where nothing is raced nobody else tells of it.
+    console.error(`bench: an error that nobody waited for: ${messageOf(error)}`);
+    ending.abort(error);
+  };
+  readonly #unwindMs: number;
   #name: NodeJS.Signals | undefined;
   #action: Promise<unknown> = Promise.resolve();
 
-  constructor() {
+  /** `unwindMs`: so long what is interrupted may take to clean up. */
+  constructor(unwindMs = 20_000) {
+    this.#unwindMs = unwindMs;
     for (const name of signals) process.on(name, this.#listener);
     process.on('uncaughtException', this.#fault);
   }
@@ -83,7 +89,11 @@ export class Interruption implements AsyncDisposable {
   /** After what was interrupted has cleaned up, the process ends as the signal would have ended it. */
   async [Symbol.asyncDispose](): Promise<void> {
     const isEarly = ending.signal.aborted;
-    if (isEarly) await Promise.race([this.#action, sleep(unwindMs)]);
+    const isOver = !isEarly || (await Promise.race([this.#action.then(() => true), sleep(this.#unwindMs, false)]));
+    if (!isOver)
+      console.error(
+        `bench: what was interrupted has not cleaned up in ${this.#unwindMs} ms: pods whose names begin with ${podPrefix} may be left`,
+      );
     for (const name of signals) process.off(name, this.#listener);
     process.off('uncaughtException', this.#fault);
     if (this.#name !== undefined) process.kill(process.pid, this.#name);
