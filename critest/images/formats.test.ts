@@ -227,6 +227,16 @@ test('an index in an index in an index leads to the image, one more does not, an
   t.true(at.registry.requests.length < 12);
 });
 
+test('an index that tells another size than its manifest has is data loss, as a manifest is with its config', async (t) => {
+  await using at = await open();
+  const platform = { os: 'linux', architecture };
+  at.put(index(entryOf(manifest, mediaTypes.manifest, { platform, size: json.length + 1 })), mediaTypes.index);
+  at.put(manifest, mediaTypes.manifest, 'x');
+  await refuses(t, at, 'data-loss', /its descriptor says/);
+  at.put(index(entryOf(manifest, mediaTypes.manifest, { platform })), mediaTypes.index);
+  t.is(await at.pull(), made.id);
+});
+
 test('attestations, other platforms and images with needs of their own are passed over', async (t) => {
   await using at = await open();
   const platform = { os: 'linux', architecture };

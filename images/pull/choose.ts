@@ -1,4 +1,4 @@
-import { notFound } from '../../base/errors.ts';
+import { BerthError, notFound } from '../../base/errors.ts';
 import { type Descriptor, type ImageManifest, parseManifest } from '../manifest.ts';
 import { indexTypes } from '../media-types.ts';
 import { chooseManifest, describePlatform, imagesIn } from '../platform.ts';
@@ -68,12 +68,19 @@ class Walk {
       this.#fetches += 1;
       if (this.#fetches > mostFetches) return undefined;
       const child = await this.#fetch(entry.digest, this.#signal);
+      checkLength(child, entry);
       const found = await this.visit({ ...child, mediaType: entry.mediaType }, depth + 1);
       if (found !== undefined) return { ...found, documents: [document, ...found.documents] };
     }
     return undefined;
   }
 }
+
+/** Who trusts the size that an index tells would read a part of it, or more than it. */
+const checkLength = ({ bytes }: Document, { digest, size }: Descriptor): void => {
+  if (bytes.length !== size)
+    throw new BerthError('data-loss', `manifest ${digest}: has ${bytes.length} bytes, its descriptor says ${size}`);
+};
 
 /** The manifest that fits best, else the nested indexes. */
 const candidates = (
