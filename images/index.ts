@@ -266,6 +266,14 @@ export class Images implements AsyncDisposable {
       await remover.flush(AbortSignal.timeout(roomMs));
   }
 
+  /**
+   * Returns when what was removed is deleted, at the latest after 20 s. The kubelet measures the disk right after it removed images, and
+   * evicts pods when less is free than it was told to keep, however much that is.
+   */
+  async deleted(): Promise<void> {
+    await this.#tools.store.remover.settled(AbortSignal.timeout(roomMs));
+  }
+
   /** By name, name and digest, id or the unique start of an id; undefined when there is none. Never waits. */
   resolve(refOrId: string): ImageRecord | undefined {
     return this.#tools.store.catalog.resolve(refOrId);

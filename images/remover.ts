@@ -29,7 +29,7 @@ const pathsInBatch = 32;
 
 /**
  * Deletes in the background what was moved into the temporary directory: one process of the lowest priority, and none
- * while somebody pulls. An ext4 without a journal leaves freed inodes alone for minutes and makes each new file search for
+ * while somebody pulls, unless somebody waits for it. An ext4 without a journal leaves freed inodes alone for minutes and makes each new file search for
  * others, up to twenty times as long; everywhere the two would share the disk. What is left at the end of the daemon goes
  * on at its next start.
  */
@@ -43,6 +43,8 @@ export class Remover implements AsyncDisposable {
   #alone = 0;
   #quietUntil = performance.now() + quietMs;
   #urgent = 0;
+  /** So many wait for the end of it: it begins at once, and no pull ends it. */
+  #awaited = 0;
   #run: Promise<void> | undefined;
   #attempt = new AbortController();
   #wake = new AbortController();
@@ -71,10 +73,10 @@ export class Remover implements AsyncDisposable {
     return this.#deleted;
   }
 
-  /** Nothing is deleted until the result is disposed, unless it is urgent. */
+  /** Nothing is deleted until the result is disposed, unless it is urgent or somebody waits for it. */
   pause(): Disposable {
     this.#pulls += 1;
-    if (this.#urgent === 0) this.#attempt.abort();
+    if (this.#urgent + this.#awaited === 0) this.#attempt.abort();
     return {
       [Symbol.dispose]: () => {
         this.#pulls -= 1;
@@ -90,16 +92,29 @@ export class Remover implements AsyncDisposable {
       if (this.#failed.length > 0) this.#waiting.push(...this.#failed.splice(0));
       // A helper of low priority is ended for one without.
       this.#attempt.abort();
-      this.#wake.abort();
-      this.#start();
-      const gone = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-      if (!signal.aborted) await Promise.race([this.#run, gone]);
+      await this.#ran(signal);
     } finally {
       this.#urgent -= 1;
     }
   }
 
-  /** The kubelet measures the disk right after it removed images, and evicts pods when it is still full. */
+  /** Deletes what waits, now and with the low priority, also beside pulls. Gives up its own waiting with the signal. */
+  async settled(signal: AbortSignal): Promise<void> {
+    this.#awaited += 1;
+    try {
+      await this.#ran(signal);
+    } finally {
+      this.#awaited -= 1;
+    }
+  }
+
+  async #ran(signal: AbortSignal): Promise<void> {
+    this.#wake.abort();
+    this.#start();
+    const gone = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    if (!signal.aborted) await Promise.race([this.#run, gone]);
+  }
+
   async isPressed(): Promise<boolean> {
     const { blocks, bavail, files, ffree } = await statfs(this.#options.paths.base);
     return bavail < blocks * pressed || (files > 0 && ffree < files * pressed);
@@ -119,7 +134,7 @@ export class Remover implements AsyncDisposable {
     await Promise.resolve();
     while (this.#waiting.length > 0 && !this.#isClosed) {
       const isUrgent = this.#urgent > 0 || (await this.isPressed().catch(() => true));
-      if (isUrgent || this.#isQuiet()) await this.#deleteSome(isUrgent);
+      if (isUrgent || this.#awaited > 0 || this.#isQuiet()) await this.#deleteSome(isUrgent);
       else await this.#rest();
     }
   }

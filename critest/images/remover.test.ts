@@ -77,6 +77,29 @@ test('nothing is deleted while something is pulled, and a deletion that runs is 
   await until('it goes on behind the pull', async () => (await temporary(at.world)).length === 0);
 });
 
+test('who waits for the deletion has it at once, with the low priority, and no pull ends it', async (t) => {
+  const kept = watched();
+  const patient = { configPath: [], plainHttp: ['127.0.0.1'], stallSeconds: 20 };
+  await using at = await set({ helper: kept.helper, registry: patient });
+  await at.pull('1');
+  const held = Promise.withResolvers<void>();
+  at.registry.behave((_request, _response, next) => void held.promise.then(next));
+  const pulling = at.pull('2');
+  await at.world.images.remove(one.id);
+  await at.world.images.deleted();
+  t.deepEqual(await temporary(at.world), []);
+  t.deepEqual(kept.roles.at(-1), ['tree-remove', '--idle']);
+  held.resolve();
+  await pulling;
+  kept.held = true;
+  await at.world.images.remove(two.id);
+  void at.world.images.deleted();
+  const deletions = () => kept.roles.filter(([role]) => role === 'tree-remove').length;
+  await until('it is being deleted', () => deletions() === 2);
+  await at.pull('1');
+  t.is(deletions(), 2, 'no pull has ended it');
+});
+
 test('what was not deleted at the end of the daemon is at its next start, which does not wait for it', async (t) => {
   const kept = watched();
   kept.held = true;
