@@ -9,7 +9,7 @@ import { names, testImages } from './images.ts';
 import { confDirectory, type TestNetwork, writeNetwork } from './network.ts';
 import { difference, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { buildTree } from './tree.ts';
-import { until } from './until.ts';
+import { slowness, until } from './until.ts';
 import { systemEnvironment, World } from './world.ts';
 
 export interface DaemonOptions {
@@ -128,7 +128,7 @@ export class TestDaemon implements AsyncDisposable {
   /** Starts the daemon and waits until it answers; an error shows the end of its log. */
   async boot(env: Readonly<Record<string, string>> = {}): Promise<void> {
     const process = await this.launch(env);
-    const client = connect(this.address, { timeoutMs: 60_000 });
+    const client = connect(this.address, { timeoutMs: 60_000 * slowness });
     try {
       await until('berthd answers', () => this.#answers(process, client), readySeconds);
     } catch (error) {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** How much slower than others the machine is: an emulated one says so. */
-const slowness = Number(process.env.BERTH_SLOW ?? 1);
+export const slowness = Number(process.env.BERTH_SLOW ?? 1);
 
 /** Asks until the answer is neither undefined nor false, at most `seconds`; the error says what was waited for. */
 export const until = async <T>(
