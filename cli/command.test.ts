@@ -405,6 +405,7 @@ test('help names every verb, and help VERB and VERB --help its options', (t) =>
     t.is((await berth()).out, out);
     t.regex((await berth('help', 'run')).out, /^usage: berth run .*\n\n {2}--rm/m);
     t.is((await berth('run', '--help')).out, (await berth('help', 'run')).out);
+    t.is((await berth('system', 'df', '--help')).out, (await berth('help', 'system')).out);
     t.regex((await berth('--version')).out, /^berth \d+\.\d+\.\d+\n$/);
   }));
 

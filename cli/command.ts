@@ -38,7 +38,8 @@ const dispatch = async (argv: readonly string[], around: Surroundings): Promise<
   if (name === 'help') return print(around, words[0] === undefined ? generalHelp() : verbHelp(findVerb(words[0])));
   const verb = findVerb(name);
   // what follows `--` or the first other word may be the container's own --help
-  if (words[0] === '--help' || words[0] === '-h') return print(around, verbHelp(verb));
+  const asked = verb.name === 'system' ? words.slice(0, 2) : words.slice(0, 1);
+  if (asked.includes('--help') || asked.includes('-h')) return print(around, verbHelp(verb));
   return perform(verb, words, values.address ?? around.address ?? defaultAddress, around);
 };
 
