@@ -151,7 +151,7 @@ static bool count_entries(struct usage *u, int fd, struct level *at, int *inner,
   char buffer[4096];
   *inner = -1;
   for (long length; (length = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) != 0;) {
-    if (length < 0) return fail_errno(e, "read directory", "");
+    if (length < 0) return errno == ENOENT || fail_errno(e, "read directory", "");
     for (long from = 0; from < length;) {
       uint16_t record;
       memcpy(&at->next, buffer + from + 8, sizeof at->next);
@@ -195,7 +195,7 @@ static bool count_tree(struct usage *u, int fd, const char *name, uint64_t path,
   if (buffer == NULL) return fail(e, ENOMEM, "read directory", name);
   if (u->sum && fchdir(fd) < 0) return fail_errno(e, "enter directory", name);
   for (long length; (length = syscall(SYS_getdents64, fd, buffer, 32768)) != 0;) {
-    if (length < 0) return fail_errno(e, "read directory", name);
+    if (length < 0) return errno == ENOENT || fail_errno(e, "read directory", name);  // it has gone meanwhile
     for (long at = 0; at < length;) {
       uint16_t record;
       memcpy(&record, buffer + at + 16, sizeof record);

@@ -1,4 +1,4 @@
-// tree-remove: what containers make to stay.
+// tree-remove: what containers make to stay. tree-usage: what they take away.
 #include <errno.h>
 #include <linux/fs.h>
 #include <sched.h>
@@ -136,6 +136,20 @@ static void test_together(void) {
   claim(good, "what several remove at once goes, and none of them calls it an error");
 }
 
+static void test_usage(void) {
+  mkdir(at("gone"), 0700);
+  char path[32];
+  const int dir = open(at("gone"), O_RDONLY | O_DIRECTORY | O_CLOEXEC), out = dup(1), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  snprintf(path, sizeof path, "/proc/self/fd/%d/.", dir);
+  rmdir(at("gone"));
+  fflush(stdout);
+  dup2(null, 1);
+  const int code = role_tree_usage(1, (char *[]){path, NULL});
+  dup2(out, 1);
+  close(out), close(null), close(dir);
+  claim(code == 0, "a directory that goes while it is counted is no error");
+}
+
 static void test_mount(void) {
   mkdir(at("mounted"), 0700);
   mkdir(at("mounted/on"), 0700);
@@ -156,6 +170,7 @@ int main(void) {
   test_plain();
   test_flags();
   test_together();
+  test_usage();
   test_mount();
   claim(rmdir(base) == 0, "nothing is left");
   return tap_done();
