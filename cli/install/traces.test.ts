@@ -6,7 +6,7 @@ import test from 'ava';
 import { dir } from 'tmp-promise';
 import { connect } from '../../api/client.ts';
 import { codeOf, messageOf } from '../../base/errors.ts';
-import { countSupervisors, type Traces, tracesOf } from './traces.ts';
+import { countSupervisors, isOfService, type Traces, tracesOf } from './traces.ts';
 
 /** What an uninstallation finds when no daemon answers, and the installed one says this. */
 const found = async (script: string, { force = false } = {}): Promise<Traces> => {
@@ -59,4 +59,16 @@ test('the supervisors of a state directory are counted, and not those of another
     for (const child of children) child.kill();
     await cleanup();
   }
+});
+
+test('a supervisor of the service is known by its cgroup, and one of another Berth is not', (t) => {
+  t.true(isOfService('0::/system.slice/berth.service/supervisors\n'));
+  t.true(isOfService('5:memory:/system.slice/berth.service/supervisors\n4:cpu,cpuacct:/\n'));
+  for (const text of [
+    '',
+    '0::/system.slice/berth.service/daemon\n',
+    '0::/user.slice/a.scope\n',
+    '0::/x/other-berth.service/supervisors\n',
+  ])
+    t.false(isOfService(text), text);
 });

@@ -58,7 +58,13 @@ export const objectsIn = async ({ state }: Pick<Traces, 'state'>): Promise<numbe
   return names.flat().filter((name) => isId(name)).length;
 };
 
-/** Of this state directory, also of one that is there no more; each has a container that runs. Where nobody may look, each counts. */
+/** Where the installed service has its supervisors, from the text of /proc/PID/cgroup. */
+export const isOfService = (cgroups: string): boolean => /\/berth\.service\/supervisors$/m.test(cgroups);
+
+/**
+ * Of this state directory, also of one that is there no more, and of the service, whatever state it had: its configuration may have been
+ * changed since. Each has a container that runs. Where nobody may look, each counts.
+ */
 export const countSupervisors = async ({ state }: Pick<Traces, 'state'>): Promise<number> => {
   const bundles = join((await orMissing(realpath(state))) ?? state, 'containers/');
   const isOurs = async (pid: string): Promise<boolean> => {
@@ -67,7 +73,7 @@ export const countSupervisors = async ({ state }: Pick<Traces, 'state'>): Promis
     const bundle = await readlink(`/proc/${pid}/cwd`).catch((error: unknown) =>
       errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ESRCH' ? '' : bundles,
     );
-    return bundle.startsWith(bundles);
+    return bundle.startsWith(bundles) || isOfService(await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => ''));
   };
   const pids = (await namesIn('/proc')).filter((name) => /^\d+$/.test(name));
   return (await Promise.all(pids.map(isOurs))).filter((ours) => ours).length;
