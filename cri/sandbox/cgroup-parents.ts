@@ -52,7 +52,9 @@ const removeUnused = async (runtime: Runtime, sandbox: Sandbox): Promise<void> =
     return unused.filter((path) => !isSlice(path));
   });
   try {
-    for (const path of slices) if (await isEmpty(path)) await runtime.driver.systemd.stopUnit(basename(path));
+    // Looked for behind the disk: the container of a pod that came meanwhile would be stopped with the slice.
+    for (const path of slices)
+      if ((await isEmpty(path)) && !isUsed(runtime, path)) await runtime.driver.systemd.stopUnit(basename(path));
   } finally {
     for (const path of slices) leaving.delete(path);
   }
@@ -60,6 +62,9 @@ const removeUnused = async (runtime: Runtime, sandbox: Sandbox): Promise<void> =
 
 /** A pod that comes while its slice is being stopped has to remove it in its turn. */
 const leaving = new Set<string>();
+
+const isUsed = (runtime: Runtime, path: string): boolean =>
+  runtime.sandboxes.values().some(({ record }) => record.cgroupParents.includes(path));
 
 const isEmpty = async (path: string): Promise<boolean> => {
   const entries = await orMissing(readdir(path, { withFileTypes: true }));
