@@ -297,10 +297,15 @@ test('A22: three supervisors that hang cost a start two seconds together, not ea
   const hung = containers.slice(1);
   const pids = (await Promise.all(hung.map(supervisorOf))).join(' ');
   await daemon().kill();
+  // As if that it runs had not been written yet: a start of it waits until its supervisor has said so.
+  await rm(join(daemon().world.path('state/containers'), hung[0]?.id ?? '', 'running'));
   await daemon().world.sh(`kill -STOP ${pids}`);
   const took = await bootMs();
   t.is((await containers[0]?.exec('echo served'))?.stdout, 'served\n');
+  const again = hung[0]?.start();
+  const refused = t.throwsAsync(async () => again, { code: 'failed-precondition', message: /: it is running,/ });
   await daemon().world.sh(`kill -CONT ${pids}`);
+  await refused;
   t.true(took < 5500, `${took} ms`);
   for (const container of hung)
     await until('it is followed again', async () => (await container.exec('true').catch(() => undefined))?.code === 0);

@@ -24,14 +24,17 @@ export const recoverContainer = async (runtime: Runtime, container: Container): 
 
 const settle = async (runtime: Runtime, container: Container): Promise<void> => {
   container.record = { ...container.record, state: await stateOnDisk(runtime, container) };
-  if (container.record.state.kind === 'exited') return;
-  if (await takeOver(runtime, container)) return;
-  if (container.record.state.kind === 'running') return recordLoss(runtime, container);
-  await settleCreated(runtime, container);
+  const { kind } = container.record.state;
+  if (kind === 'created') return runtime.locks.run(container.id, () => settleCreated(runtime, container));
+  if (kind === 'running' && !(await takeOver(runtime, container))) await recordLoss(runtime, container);
 };
 
-/** A created container stays one, unless its start had begun: its writable layer has been mounted then. */
+/**
+ * A created container stays one, unless its start had begun: its writable layer has been mounted then. Whoever comes to start it
+ * waits until that is known: what is left of the first start and killed would be theirs.
+ */
 const settleCreated = async (runtime: Runtime, container: Container): Promise<void> => {
+  if (await takeOver(runtime, container)) return;
   const { plan, lock, work } = containerPaths(runtime.config, container.id);
   // The kernel makes the last when it mounts the layer; it outlives a restart of the machine.
   const [hasPlan, hasLock, hadMount] = await Promise.all(
