@@ -3,30 +3,21 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../../base/errors.ts';
 import { namesIn } from '../../base/files.ts';
-import { type Agent, SELF } from '../../shim/agent.ts';
+import type { Agent } from '../../shim/agent.ts';
 import type { Log } from '../log.ts';
 import { now } from '../runtime.ts';
-
-export interface MeasuredDisk {
-  /** Nanoseconds since 1970. */
-  readonly at: bigint;
-  readonly bytes: number;
-  readonly inodes: number;
-}
+import { type MeasuredDisk, measureDisks } from './disk-walk.ts';
 
 /** A figure that was asked for again so soon is not measured again. */
 const shortestPause = 10_000;
-/** For what has no figure yet. */
-const pauseForNew = 1000;
 /** A walk that took a second is followed by at least so many seconds without one. */
 const pauseFactor = 50;
-const longestWalkMs = 300_000;
 /** So long a call waits for the first figure of a container. */
 const shortWalkMs = 100;
 
 /**
  * What containers have written. Who asks gets the last figures, at once, and causes the next walk, which is one process for
- * all of them, in the background at the lowest priority.
+ * all of them, in the background at the lowest priority. Containers that came behind the last walk have one of their own.
  */
 export class ContainersDisk {
   readonly directory: string;
@@ -40,6 +31,9 @@ export class ContainersDisk {
   #known = new Map<string, MeasuredDisk>();
   #measuredAt = now();
   #walk: Promise<void> | undefined;
+  /** Of those that have had a walk, whether or not it found a figure. */
+  #seen = new Set<string>();
+  #walkOfNew: Promise<void> = Promise.resolve();
   #endedAt = Number.NEGATIVE_INFINITY;
   #pause = 0;
 
@@ -59,7 +53,7 @@ export class ContainersDisk {
 
   /** All of them together. */
   usage(): MeasuredDisk {
-    this.#ask(this.#pause);
+    this.#ask();
     let [bytes, inodes] = [0, 0];
     for (const known of this.#known.values()) {
       bytes += known.bytes;
@@ -70,19 +64,20 @@ export class ContainersDisk {
 
   /** A container's writable layer with the VOLUMEs of its image; undefined before the first walk that saw it. */
   of(id: string): MeasuredDisk | undefined {
-    const known = this.#known.get(id);
-    this.#ask(known === undefined ? Math.max(pauseForNew, this.#pause / 10) : this.#pause);
-    return known;
+    this.#ask();
+    return this.#known.get(id);
   }
 
-  /** Lets a walk that has just begun end, when one of them has no figure yet; a long one is not waited for. */
+  /** Waits for the first figures of those that have none yet, as far as that is a short walk. */
   async settle(ids: readonly string[]): Promise<void> {
-    if (ids.some((id) => this.of(id) === undefined))
-      await Promise.race([this.#walk, delay(shortWalkMs, undefined, { ref: false })]);
+    this.#ask();
+    if (ids.every((id) => this.#known.has(id))) return;
+    const walks = this.#walk === undefined ? this.#measureNew(ids) : this.#walk.then(() => this.#measureNew(ids));
+    await Promise.race([walks, delay(shortWalkMs, undefined, { ref: false })]);
   }
 
-  #ask(pause: number): void {
-    if (this.#walk === undefined && performance.now() - this.#endedAt >= pause && !this.#stopping.aborted)
+  #ask(): void {
+    if (this.#walk === undefined && performance.now() - this.#endedAt >= this.#pause && !this.#stopping.aborted)
       this.#walk = this.#measure();
   }
 
@@ -90,11 +85,12 @@ export class ContainersDisk {
     const began = performance.now();
     try {
       const ids = await namesIn(this.directory);
-      const lines = await this.#lines(ids.map((id) => join(this.directory, id)));
+      this.#seen = new Set(ids);
+      const found = await measureDisks(this.#agent, this.directory, ids, this.#stopping);
       this.#measuredAt = now();
-      this.#known = new Map(ids.flatMap((id, i) => this.#entry(id, lines[i])));
+      this.#known = new Map(ids.flatMap((id) => this.#entry(id, found.get(id))));
     } catch (error) {
-      if (!this.#stopping.aborted) this.#log.warn({ error: messageOf(error) }, 'measuring writable layers failed');
+      this.#tell(error);
     } finally {
       this.#endedAt = performance.now();
       this.#pause = Math.max(shortestPause, (this.#endedAt - began) * pauseFactor);
@@ -102,19 +98,27 @@ export class ContainersDisk {
     }
   }
 
-  /** A line for each. */
-  async #lines(paths: readonly string[]): Promise<readonly string[]> {
-    if (paths.length === 0) return [];
-    const argv = [SELF, 'tree-usage', '--idle', '--each', ...paths];
-    const request = { argv, name: 'measure tree', timeoutMs: longestWalkMs, signal: this.#stopping };
-    return (await this.#agent.run(request)).stdout.toString('latin1').split('\n');
+  /** One walk after the other, each of what none has seen. */
+  #measureNew(ids: readonly string[]): Promise<void> {
+    const isUnseen = (id: string): boolean => !(this.#seen.has(id) || this.#stopping.aborted);
+    this.#walkOfNew = this.#walkOfNew
+      .then(async () => {
+        const unseen = ids.filter(isUnseen);
+        for (const id of unseen) this.#seen.add(id);
+        const found = await measureDisks(this.#agent, this.directory, unseen, this.#stopping);
+        for (const [id, disk] of found) this.#known.set(id, disk);
+      })
+      .catch((error: unknown) => this.#tell(error));
+    return this.#walkOfNew;
+  }
+
+  #tell(error: unknown): void {
+    if (!this.#stopping.aborted) this.#log.warn({ error: messageOf(error) }, 'measuring writable layers failed');
   }
 
   /** What could not be read keeps its figure: it may be on its way out. */
-  #entry(id: string, line: string | undefined): [string, MeasuredDisk][] {
-    const [, bytes, inodes] = /^(\d+) (\d+)$/.exec(line ?? '') ?? [];
-    const known = this.#known.get(id);
-    if (bytes === undefined) return known === undefined ? [] : [[id, known]];
-    return [[id, { at: this.#measuredAt, bytes: Number(bytes), inodes: Number(inodes) }]];
+  #entry(id: string, found: MeasuredDisk | undefined): [string, MeasuredDisk][] {
+    const disk = found ?? this.#known.get(id);
+    return disk === undefined ? [] : [[id, disk]];
   }
 }

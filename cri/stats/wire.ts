@@ -11,7 +11,7 @@ import type {
   PsiStats,
   SwapUsage,
 } from '../../api/generated/types.ts';
-import type { MeasuredDisk } from '../container/disk.ts';
+import type { MeasuredDisk } from '../container/disk-walk.ts';
 import type { CgroupFigures, Pressure, Stall } from './figures.ts';
 import type { NetDevice } from './net-devices.ts';
 import type { Reading } from './reading.ts';

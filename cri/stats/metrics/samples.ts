@@ -1,5 +1,5 @@
 import type { LinuxContainerResources } from '../../../api/generated/types.ts';
-import type { MeasuredDisk } from '../../container/disk.ts';
+import type { MeasuredDisk } from '../../container/disk-walk.ts';
 import type { CgroupFigures, Pressure } from '../figures.ts';
 import type { NetDevice } from '../net-devices.ts';
 import type { BlockIo } from './block-io.ts';
