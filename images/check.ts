@@ -79,7 +79,7 @@ export async function* checkStore(tools: CheckTools, { repair, signal, log }: Ch
   for (const { write, ...wrong } of await store.catalog.wrongFiles()) {
     const finding = { ...wrong, ...ownersOf(store, wrong.kind, wrong.subject as Digest), repaired: false };
     log.warn(finding, 'berth system check found something wrong');
-    const repaired = repair && (await write().then(yes, no));
+    const repaired = repair && (await isWritten(write, wrong.subject, log));
     yield { offset, total, subject: wrong.subject, finding: { ...finding, repaired } };
   }
   for (const finding of [...wrongRecords(store), ...(await wrongImages(store)), ...(await orphansIn(store))])
@@ -87,8 +87,15 @@ export async function* checkStore(tools: CheckTools, { repair, signal, log }: Ch
   yield { offset, total, subject: '' };
 }
 
-const yes = (): boolean => true;
-const no = (): boolean => false;
+const isWritten = async (write: () => Promise<void>, subject: string, log: Log): Promise<boolean> => {
+  try {
+    await write();
+    return true;
+  } catch (error) {
+    log.warn({ subject, error: messageOf(error) }, 'a record could not be written again');
+    return false;
+  }
+};
 
 const tasksOf = (tools: CheckTools): readonly Task[] => {
   const { blobs, layers, fixups } = tools.store;

@@ -29,9 +29,9 @@ const pathsInBatch = 32;
 
 /**
  * Deletes in the background what was moved into the temporary directory: one process of the lowest priority, and none
- * while somebody pulls, unless somebody waits for it. An ext4 without a journal leaves freed inodes alone for minutes and makes each new file search for
- * others, up to twenty times as long; everywhere the two would share the disk. What is left at the end of the daemon goes
- * on at its next start.
+ * while somebody pulls, unless somebody waits for it. An ext4 without a journal leaves freed inodes alone for minutes and
+ * makes each new file search for others, up to twenty times as long; everywhere the two would share the disk. What is left
+ * at the end of the daemon goes on at its next start.
  */
 export class Remover implements AsyncDisposable {
   readonly #options: RemoverOptions;

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { deviceTests } from '../../harness/device-tests.ts';
 import { idle, runPod, type TestPod } from '../../harness/pods.ts';
@@ -6,8 +7,13 @@ import { until } from '../../harness/until.ts';
 
 const daemon = suiteDaemon();
 deviceTests(daemon);
-// The machine's disk: user-mode Linux has it as block device 98:0.
-const makeDisk = 'mknod /disk b 98 0';
+/** The machine's first disk, by whatever driver. */
+const diskNumbers = (): string => {
+  const [, major, minor] = /^ +(\d+) +(\d+) /m.exec(readFileSync('/proc/partitions', 'utf8')) ?? [];
+  if (minor === undefined) throw new Error('/proc/partitions has no disk');
+  return `${major} ${minor}`;
+};
+const makeDisk = `mknod /disk b ${diskNumbers()}`;
 const read = 'head -c 4 /disk 2>&1';
 
 const privileged = { security_context: { privileged: true } };
