@@ -59,7 +59,9 @@ static bool is_of_layer(const char *name) {
 // Of `name` in the working directory; in any order.
 static bool sum_xattrs(const char *name, uint64_t *sum, struct err *e) {
   char names[65536], value[65536];
-  const ssize_t length = llistxattr(name, names, sizeof names);
+  // Asked without room first: most files have none, and for the room the kernel takes as much.
+  ssize_t length = llistxattr(name, NULL, 0);
+  if (length > 0) length = llistxattr(name, names, sizeof names);
   if (length < 0) return errno == EOPNOTSUPP || fail_errno(e, "list xattrs", name);
   for (const char *at = names; at < names + length; at += strlen(at) + 1) {
     if (!is_of_layer(at)) continue;
