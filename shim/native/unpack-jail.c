@@ -105,10 +105,12 @@ static bool filter_calls(struct err *e) {
   code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
   code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
   const struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
-  return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0 || fail_errno(e, "seccomp", "unpacker");
+  // For all threads: there are two (unpack-early.c).
+  const long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+  return result == 0 || fail_errno(e, "seccomp", "unpacker");
 }
 
 bool unpack_confine(int dir, uint64_t seconds, struct err *e) {
   umask(0);  // a layer's modes are its own
-  return enter_root(dir, e) && drop_capabilities(e) && set_limits(seconds, e) && filter_calls(e);
+  return enter_root(dir, e) && drop_capabilities(e) && early_start(e) && set_limits(seconds, e) && filter_calls(e);
 }

@@ -441,11 +441,11 @@ static bool make_file(struct layer *l, const struct cached *dir, const char *nam
   }
   if (fd < 0) return fail_errno(e, "make file", entry->name);
   if (!tar_write(&l->tar, entry, fd, e) || !set_attributes(fd, entry, e)) return false;
-  // The disk begins with it now, so that the sync at the end is short; that one tells of errors. Not with a sparse file,
-  // which is cheaper to place when all of it is known.
-  if (entry->size >= EARLY_SIZE && l->tar.map_count == 1) (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
   const struct timespec times[2] = {entry->mtime, entry->mtime};
-  return futimens(fd, times) == 0 || fail_errno(e, "set time", entry->name);
+  if (futimens(fd, times) < 0) return fail_errno(e, "set time", entry->name);
+  // Not a sparse file, which is cheaper to place when all of it is known.
+  if (entry->size >= EARLY_SIZE && l->tar.map_count == 1 && early_take(fd)) (void)keep_fd(&fd);
+  return true;
 }
 
 static bool make_directory(struct layer *l, const struct cached *parent, const char *name, bool there, bool replaced,

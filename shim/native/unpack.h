@@ -9,6 +9,12 @@
 // killed when it has used so many seconds of a processor.
 bool unpack_confine(int dir, uint64_t seconds, struct err *e);
 
+// Starts what early_take needs; before the filter of system calls, which holds for it as well.
+bool early_start(struct err *e);
+
+// The disk is to begin with the file. True: the descriptor is given away. False where it has enough to do, or none was started.
+bool early_take(int fd);
+
 // Applies the tar stream of `from` under the directory `root` and writes the records to `to`:
 // entries N, bytes N, content HEX, root MODE UID GID, opaque PATH, opaque-root, parent PATH, hardlink PATH TARGET, end.
 bool unpack_stream(int root, int from, int to, struct err *e);
