@@ -23,6 +23,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#define ZSTD_STATIC_LINKING_ONLY  // the block at a time: libzstd is linked in, so its way in stays as it is
+#define ZSTD_DISABLE_DEPRECATE_WARNINGS
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -38,14 +40,21 @@ static uint8_t space[BEFORE + CHUNK], output[CHUNK];
 static uint8_t *const input = space + BEFORE;
 static size_t have;  // bytes in `input`; 0 at the end
 
-static void fill(void) {
-  memmove(space, space + have, BEFORE);
+// Adds to what `input` has; 0 at the end.
+static size_t more(void) {
   ssize_t count;
-  do count = read(STDIN_FILENO, input, CHUNK);
+  do count = read(STDIN_FILENO, input + have, CHUNK - have);
   while (count < 0 && errno == EINTR);
   // The daemon's end of the socket was closed with bytes in it: a transfer that broke.
   if (count < 0 && errno != ECONNRESET) _exit(DECOMPRESS_FAILED);
-  have = count < 0 ? 0 : (size_t)count;
+  have += count < 0 ? 0 : (size_t)count;
+  return count < 0 ? 0 : (size_t)count;
+}
+
+static void fill(void) {
+  memmove(space, space + have, BEFORE);
+  have = 0;
+  (void)more();
 }
 
 static void put(const uint8_t *bytes, size_t length) {
@@ -122,42 +131,90 @@ static int gunzip(void) {
   }
 }
 
-static int unzstd(void) {
-  ZSTD_DStream *stream = ZSTD_createDStream();
-  if (stream == NULL || ZSTD_isError(ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
-    return DECOMPRESS_FAILED;
-  size_t wanted = 0;
-  bool begun = false;  // a frame is whole
-  for (; have > 0; fill()) {
-    ZSTD_inBuffer in = {.src = input, .size = have};
-    for (bool full = false; in.pos < in.size || full;) {
-      ZSTD_outBuffer out = {.dst = output, .size = CHUNK};
-      wanted = ZSTD_decompressStream(stream, &out, &in);
-      if (ZSTD_isError(wanted)) switch (ZSTD_getErrorCode(wanted)) {
-          case ZSTD_error_prefix_unknown: return begun ? DECOMPRESS_BEHIND : DECOMPRESS_INVALID;
-          case ZSTD_error_checksum_wrong: return DECOMPRESS_CHECKSUM;
-          case ZSTD_error_frameParameter_windowTooLarge: return DECOMPRESS_WINDOW;
-          case ZSTD_error_dictionary_wrong: return DECOMPRESS_DICTIONARY;
-          case ZSTD_error_memory_allocation: return DECOMPRESS_FAILED;
-          default: return DECOMPRESS_INVALID;
-        }
-      put(output, out.pos);
-      begun |= wanted == 0;
-      // Asked again behind the end of a frame, it would begin the next.
-      full = wanted != 0 && out.pos == out.size;
-    }
+// Of zstd, the first bytes of `input` that are still to be decompressed.
+static size_t taken;
+
+// Has so many bytes there, one behind the other; false when the stream ends before them.
+static bool want(size_t count) {
+  if (have - taken >= count) return true;
+  memmove(input, input + taken, have - taken);
+  have -= taken;
+  taken = 0;
+  while (have < count)
+    if (more() == 0) return false;
+  return true;
+}
+
+static int zstd_status(size_t error, bool begun) {
+  switch (ZSTD_getErrorCode(error)) {
+    case ZSTD_error_prefix_unknown: return begun ? DECOMPRESS_BEHIND : DECOMPRESS_INVALID;
+    case ZSTD_error_checksum_wrong: return DECOMPRESS_CHECKSUM;
+    case ZSTD_error_frameParameter_windowTooLarge: return DECOMPRESS_WINDOW;
+    case ZSTD_error_dictionary_wrong: return DECOMPRESS_DICTIONARY;
+    case ZSTD_error_memory_allocation: return DECOMPRESS_FAILED;
+    default: return DECOMPRESS_INVALID;
   }
-  return wanted == 0 ? 0 : DECOMPRESS_CUT;
+}
+
+static int skip(uint64_t left) {
+  while (left > 0) {
+    if (!want(1)) return DECOMPRESS_CUT;
+    const size_t part = left < have - taken ? (size_t)left : have - taken;
+    taken += part;
+    left -= part;
+  }
+  return 0;
+}
+
+// Where the blocks of a frame go, each behind the one before, for they refer to what is up to a window back. They are
+// given from here: ZSTD_decompressStream has such a ring as well, and copies each block out of it.
+static uint8_t *ring;
+static size_t ring_size;
+
+static int unzstd_frame(ZSTD_DCtx *context, const ZSTD_frameHeader *header) {
+  const uint64_t window = header->windowSize < 1024 ? 1024 : header->windowSize;  // the least that zstd itself takes
+  if (window > (uint64_t)1 << WINDOW_LOG_MAX) return DECOMPRESS_WINDOW;
+  const size_t size = ZSTD_decodingBufferSize_min(window, header->frameContentSize);
+  if (ZSTD_isError(size) || ZSTD_isError(ZSTD_decompressBegin(context))) return DECOMPRESS_FAILED;
+  if (ring == NULL || size > ring_size) {
+    free(ring);
+    ring = malloc(size + 1);
+    if (ring == NULL) return DECOMPRESS_FAILED;
+    ring_size = size;
+  }
+  const bool wraps = header->frameContentSize > size;  // also where it is not known
+  size_t end = 0;
+  for (size_t length; (length = ZSTD_nextSrcSizeToDecompress(context)) > 0; taken += length) {
+    if (!want(length)) return DECOMPRESS_CUT;
+    if (wraps && size - end < header->blockSizeMax) end = 0;
+    const size_t count = ZSTD_decompressContinue(context, ring + end, size - end, input + taken, length);
+    if (ZSTD_isError(count)) return zstd_status(count, true);
+    put(ring + end, count);
+    end += count;
+  }
+  return 0;
+}
+
+static int unzstd(void) {
+  ZSTD_DCtx *context = ZSTD_createDCtx();
+  if (context == NULL) return DECOMPRESS_FAILED;
+  for (bool begun = false; want(1); begun = true) {
+    ZSTD_frameHeader header;
+    for (size_t missing; (missing = ZSTD_getFrameHeader(&header, input + taken, have - taken)) > 0;) {
+      if (ZSTD_isError(missing)) return zstd_status(missing, begun);
+      if (!want(missing)) return DECOMPRESS_CUT;
+    }
+    const bool skipped = header.frameType == ZSTD_skippableFrame;
+    const int status = skipped ? skip(ZSTD_SKIPPABLEHEADERSIZE + header.frameContentSize) : unzstd_frame(context, &header);
+    if (status != 0) return status;
+  }
+  return 0;
 }
 
 static int decompress(void) {
-  // The first four bytes tell
-  fill();
-  for (size_t begin = have; have > 0 && begin < 4; begin = have) {
-    const ssize_t count = read(STDIN_FILENO, input + have, CHUNK - have);
-    if (count <= 0) break;
-    have += (size_t)count;
-  }
+  // The first four bytes tell.
+  while (have < 4)
+    if (more() == 0) break;
   if (have >= 4 && input[0] == 0x1f && input[1] == 0x8b) return gunzip();
   uint32_t magic = 0;
   if (have >= 4) memcpy(&magic, input, 4);
