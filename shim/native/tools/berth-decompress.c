@@ -184,6 +184,7 @@ static int unzstd_frame(ZSTD_DCtx *context, const ZSTD_frameHeader *header) {
   }
   const bool wraps = header->frameContentSize > size;  // also where it is not known
   size_t end = 0;
+  uint64_t given = 0;
   for (size_t length; (length = ZSTD_nextSrcSizeToDecompress(context)) > 0; taken += length) {
     if (!want(length)) return DECOMPRESS_CUT;
     if (wraps && size - end < header->blockSizeMax) end = 0;
@@ -191,8 +192,10 @@ static int unzstd_frame(ZSTD_DCtx *context, const ZSTD_frameHeader *header) {
     if (ZSTD_isError(count)) return zstd_status(count, true);
     put(ring + end, count);
     end += count;
+    given += count;
   }
-  return 0;
+  // libzstd compares them too, but not behind an empty last block.
+  return header->frameContentSize == ZSTD_CONTENTSIZE_UNKNOWN || given == header->frameContentSize ? 0 : DECOMPRESS_INVALID;
 }
 
 static int unzstd(void) {
