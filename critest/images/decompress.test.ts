@@ -46,12 +46,20 @@ const frames = [0, 1, 200_000, 300_000].flatMap((at, i, all) => [
   zstdCompressSync(Buffer.alloc(0)),
 ]);
 
+/** Of windows far smaller than the content and of others behind them, whose matches reach over the ends of a ring. */
+const windows = [10, 17, 12, 20, 11].map((windowLog, i) =>
+  zstdCompressSync(plain.subarray(i * 200_000, (i + 1) * 200_000), {
+    params: { [constants.ZSTD_c_windowLog]: windowLog, [constants.ZSTD_c_contentSizeFlag]: i % 2 },
+  }),
+);
+
 const good: Readonly<Record<string, Buffer>> = {
   gzip,
   zstd,
   'plain tar': plain,
   'zstd behind a skippable frame': Buffer.concat([skippable, zstd]),
   'zstd of many frames with skippable ones between, as zstd:chunked has them': Buffer.concat(frames),
+  'zstd of frames with windows of a KiB to a MiB': Buffer.concat(windows),
   'gzip with zeros behind it': Buffer.concat([gzip, Buffer.alloc(600_000)]),
 };
 
@@ -103,9 +111,17 @@ const flipped = (bytes: Buffer, at: number): Buffer => {
   return copy;
 };
 
-/** A frame header alone (RFC 8878, 3.1.1.1): `descriptor`, then its fields. */
+/** A frame's header (RFC 8878, 3.1.1.1): `descriptor`, then its fields. Behind it the last block, of nothing. */
 const frame = (descriptor: number, ...fields: number[]): Buffer =>
   Buffer.from([0x28, 0xb5, 0x2f, 0xfd, descriptor, ...fields, 1, 0, 0]);
+
+test('frames that ask for up to 128 MiB of window each, in any order, are one stream', async (t) => {
+  const some = plain.subarray(299_000, 301_000);
+  const windows = [17, 16, 0, 17, 4, 16].flatMap((log) => [frame(0, log << 3), zstdCompressSync(some)]);
+  const { status, plain: found } = await decompress(Buffer.concat(windows));
+  t.is(status, 0);
+  t.true(found.equals(Buffer.concat(Array.from({ length: 6 }, () => some))));
+});
 
 const bad: Readonly<Record<string, readonly [Buffer, number]>> = {
   'a truncated gzip': [gzip.subarray(0, -10), ends.middle],
@@ -125,6 +141,10 @@ const bad: Readonly<Record<string, readonly [Buffer, number]>> = {
   ],
   'a zstd with a window of 256 MiB': [frame(0, (28 - 10) << 3), ends.window],
   'a zstd with a window of two TiB': [frame(0, 0xf8), ends.window],
+  'a zstd of less than its header says, that an empty block ends': [
+    Buffer.concat([zstd, frame(0x20, 9), zstd]),
+    ends.invalid,
+  ],
   'a zstd with a dictionary': [frame(1, 0x40, 7), ends.dictionary],
 };
 
