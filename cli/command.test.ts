@@ -99,6 +99,15 @@ test('ps shows running containers with their pods and pods without a container; 
       ['-', '-', 'empty', 'default', '-', 'ready'],
     ]);
     t.regex((await berth('ps', '-a')).out, /^12dddddddddd +side .*exited/m);
+    t.is((await berth('ps', '-q')).out, `1${id('c').slice(1)}\n`);
+    const told = JSON.parse((await berth('ps', '-a', '--json')).out);
+    t.deepEqual(
+      [told.containers, told.pods].map((list) => list.map((one: Container) => one.metadata?.name)),
+      [
+        ['server', 'side'],
+        ['web', 'empty'],
+      ],
+    );
   }));
 
 test("exec finds the container by pod, name, pod/name and id, and ends with the command's code", (t) => {
@@ -342,6 +351,20 @@ test("run shows both streams of the log and ends with the container's code", (t)
   });
 });
 
+test('run refuses the name of a pod that berth run has made before', (t) => {
+  const asked: unknown[] = [];
+  const there = { id: id('e'), metadata: { name: 'web', namespace: 'berth' } };
+  const handlers = { ...runHandlers(asked, '', 0), ListPodSandbox: async () => ({ items: [...pods, there] }) };
+  return withDaemon(handlers, async (berth) => {
+    t.deepEqual(await berth('run', '--name', 'web', 'here'), {
+      code: 125,
+      out: '',
+      error: 'berth run: pod web is there already (eeeeeeeeeeee): berth rm it first, or give another --name\n',
+    });
+    t.deepEqual(asked, []);
+  });
+});
+
 test('run removes the pod again when the container does not start, and ends with 125', (t) => {
   const asked: unknown[] = [];
   return withDaemon(runHandlers(asked, '', -1), async (berth, directory) => {
@@ -364,7 +387,8 @@ test('wrong usage ends with 2 and shows how it is meant', (t) =>
       ['pull'],
       ['pull', '-u', 'x', 'a'],
       ['logs'],
-      ['logs', '-f', '-n', '1', 'x'],
+      ['logs', '-n', 'some', 'x'],
+      ['ps', '-q', '--json'],
       ['run', '-d', '--rm', 'x'],
       ['ps', '--al'],
       ['stop'],
@@ -379,6 +403,12 @@ test('wrong usage ends with 2 and shows how it is meant', (t) =>
       t.is(code, 2, argv.join(' '));
       t.regex(error, new RegExp(`^berth ${argv[0]}: .*\\nusage: berth ${argv[0]} `));
     }
+    t.regex((await berth('run', '-it', 'here')).error, /Unknown option '-i': .*berth exec -it\n/);
+    t.deepEqual(await berth('pods'), {
+      code: 2,
+      out: '',
+      error: 'berth: there is no verb "pods": it is berth ps; see berth help\n',
+    });
     t.deepEqual(await berth('dance'), { code: 2, out: '', error: 'berth: there is no verb "dance"; see berth help\n' });
   }));
 
@@ -408,6 +438,16 @@ test('help names every verb, and help VERB and VERB --help its options', (t) =>
     t.is((await berth('system', 'df', '--help')).out, (await berth('help', 'system')).out);
     t.regex((await berth('--version')).out, /^berth \d+\.\d+\.\d+\n$/);
   }));
+
+test('what the daemon cannot reach is not taken for the daemon', (t) => {
+  const text = 'pull image a.example/x: connect ECONNREFUSED 192.0.2.1:443';
+  const ListPodSandbox: Handlers['ListPodSandbox'] = async () => {
+    throw new BerthError('unavailable', text);
+  };
+  return withDaemon({ ListPodSandbox }, async (berth) => {
+    t.is((await berth('ps')).error, `berth ps: ${text}\n`);
+  });
+});
 
 test('without a daemon the error says where nobody answers', async (t) => {
   let error = '';

@@ -1,5 +1,6 @@
 import { defaultAddress } from '../api/address.ts';
 import { UsageError, type Verb } from './context.ts';
+import { habitOf } from './habits.ts';
 import { verbs } from './verbs/index.ts';
 
 const columns = (rows: readonly (readonly [string, string])[]): string => {
@@ -7,9 +8,12 @@ const columns = (rows: readonly (readonly [string, string])[]): string => {
   return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}\n`).join('');
 };
 
+const say = (hint: string | undefined): string => (hint === undefined ? '' : `: ${hint}`);
+
 export const findVerb = (name: string): Verb => {
   const verb = verbs.find((candidate) => candidate.name === name);
-  if (verb === undefined) throw new UsageError(`there is no verb ${JSON.stringify(name)}; see berth help`);
+  if (verb === undefined)
+    throw new UsageError(`there is no verb ${JSON.stringify(name)}${say(habitOf(name))}; see berth help`);
   return verb;
 };
 

@@ -51,6 +51,19 @@ test('following shows what is written before the end is known, and ends', (t) =>
     t.is(await all(followLog(path, ended)), 'one\n2\n3\n');
   }));
 
+test('following from the last lines shows those and what comes, and a long line is one', (t) =>
+  inFile(async (path) => {
+    await writeFile(path, line('one') + line('two') + line('thr', 'P') + line('ee'));
+    let asked = 0;
+    const ended = async (): Promise<boolean> => {
+      asked += 1;
+      await appendFile(path, line(`${asked}`));
+      return asked === 2;
+    };
+    t.is(await all(followLog(path, ended, 1)), 'three\n1\n2\n');
+    t.is(await all(followLog(path, async () => true, 0)), '');
+  }));
+
 test('a rotation loses no line', (t) =>
   inFile(async (path) => {
     await writeFile(path, '');

@@ -12,12 +12,17 @@ export const readLog = (path: string): AsyncIterable<LogLine> => followLog(path,
 
 /**
  * The file's lines, and those that come, until `ended` says so and the file is read to its end. Another file under the
- * same name (a rotation) is gone on with when the old one is at its end.
+ * same name (a rotation) is gone on with when the old one is at its end. Of what is there at first only the last `tail`.
  */
-export async function* followLog(path: string, ended: () => Promise<boolean>): AsyncGenerator<LogLine> {
+export async function* followLog(
+  path: string,
+  ended: () => Promise<boolean>,
+  tail = Number.POSITIVE_INFINITY,
+): AsyncGenerator<LogLine> {
   let handle = await openLog(path);
   let lines = new LogLines();
   try {
+    if (tail !== Number.POSITIVE_INFINITY) yield* await lastLines(drain(handle, lines), tail);
     while (true) {
       // asked first: what is written before the end is still read after it
       const over = await ended();
@@ -35,6 +40,18 @@ export async function* followLog(path: string, ended: () => Promise<boolean>): A
     await handle.close();
   }
 }
+
+/** The last `count` lines; parts of one long line count as one. */
+export const lastLines = async (lines: AsyncIterable<LogLine>, count: number): Promise<LogLine[]> => {
+  const kept: LogLine[] = [];
+  let whole = 0;
+  for await (const line of lines) {
+    kept.push(line);
+    if (line.end) whole += 1;
+    while (whole > count && kept.length > 0) if (kept.shift()?.end === true) whole -= 1;
+  }
+  return kept;
+};
 
 const openLog = async (path: string): Promise<FileHandle> => {
   const handle = await orMissing(open(path, constants.O_RDONLY | constants.O_NOFOLLOW));

@@ -14,7 +14,7 @@ for (const stream of [process.stdout, process.stderr])
 process.exitCode = await runCommand(process.argv.slice(2), {
   signal: stop.signal,
   logRoot: '/var/log/berth',
-  address: process.env.BERTH_ADDRESS,
+  address: process.env.BERTH_ADDRESS || undefined,
   terminal: ownTerminal(),
   out: {
     tty: process.stdout.isTTY,

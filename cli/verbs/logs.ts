@@ -2,7 +2,7 @@ import { parse, wholeNumber } from '../arguments.ts';
 import { type Context, type Output, UsageError, type Verb } from '../context.ts';
 import { findContainer, listObjects } from '../find.ts';
 import { contentOf, type LogLine } from '../log-lines.ts';
-import { followLog, readLog } from '../log-reader.ts';
+import { followLog, lastLines, readLog } from '../log-reader.ts';
 import { logPathOf, statusOf } from '../pods.ts';
 import { exitWatch } from '../running.ts';
 
@@ -13,35 +13,28 @@ const show = (line: LogLine, timestamps: boolean, out: Output): void => {
   else out.error(bytes);
 };
 
-/** The last `count` lines; parts of one long line count as one. */
-const lastLines = async (path: string, count: number): Promise<LogLine[]> => {
-  const kept: LogLine[] = [];
-  let whole = 0;
-  for await (const line of readLog(path)) {
-    kept.push(line);
-    if (line.end) whole += 1;
-    while (whole > count && kept.length > 0) if (kept.shift()?.end === true) whole -= 1;
-  }
-  return kept;
-};
+interface Look {
+  readonly tail: number;
+  readonly timestamps: boolean;
+}
 
 const follow = async (
   path: string,
   id: string,
-  timestamps: boolean,
+  { tail, timestamps }: Look,
   { client, out, signal }: Context,
 ): Promise<void> => {
   const ended = exitWatch(client, id);
-  for await (const line of followLog(path, async () => signal.aborted || ended())) show(line, timestamps, out);
+  for await (const line of followLog(path, async () => signal.aborted || ended(), tail)) show(line, timestamps, out);
 };
 
 export const logs: Verb = {
   name: 'logs',
-  usage: '[--follow | --tail N] [--timestamps] CONTAINER',
+  usage: '[--follow] [--tail N] [--timestamps] CONTAINER',
   summary: 'show what a container wrote',
   options: [
     ['-f, --follow', 'go on until the container ends'],
-    ['-n, --tail N', 'only the last N lines'],
+    ['-n, --tail N', 'only the last N lines of what is there'],
     ['-t, --timestamps', 'with the time of each line'],
   ],
   run: async (argv, context) => {
@@ -52,14 +45,16 @@ export const logs: Verb = {
     });
     const [word, more] = positionals;
     if (word === undefined || more !== undefined) throw new UsageError('wants one container');
-    if (values.follow && values.tail !== undefined) throw new UsageError('--follow and --tail do not go together');
-    const count = values.tail === undefined ? Number.POSITIVE_INFINITY : wholeNumber('--tail', values.tail, 'lines');
+    const tail = [undefined, 'all', '-1'].includes(values.tail)
+      ? Number.POSITIVE_INFINITY
+      : wholeNumber('--tail', values.tail ?? '', 'lines');
     const { id } = findContainer(await listObjects(context.client), word);
     const path = logPathOf(await statusOf(context.client, id));
-    if (values.follow) await follow(path, id, values.timestamps, context);
-    else if (values.tail === undefined)
-      for await (const line of readLog(path)) show(line, values.timestamps, context.out);
-    else for (const line of await lastLines(path, count)) show(line, values.timestamps, context.out);
+    const look = { tail, timestamps: values.timestamps };
+    if (values.follow) await follow(path, id, look, context);
+    else if (tail === Number.POSITIVE_INFINITY)
+      for await (const line of readLog(path)) show(line, look.timestamps, context.out);
+    else for (const line of await lastLines(readLog(path), tail)) show(line, look.timestamps, context.out);
     return 0;
   },
 };

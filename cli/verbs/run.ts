@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { BerthError, messageOf } from '../../base/errors.ts';
 import { makeDirectory, removeTree } from '../../base/files.ts';
 import { parseHead } from '../arguments.ts';
-import { containerConfig, type PodRequest, podConfig } from '../configs.ts';
+import { containerConfig, type PodRequest, podConfig, podNamespace } from '../configs.ts';
 import { type Context, UsageError, type Verb } from '../context.ts';
+import { shortId } from '../format.ts';
+import { optionHabitOf } from '../habits.ts';
 import { removePod } from '../pods.ts';
 import { pullImage } from '../pulling.ts';
 import { showLog, waitForExit } from '../running.ts';
@@ -18,13 +21,23 @@ interface Wish {
   readonly detach: boolean;
 }
 
+const words = (argv: readonly string[]) => {
+  try {
+    return parseHead(argv, {
+      rm: { type: 'boolean', default: false },
+      detach: { type: 'boolean', short: 'd', default: false },
+      name: { type: 'string' },
+      env: { type: 'string', short: 'e', multiple: true, default: [] },
+    });
+  } catch (error) {
+    const message = messageOf(error);
+    const hint = optionHabitOf(/^Unknown option '(\S+)'/.exec(message)?.[1] ?? '');
+    throw hint === undefined ? error : new UsageError(`${message}: ${hint}`);
+  }
+};
+
 const read = (argv: readonly string[]): Wish => {
-  const { values, rest } = parseHead(argv, {
-    rm: { type: 'boolean', default: false },
-    detach: { type: 'boolean', short: 'd', default: false },
-    name: { type: 'string' },
-    env: { type: 'string', short: 'e', multiple: true, default: [] },
-  });
+  const { values, rest } = words(argv);
   const [image, ...command] = rest;
   if (image === undefined) throw new UsageError('wants an image');
   const name = values.name ?? `run-${randomBytes(4).toString('hex')}`;
@@ -48,6 +61,15 @@ interface Started {
   readonly containerId: string;
   readonly logs: string;
 }
+
+/** Two pods of one name could only be told apart by their ids. */
+const refuseTwice = async (name: string, client: Context['client']): Promise<void> => {
+  const { items } = await client.ListPodSandbox({});
+  const there = items.find(({ metadata }) => metadata?.name === name && metadata.namespace === podNamespace);
+  if (there === undefined) return;
+  const what = `pod ${name} is there already (${shortId(there.id)})`;
+  throw new BerthError('already-exists', `${what}: berth rm it first, or give another --name`);
+};
 
 /** Pod and running container, or nothing of them. */
 const start = async (wish: Wish, image: string, { client, logRoot }: Context): Promise<Started> => {
@@ -117,6 +139,7 @@ export const run: Verb = {
   ],
   run: async (argv, context) => {
     const wish = read(argv);
+    await refuseTwice(wish.name, context.client);
     const image = await imageId(wish.image, context);
     const started = await start(wish, image, context);
     if (wish.detach) {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import type { Input, SaveRequest, SaveResponse } from '../../api/generated/types.ts';
-import { orMissing, within } from '../../base/errors.ts';
+import { errnoOf, orMissing, within } from '../../base/errors.ts';
 import { parse } from '../arguments.ts';
 import { UsageError, type Verb } from '../context.ts';
 
@@ -47,13 +47,20 @@ const writeTo = async (stdout: Writable, answers: Answers): Promise<void> => {
   for await (const { data } of answers) if (!stdout.write(data)) await once(stdout, 'drain');
 };
 
+interface Target {
+  readonly path: string;
+  /** What is written to: `path`, or a file beside it. */
+  readonly place: string;
+  readonly isPlain: boolean;
+}
+
 /** Gets its name when it is whole. What is no file, such as a pipe, is written to as it is. */
 const writeFile = async (path: string, answers: Answers): Promise<void> => {
   const there = await orMissing(stat(path));
   const isPlain = there === undefined || there.isFile();
   const place = isPlain ? `${path}.${randomBytes(6).toString('hex')}.tmp` : path;
   try {
-    await fill(place, isPlain, answers);
+    await fill({ path, place, isPlain }, answers);
     if (isPlain) await rename(place, path);
   } catch (error) {
     if (isPlain) await rm(place, { force: true });
@@ -61,9 +68,10 @@ const writeFile = async (path: string, answers: Answers): Promise<void> => {
   }
 };
 
-const fill = async (place: string, isPlain: boolean, answers: Answers): Promise<void> => {
+const fill = async ({ path, place, isPlain }: Target, answers: Answers): Promise<void> => {
+  // by the name that was given, not by that of the file beside it
   const writing = (error: unknown): never => {
-    throw within(`write ${place}`, error);
+    throw within(`write ${path}`, errnoOf(error) ?? error);
   };
   // 0600: an image may hold what is not for everybody.
   const file = await open(place, isPlain ? 'wx' : 'w', 0o600).catch(writing);
