@@ -1,10 +1,17 @@
+import { readFileSync } from 'node:fs';
 import test from 'ava';
 import type { Capability, Input } from '../api/generated/types.ts';
 import { idle, runPod, type TestContainer } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
 
-// A node may keep capabilities from its services (systemd's CapabilityBoundingSet=): here it is CAP_SYS_TIME.
-const daemon = suiteDaemon({ through: ['setpriv', '--bounding-set', '-sys_time'] });
+/** Which processors a process may use, of its status in /proc. */
+const processorsIn = (status: string): string => /^Cpus_allowed_list:\t(\S+)$/m.exec(status)?.[1] ?? '';
+const processors = processorsIn(readFileSync('/proc/self/status', 'utf8'));
+const [first = '0'] = /^\d+/.exec(processors) ?? [];
+
+// A node may keep capabilities and processors from its services (systemd's CapabilityBoundingSet= and CPUAffinity=): here all but the
+// first processor, and CAP_SYS_TIME.
+const daemon = suiteDaemon({ through: ['taskset', '-c', first, 'setpriv', '--bounding-set', '-sys_time'] });
 const sysTime = 1n << 25n;
 
 const bounding = async (container: TestContainer): Promise<bigint> => {
@@ -41,4 +48,15 @@ test('in a user namespace a container may have what the daemon lacks: it is that
   const capabilities = { add_capabilities: ['SYS_TIME'] };
   const container = await pod.run(idle, { linux: { security_context: { namespace_options, capabilities } } });
   t.is((await bounding(container)) & sysTime, sysTime);
+});
+
+test('containers and execs use the processors of their cgroup, not those that the daemon is kept to', async (t) => {
+  const { world, pid } = daemon();
+  t.is(processorsIn(await world.sh(`cat /proc/${pid}/status`)), first);
+  for (const kind of ['POD', 'CONTAINER'] as const) {
+    const linux = { security_context: { namespace_options: { pid: kind } } };
+    const container = await (await runPod(daemon(), { linux })).run(idle, { linux });
+    t.is(processorsIn(await world.sh(`cat /proc/${await container.pid()}/status`)), processors);
+    t.is(processorsIn((await container.exec('cat /proc/self/status')).stdout), processors);
+  }
 });

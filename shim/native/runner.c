@@ -121,6 +121,14 @@ bool join_keyring(struct err *e) {
   return true;
 }
 
+// A service may be kept to some processors (systemd's CPUAffinity=), and since 6.2 the kernel does not widen that when a process joins a
+// cpuset. Of a mask with all of them it takes those that the cpuset has.
+static void use_all_processors(void) {
+  unsigned long all[8192 / (8 * sizeof(long))];  // the most that a kernel can be built for
+  memset(all, 0xff, sizeof all);
+  (void)syscall(SYS_sched_setaffinity, 0, sizeof all, all);
+}
+
 static bool fixed_state(const struct runner *r, struct err *e) {
   set_undumpable();
   umask(0);  // what is made gets its mode whole; the process's own comes before exec
@@ -128,6 +136,7 @@ static bool fixed_state(const struct runner *r, struct err *e) {
   // Who is born twice has his session then.
   if (r->born == NULL && setsid() < 0) return fail_errno(e, "setsid", "session");
   personality(PER_LINUX);
+  use_all_processors();
   return join_keyring(e);
 }
 
