@@ -94,6 +94,17 @@ test('two stops at once, the second with a shorter grace period, both end when t
   t.true(performance.now() - started < 30_000);
 });
 
+test('a container gets its stop signal once, however often and with whatever grace period it is to be stopped', async (t) => {
+  const pod = await runPod(daemon());
+  const container = await pod.run(`trap "echo told" TERM; ${ready}`);
+  await until('the trap is set', async () => (await container.text()) === 'ready\n');
+  const stop = { container_id: container.id, timeout: 60 };
+  await t.throwsAsync(daemon().client.StopContainer(stop, { timeoutMs: 200 }));
+  await until('it was told', async () => (await container.text()).includes('told'));
+  await Promise.all([container.stop(60), container.stop(1)]);
+  t.is(await container.text(), 'ready\ntold\n');
+});
+
 test('A24: one slow stop does not hold up the stop of another container, nor lists and statuses', async (t) => {
   const pod = await runPod(daemon());
   const slow = await pod.run(stubborn);

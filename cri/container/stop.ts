@@ -44,11 +44,25 @@ const startEnded = async (runtime: Runtime, container: Container, signal: AbortS
 
 /** Sends the stop signal and waits for the end, for the grace period or until the caller goes. */
 const ask = async (container: Container, seconds: number, signal: AbortSignal): Promise<void> => {
-  // A supervisor that does not answer must not hold up the end of the grace period.
-  void container.supervisor?.kill(container.record.stopSignal, 'main').catch(() => undefined);
+  tell(container);
   await endedWithin(container, seconds, signal);
   if (signal.aborted && container.record.state.kind === 'running')
     throw new BerthError('cancelled', `stop container ${container.id}: the caller went before it had ended`);
+};
+
+/** Those that have their stop signal. */
+const told = new WeakSet<Container>();
+
+/**
+ * Once: many programs take the second signal for an order to leave at once, and kubelet asks again after its own restart, a
+ * time-out, or with a shorter grace period.
+ */
+const tell = (container: Container): void => {
+  const { supervisor } = container;
+  if (supervisor === undefined || told.has(container)) return;
+  told.add(container);
+  // A supervisor that does not answer must not hold up the end of the grace period.
+  void supervisor.kill(container.record.stopSignal, 'main').catch(() => told.delete(container));
 };
 
 /** SIGKILL to everything in the container's cgroup, then its end. Nothing to do when it does not run. */
