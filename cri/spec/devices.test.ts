@@ -34,6 +34,14 @@ test('everything is denied before the standard devices are allowed', (t) => {
   t.true(rules.some(({ major, minor, access }) => major === 136 && minor === undefined && access === 'rwm'));
 });
 
+test('tun may be opened, as with runc and crun, by pods that make its node or mount the host’s', (t) => {
+  const tun = { allow: true, type: 'c', major: 10, minor: 200, access: 'rwm' } as const;
+  t.deepEqual(
+    containerDevices([], plain).rules.filter(({ minor }) => minor === 200),
+    [tun],
+  );
+});
+
 test('a requested device is made where it is wanted, with its rule', (t) => {
   const { devices, rules } = containerDevices(
     [{ host_path: '/dev/fuse', container_path: '/dev/x', permissions: 'rw' }],

@@ -45,7 +45,9 @@ const rule = (type: HostDevice['type'], major: number, minor: number | undefined
 });
 const denyAll: OciDeviceRule = { allow: false, access: 'rwm' };
 const allowAll: OciDeviceRule = { allow: true, access: 'rwm' };
-// Anybody may make a node (CAP_MKNOD is Docker's default); only these may be opened: the default devices, pts, ptmx and console.
+// Anybody may make a node (CAP_MKNOD is Docker's default); only these may be opened: the default devices, pts, ptmx, console and tun,
+// which gives an interface in the container's own network to who has NET_ADMIN there: pods of VPNs make the node or mount the host's,
+// and runc 1.2.0, which refused them, had to take that back.
 const defaultRules: readonly OciDeviceRule[] = [
   { allow: true, type: 'c', access: 'm' },
   { allow: true, type: 'b', access: 'm' },
@@ -53,6 +55,7 @@ const defaultRules: readonly OciDeviceRule[] = [
   rule('c', 5, 1, 'rwm'),
   rule('c', 5, 2, 'rwm'),
   rule('c', 136, undefined, 'rwm'),
+  rule('c', 10, 200, 'rwm'),
 ];
 
 const access = (device: Device): string => {
