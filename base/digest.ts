@@ -6,11 +6,13 @@ export type Digest = string & { readonly digest: unique symbol };
 
 const pattern = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 
+/** What errors say that a digest is. */
+export const digestForms = 'sha256:<64 hex> or sha512:<128 hex>';
+
 export const isDigest = (text: string): text is Digest => pattern.test(text);
 
 export const parseDigest = (text: string): Digest => {
-  if (!isDigest(text))
-    throw invalid(`digest ${JSON.stringify(text.slice(0, 160))}: not sha256:<64 hex> or sha512:<128 hex>`);
+  if (!isDigest(text)) throw invalid(`digest ${JSON.stringify(text.slice(0, 160))}: not ${digestForms}`);
   return text;
 };
 

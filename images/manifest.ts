@@ -1,4 +1,4 @@
-import { type Digest, isDigest } from '../base/digest.ts';
+import { type Digest, digestForms, isDigest } from '../base/digest.ts';
 import { BerthError, invalid } from '../base/errors.ts';
 import {
   documentLimit,
@@ -136,6 +136,7 @@ const checkType = (mediaType: string, what: string): string => {
 const checkLayer = (layer: Descriptor, what: string): void => {
   if (isForeignLayer(layer.mediaType))
     throw new BerthError('unimplemented', `${what}: layer ${layer.digest} is a foreign layer, not in the registry`);
+  if (layer.mediaType === '') throw invalid(`${what}: layer ${layer.digest} has no mediaType`);
   if (!layerTypes.includes(layer.mediaType))
     throw new BerthError(
       'unimplemented',
@@ -145,8 +146,7 @@ const checkLayer = (layer: Descriptor, what: string): void => {
 
 export const readDescriptor = (item: JsonObject, what: string): Descriptor => {
   const digest = textField(item, 'digest', what);
-  if (!isDigest(digest))
-    throw invalid(`${what}: digest ${JSON.stringify(digest.slice(0, 160))} is not sha256:<64 hex>`);
+  if (!isDigest(digest)) throw invalid(`${what}: digest ${JSON.stringify(digest.slice(0, 160))} is not ${digestForms}`);
   const platform = objectField(item, 'platform', what);
   return {
     mediaType: textField(item, 'mediaType', what),

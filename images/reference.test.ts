@@ -127,7 +127,7 @@ const refused: readonly (readonly [string, RegExp])[] = [
   [`app@${sha256.replace('abcdef', 'ABCDEF')}`, /digest/],
   [`app@${sha256}@${sha256}`, /digest/],
   [`app@${sha256}:tag`, /digest/],
-  [`app@md5:${hex.slice(0, 32)}`, /digest/],
+  [`app@md5:${hex.slice(0, 32)}`, /is not sha256:<64 hex> or sha512:<128 hex>/],
   [`app@${hex}`, /digest/],
   ['host:x/app', /host/],
   ['host:/app', /host/],

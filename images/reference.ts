@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net';
-import { type Digest, isDigest } from '../base/digest.ts';
+import { type Digest, digestForms, isDigest } from '../base/digest.ts';
 import { type BerthError, invalid } from '../base/errors.ts';
 
 /** A reference by the distribution grammar, normalised: the host and, for docker.io, `library/` are always there. */
@@ -33,7 +33,7 @@ export const parseReference = (text: string): Reference => {
   checkHost(text, host);
   checkRepository(text, repository);
   if (tag !== undefined && !tagPattern.test(tag)) throw bad(text, `tag ${quote(tag)} is not 1 to 128 of A-Za-z0-9_.-`);
-  if (digest !== undefined && !isDigest(digest)) throw bad(text, `digest ${quote(digest)} is not sha256:<64 hex>`);
+  if (digest !== undefined && !isDigest(digest)) throw bad(text, `digest ${quote(digest)} is not ${digestForms}`);
   if (digest !== undefined) return { host, repository, digest };
   return { host, repository, tag: tag ?? 'latest' };
 };

@@ -1,6 +1,7 @@
+import { normalize } from 'node:path';
 import { longestSocketPath, socketPath } from '../../api/address.ts';
 import { messageOf } from '../../base/errors.ts';
-import { isRemote } from '../observe/endpoint.ts';
+import { isRemote, parseEndpoint } from '../observe/endpoint.ts';
 import type { Config } from './index.ts';
 
 /** What is wrong with keys that are right one by one; `names` are those keys. */
@@ -20,6 +21,9 @@ export const checkTogether = (config: Config): Conflict[] =>
     { names: ['network.embedded_subnet', 'network.conf_template'], text: template(config) },
     { names: ['metrics.address', 'metrics.allow_remote'], text: remote(config) },
     { names: ['metrics.address', 'listen'], text: oneSocket(config) },
+    { names: ['listen', 'state'], text: ownFile('listen')(config) },
+    { names: ['metrics.address', 'state'], text: ownFile('metrics.address')(config) },
+    { names: ['metrics.address', 'streaming.port'], text: onePort(config) },
     { names: ['cgroup.parent', 'cgroup.driver'], text: otherDriver(config) },
   ].flatMap(({ names, text }) => (text === undefined ? [] : [{ names, text }]));
 
@@ -46,8 +50,36 @@ const remote = ({ metrics }: Config): string | undefined =>
     ? `metrics.address: ${metrics.address} is not of the loopback: set metrics.allow_remote if everybody who reaches it may read`
     : undefined;
 
+/** The same file by another spelling is the same socket. */
+const fileOf = (address: string): string | undefined =>
+  address.startsWith('unix://') ? normalize(address.slice('unix://'.length)) : undefined;
+
 const oneSocket = ({ metrics, listen }: Config): string | undefined =>
-  metrics.address === listen ? `metrics.address: ${listen} is what listen has: give it a socket of its own` : undefined;
+  fileOf(metrics.address) === fileOf(listen)
+    ? `metrics.address: ${metrics.address} is what listen has: give it a socket of its own`
+    : undefined;
+
+/** What the daemon itself has in the state directory. */
+const taken = ['local.sock', 'fwd.sock', 'sandboxes', 'containers'];
+
+const ownFile =
+  (key: 'listen' | 'metrics.address') =>
+  (config: Config): string | undefined => {
+    const address = key === 'listen' ? config.listen : config.metrics.address;
+    const name = taken.find((one) => fileOf(address) === normalize(`${config.state}/${one}`));
+    return name === undefined
+      ? undefined
+      : `${key}: ${address} is berthd's own ${name} in the state directory: give it another name`;
+  };
+
+const onePort = ({ metrics, streaming }: Config): string | undefined => {
+  const endpoint = parseEndpoint(metrics.address);
+  if (endpoint === undefined || endpoint.port !== streaming.port) return undefined;
+  const all = ['0.0.0.0', '::'];
+  const meet =
+    endpoint.host === streaming.address || [endpoint.host, streaming.address].some((one) => all.includes(one));
+  return meet ? `metrics.address: ${metrics.address} is where streaming.address and streaming.port listen` : undefined;
+};
 
 /** With "auto" the parent says whose it is. */
 const otherDriver = ({ cgroup: { driver, parent } }: Config): string | undefined => {

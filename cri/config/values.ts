@@ -4,7 +4,7 @@ import { socketPath } from '../../api/address.ts';
 import { invalid, messageOf } from '../../base/errors.ts';
 import { problemOfPattern } from '../../images/pinned.ts';
 import { cgroupParent } from '../cgroup/parent.ts';
-import { parseSubnet } from '../network/subnet.ts';
+import { isNetworkV6, parseSubnet } from '../network/subnet.ts';
 import { parseEndpoint } from '../observe/endpoint.ts';
 import type { Key, TypeName, Value } from './schema.ts';
 import type { Raw } from './toml.ts';
@@ -138,6 +138,8 @@ const subnet: Read = (raw) => {
   if (!inRange(four, 4, 8, 20) || (six !== undefined && !inRange(six, 6, 48, 112)) || more.length > 0)
     throw wanted(what, raw);
   if (parseSubnet(four) === undefined) throw invalid(`wants a range without host bits, not ${four}`);
+  if (six !== undefined && !isNetworkV6(six, 48, 112))
+    throw invalid(`wants an IPv6 range in hexadecimal, without host bits, that is not of IPv4 addresses, not ${six}`);
   return value;
 };
 

@@ -1,6 +1,5 @@
-import { isIPv6 } from 'node:net';
 import { invalid } from '../../base/errors.ts';
-import { parseSubnet, type Subnet } from './subnet.ts';
+import { isNetworkV6, parseSubnet, type Subnet } from './subnet.ts';
 
 /** The addresses of a node's pods, as the cluster gave them to the node: of one family, or one of each. */
 export interface PodCidr {
@@ -35,22 +34,8 @@ const quoted = (text: string): string => JSON.stringify(text.slice(0, 200));
 const network = (text: string): Subnet | string => {
   const four = parseSubnet(text);
   if (four !== undefined && four.bits >= 8 && four.bits <= 30) return four;
-  if (four === undefined && isNetworkV6(text)) return text;
+  if (four === undefined && isNetworkV6(text, 16, 126)) return text;
   throw invalid(
     `pod CIDR ${quoted(text)}: not an IPv4 network from /8 to /30 or an IPv6 network from /16 to /126 without host bits, such as 10.244.1.0/24`,
   );
-};
-
-const isNetworkV6 = (text: string): boolean => {
-  const [address = '', length = '', ...rest] = text.split('/');
-  if (!isIPv6(address) || !/^[0-9a-f:]+$/i.test(address) || !/^\d{2,3}$/.test(length) || rest.length > 0) return false;
-  const bits = Number(length);
-  return bits >= 16 && bits <= 126 && numberV6(address) % (1n << BigInt(128 - bits)) === 0n;
-};
-
-const numberV6 = (address: string): bigint => {
-  const [head = '', tail] = address.split('::').map((half) => half.split(':').filter((group) => group !== ''));
-  const after = tail ?? [];
-  const groups = [...head, ...Array<string>(8 - head.length - after.length).fill('0'), ...after];
-  return groups.reduce((sum, group) => sum * 65_536n + BigInt(`0x${group}`), 0n);
 };

@@ -80,15 +80,25 @@ export const parseSubnetSetting = (text: string): { readonly v4: Subnet; readonl
     throw invalid(
       `network.embedded_subnet ${JSON.stringify(text)}: not an IPv4 network from /8 to /20, such as 10.210.0.0/16`,
     );
-  if (second !== undefined && !isSubnetV6(second))
+  if (second !== undefined && !isNetworkV6(second, 16, 112))
     throw invalid(
       `network.embedded_subnet ${JSON.stringify(second)}: not an IPv6 network from /16 to /112, such as fd00:210::/64`,
     );
   return { v4, v6: second };
 };
 
-const isSubnetV6 = (text: string): boolean => {
+/** An IPv6 network with a prefix of `least` to `most` bits and no host bits; none that stands for IPv4 addresses (::ffff:0:0/96). */
+export const isNetworkV6 = (text: string, least: number, most: number): boolean => {
   const [address = '', length = '', ...rest] = text.split('/');
-  const bits = /^\d{1,3}$/.test(length) ? Number(length) : 0;
-  return isIPv6(address) && rest.length === 0 && bits >= 16 && bits <= 112;
+  if (!isIPv6(address) || !/^[0-9a-f:]+$/i.test(address) || !/^\d{2,3}$/.test(length) || rest.length > 0) return false;
+  const bits = Number(length);
+  const number = numberV6(address);
+  return bits >= least && bits <= most && number % (1n << BigInt(128 - bits)) === 0n && number >> 32n !== 0xffffn;
+};
+
+const numberV6 = (address: string): bigint => {
+  const [head = '', tail] = address.split('::').map((half) => half.split(':').filter((group) => group !== ''));
+  const after = tail ?? [];
+  const groups = [...head, ...Array<string>(8 - head.length - after.length).fill('0'), ...after];
+  return groups.reduce((sum, group) => sum * 65_536n + BigInt(`0x${group}`), 0n);
 };

@@ -95,9 +95,15 @@ const candidates = (
 };
 
 const noneFor = (root: Document, platforms: readonly Platform[], seen: readonly Descriptor[]): string => {
-  const there = new Set(seen.flatMap(({ platform }) => (platform === undefined ? [] : [describePlatform(platform)])));
+  const there = new Set(
+    seen.flatMap(({ platform, mediaType }) =>
+      platform === undefined || mediaType === '' ? [] : [describePlatform(platform)],
+    ),
+  );
   const list = there.size === 0 ? 'no platform' : [...there].slice(0, 40).join(', ');
   const [best] = platforms;
   const wanted = best === undefined ? 'this machine' : describePlatform(best);
-  return `index ${root.digest}: no image for ${wanted}; it has ${list}`;
+  const untyped = seen.filter(({ mediaType }) => mediaType === '').length;
+  const left = untyped === 0 ? '' : `; ${untyped} of its entries have no mediaType, and are left out`;
+  return `index ${root.digest}: no image for ${wanted}; it has ${list}${left}`;
 };
