@@ -14,6 +14,9 @@ export interface Hierarchy {
   readonly directory: string;
 }
 
+/** What of the host's cgroup mounts is bound: v1's hierarchies one by one, or v2's mount; nothing where v2 is mounted anew. */
+export type CgroupSource = readonly Hierarchy[] | string;
+
 /** What is opened outside and mounted inside, by its slot. */
 export interface Opened {
   readonly slot: number;
@@ -24,14 +27,14 @@ export interface Opened {
 export type Sources = ReadonlyMap<OciMount, readonly Opened[]>;
 
 /**
- * Opens all that the host has for the mounts; must come before the root is entered. `cgroups`: v1's directories of the
- * container, one a hierarchy. They are bound instead of mounted anew: a v1 mount in a cgroup namespace is a file
+ * Opens all that the host has for the mounts; must come before the root is entered. v1's directories of the
+ * container, one a hierarchy, are bound instead of mounted anew: a v1 mount in a cgroup namespace is a file
  * system of its own, and ten of those cost more than the rest of the start.
  */
 export const openSources = (
   plan: Plan,
   mounts: readonly OciMount[],
-  cgroups: readonly Hierarchy[],
+  cgroups: CgroupSource,
   overlayMethod: 0 | 1,
   user?: UserNamespace,
 ): Sources => {
@@ -53,6 +56,7 @@ export const openSources = (
     if (mount.type === 'overlay') return [openOverlay(mount)];
     if (isBind(mount)) return [open(mount, cString(mount.source, `mount ${mount.destination}`), mount.destination)];
     if (mount.type !== 'cgroup') return [];
+    if (typeof cgroups === 'string') return [open(mount, cgroups, mount.destination)];
     return cgroups.map(({ directory, mountPoint }) =>
       open(mount, directory, `${mount.destination}/${basename(mountPoint)}`),
     );
@@ -103,6 +107,10 @@ const mountFileSystem = (plan: Plan, mount: OciMount, label: string | undefined)
 /** `/sys/fs/cgroup`, as the container's cgroup namespace shows it: one mount on v2, one a hierarchy on v1. */
 const mountCgroups = (plan: Plan, mount: OciMount, hierarchies: readonly Opened[]): void => {
   const set = mountOptions(mount.options).attributes;
+  if (hierarchies[0]?.target === mount.destination) {
+    addSlots(plan, hierarchies);
+    return;
+  }
   if (hierarchies.length === 0) {
     plan.add('MOUNT_FS', 'cgroup2', 'cgroup', mount.destination, set);
     return;

@@ -189,6 +189,17 @@ test('v1 binds the container’s directory of each hierarchy below one tmpfs, v2
   t.deepEqual([text(v2, 0), text(v2, 2), number(v2, 3)], ['cgroup2', '/sys/fs/cgroup', 3]);
 });
 
+test('without a cgroup namespace v2’s mount of the host is bound, since a new one would set its options', (t) => {
+  const mounts = [{ destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['rw', 'nosuid'] }];
+  const cgroup = { make: [], writes: [], join: [], mount: '/host/cgroup' };
+  const host = compile(specOf({ mounts }), { cgroup });
+  t.deepEqual(named(host, 'MOUNT_FS'), []);
+  t.is(text(one(t, host, 'OPEN_MOUNT'), 1), '/host/cgroup');
+  t.is(text(one(t, host, 'MOUNT_SLOT'), 1), '/sys/fs/cgroup');
+  const own = compile(specOf({ mounts }, { namespaces: [{ type: 'mount' }, { type: 'cgroup' }] }), { cgroup });
+  t.is(text(one(t, own, 'MOUNT_FS'), 0), 'cgroup2');
+});
+
 test('/dev gets the standard devices and links, and a device of the spec replaces one of the same path', (t) => {
   const device = { path: '/dev/null', type: 'c', major: 9, minor: 9, fileMode: 0o600, uid: 1, gid: 2 } as const;
   const plan = compile(specOf({}, { devices: [device] }));

@@ -1,7 +1,7 @@
 import { invalid } from '../base/errors.ts';
 import { addDev, addDevLinks } from './compile-dev.ts';
 import { addUserNs, joinUser } from './compile-mapped.ts';
-import { addMounts, type Hierarchy, hasOwnDev, openSources } from './compile-mounts.ts';
+import { addMounts, type CgroupSource, hasOwnDev, openSources } from './compile-mounts.ts';
 import { addCredentials, addExec, addLabels, addRlimits } from './compile-process.ts';
 import type { KernelFeatures } from './features.ts';
 import { cString } from './frames.ts';
@@ -32,6 +32,8 @@ export interface BundleInput {
     readonly join: readonly string[];
     /** v2 directory. */
     readonly into?: string;
+    /** v2: where the host has it. */
+    readonly mount?: string;
   };
   readonly bpf?: Uint8Array;
   /** The process waits for `go` before anything is mounted: who has its pid meanwhile may make the cgroup (`limitsPlan`). */
@@ -108,7 +110,7 @@ const addNamespaces = (plan: Plan, spec: OciSpec, user: User): void => {
 
 const addInside = (plan: Plan, { spec, cgroup, features }: BundleInput, user: User): void => {
   const { mounts, linux, process, root, hostname } = spec;
-  const binds = openSources(plan, mounts, hierarchies(spec, cgroup.make), overlayMethod(features), user);
+  const binds = openSources(plan, mounts, cgroupSource(spec, cgroup), overlayMethod(features), user);
   const sources = user === undefined ? binds : joinUser(plan, spec, user, binds, () => addRlimits(plan, process));
   plan.add('ENTER_ROOT', propagations[linux.rootfsPropagation ?? ''] ?? 0);
   addMounts(plan, mounts, sources, linux.mountLabel);
@@ -126,11 +128,17 @@ const addInside = (plan: Plan, { spec, cgroup, features }: BundleInput, user: Us
   if (process.terminal) plan.add('TERMINAL', 0, 0);
 };
 
-/** v1: the mount point is what stands before the container's path in each of its directories. */
-const hierarchies = ({ linux: { cgroupsPath } }: OciSpec, make: BundleInput['cgroup']['make']): readonly Hierarchy[] =>
-  make
+/**
+ * v1: the mount point is what stands before the container's path in each of its directories. v2 without a cgroup namespace: the
+ * host's mount, as a new one would set the options of the host's to its own (nsdelegate, memory_recursiveprot).
+ */
+const cgroupSource = (spec: OciSpec, { make, mount }: BundleInput['cgroup']): CgroupSource => {
+  if (mount !== undefined && namespaceOf(spec, 'cgroup') === undefined) return mount;
+  const { cgroupsPath } = spec.linux;
+  return make
     .filter(({ directory, version }) => version === 1 && directory.endsWith(cgroupsPath))
     .map(({ directory }) => ({ directory, mountPoint: directory.slice(0, directory.length - cgroupsPath.length) }));
+};
 
 export const seccompMask = (spec: OciSpec): number =>
   (spec.linux.seccomp?.flags ?? []).reduce((mask, name) => {

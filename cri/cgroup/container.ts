@@ -18,6 +18,8 @@ export interface ContainerCgroup {
   join: string[];
   /** v2: the directory that the process is cloned into. */
   into?: string;
+  /** v2: where the host has it. */
+  mount?: string;
   /** v2: the device rules, compiled; missing where all devices are allowed. */
   devices?: { directory: string; program: Uint8Array };
 }
@@ -58,6 +60,7 @@ const onV2 = (
     writes: [...enableWrites(unified, ancestors(path), wanted), ...v2Writes(mode, unified, path, resources)],
     join: [],
     into: directory,
+    mount: unified.mount,
     ...(program === undefined ? {} : { devices: { directory, program } }),
   };
 };

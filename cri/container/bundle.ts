@@ -66,7 +66,9 @@ export const makeBundle = async (runtime: Runtime, input: BundleRequest, rollbac
     stdin: input.config.stdin,
     stdinOnce: input.config.stdin_once,
     // A scope is made when there is a process to put into it (enter-scope.ts).
-    ...(isScope ? { cgroup: { make: [], writes: [], join: [] }, wait: true } : { cgroup }),
+    ...(isScope
+      ? { cgroup: { make: [], writes: [], join: [], ...(cgroup.mount && { mount: cgroup.mount }) }, wait: true }
+      : { cgroup }),
     ...(await targetInode(runtime, input.sandbox, input.config)),
     ...(bpf === undefined ? {} : { bpf }),
     features: runtime.agent.features,

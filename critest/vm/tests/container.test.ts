@@ -77,6 +77,18 @@ test('a privileged container sees the machine’s cgroups, writable', async (t) 
   t.regex(stdout, new RegExp(`^0::/${daemon().world.cgroup}/(berth-)?[0-9a-f]{64}(.scope)?\nmade\n$`), stderr);
 });
 
+test('a privileged container changes no option of the machine’s cgroup mount', async (t) => {
+  const options = (): Promise<string> => daemon().world.sh('grep " - cgroup2 " /proc/self/mountinfo | sed "s/.* - //"');
+  // Without the namespace of the machine's cgroups an option cannot be set; the daemon is in it.
+  await daemon().world.sh('mount -o remount,nsdelegate,memory_recursiveprot /sys/fs/cgroup');
+  const before = await options();
+  t.regex(before, /nsdelegate.*memory_recursiveprot/);
+  const linux = { security_context: { privileged: true } };
+  const { stdout } = await (await runPod(daemon(), { linux })).output('cat /proc/self/mounts', { linux });
+  t.regex(stdout, /^\S+ \/sys\/fs\/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime/m);
+  t.is(await options(), before);
+});
+
 test('the supervisor is beside the daemon in the service, not in the cgroup of the container', async (t) => {
   const container = await (await runPod(daemon())).run(idle);
   const supervisors = await daemon().pidsOf('berth-shim');
