@@ -165,10 +165,13 @@ test('berth cp names what is not there, on either side, and leaves nothing', asy
   await writeFile(world.seen(join(here, 'file')), 'x');
   t.like(await berth(['cp', `${id}:/nosuch`, join(here, 'new')]), {
     status: 1,
-    stderr: 'open: nosuch: No such file or directory\n',
+    stderr: `berth cp: ${id}:/nosuch: open: nosuch: No such file or directory\n`,
   });
   t.regex((await berth(['cp', join(here, 'nosuch'), `${id}:/`])).stderr, /nosuch: there is no such file/);
-  t.regex((await berth(['cp', join(here, 'file'), `${id}:/no/such/place`])).stderr, /No such file or directory/);
+  t.regex(
+    (await berth(['cp', join(here, 'file'), `${id}:/no/such/place`])).stderr,
+    /^berth cp: \w+:\/no\/such\/place: .*No such file or directory\n$/,
+  );
   t.is(await world.sh(`ls -A ${here}`), 'file\n');
   await world.sh(`rm -r ${here}`);
 });

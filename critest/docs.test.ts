@@ -1,7 +1,11 @@
+import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import test from 'ava';
 import { sourceTree } from './harness/tree.ts';
+
+const run = promisify(execFile);
 
 const manual = (page: string): Promise<string> => readFile(join(sourceTree, 'build/man', page), 'utf8');
 
@@ -48,6 +52,17 @@ test('man berth.toml and docs/configuration.md have each key of the schema', asy
     t.true(text.includes(`.B ${key}\n`), key);
     t.true(page.includes(`| \`${key.slice(key.lastIndexOf('.') + 1)}\` |`), key);
   }
+});
+
+test('the completion of berthd offers each option and each command of its help', async (t) => {
+  const { stdout } = await run(join(sourceTree, 'bin/berthd'), ['--help']);
+  const options = [...stdout.matchAll(/^ {2}(?:-h, )?(--[a-z-]+)/gm)].map(([, name]) => name).sort();
+  const commands = [...stdout.matchAll(/^ +berthd config ([a-z]+)/gm)].map(([, name]) => name);
+  t.true(options.length > 5 && commands.length > 2);
+  const script = (await run(join(sourceTree, 'bin/berth'), ['completion', 'zsh'])).stdout;
+  const [, own = ''] = /^_berthd\(\) \{\n(.*?)^\}/ms.exec(script) ?? [];
+  t.deepEqual([...own.matchAll(/'(--[a-z-]+)\[/g)].map(([, name]) => name).sort(), options);
+  t.true(own.includes(`(${commands.join(' ')})`), own);
 });
 
 /** The sources of what runs on a node, as one text. */

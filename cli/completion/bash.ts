@@ -1,10 +1,11 @@
+import { berthdBash } from './berthd.ts';
 import { type Command, choicesOf, isFile } from './model.ts';
 import { allCommands, flagNames, quoted, valuedNames } from './shell.ts';
 
 /** The verbs and flags are in the script; names of objects are asked of berthd, by `berth completion --words KIND`. */
 export const bashScript = (
   commands: readonly Command[],
-): string => `# bash completion of berth, made by: berth completion bash
+): string => `# bash completion of berth and berthd, made by: berth completion bash
 _berth_about() {
   flags= valued= kinds= files= ends= next=
   case $1 in
@@ -63,7 +64,8 @@ _berth() {
 }
 
 complete -F _berth berth
-`;
+
+${berthdBash}`;
 
 const top = (commands: readonly Command[]): string =>
   `flags='--address --version --help' valued='--address' next=${quoted(commands.map(({ name }) => name).join(' '))}`;

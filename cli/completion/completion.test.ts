@@ -28,7 +28,8 @@ const offered = async (line: string): Promise<readonly string[]> =>
         esac; }
         source ./completion.bash
         COMP_LINE=$1 COMP_POINT=\${#1} COMP_WORDBREAKS=$' \\t\\n"\\'><=;|&(:'
-        _berth
+        if [[ $1 == berthd* ]]; then read -ra COMP_WORDS <<<"$1"; [[ $1 == *' ' ]] && COMP_WORDS+=('')
+          COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _berthd; else _berth; fi
         printf '%s\\n' "\${COMPREPLY[@]}"`;
       const { stdout, stderr } = await run('bash', ['--norc', '-c', script, 'bash', line], {
         cwd: path,
@@ -67,6 +68,16 @@ test('bash completes an image’s name behind its colon, and files and choices w
   t.deepEqual(await offered('berth import in'), ['input.tar']);
   t.deepEqual(await offered('berth save --format '), ['oci', 'docker']);
   t.deepEqual(await offered('berth exec --timeout '), []);
+});
+
+test('bash completes the options of berthd, and what it does with the configuration', async (t) => {
+  t.deepEqual(await offered('berthd '), ['config']);
+  t.deepEqual(await offered('berthd config '), ['default', 'check', 'dump']);
+  t.deepEqual(await offered('berthd config check in'), ['input.tar']);
+  t.deepEqual(await offered('berthd --log-level d'), ['debug']);
+  t.deepEqual(await offered('berthd --st'), ['--state']);
+  t.deepEqual(await offered('berthd --config in'), ['input.tar']);
+  t.deepEqual(await offered('berthd --listen '), []);
 });
 
 test('zsh calls the function for names with their kind as its first word', (t) => {

@@ -1,3 +1,4 @@
+import { berthdFish } from './berthd.ts';
 import { type Command, choicesOf, type Flag, isFile, type Kind } from './model.ts';
 
 const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
@@ -6,7 +7,7 @@ const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').repla
 export const fishScript = (commands: readonly Command[]): string => {
   const names = commands.map(({ name }) => name).join(' ');
   const isFirst = quoted(`not __fish_seen_subcommand_from ${names}`);
-  return `# fish completion of berth, made by: berth completion fish
+  return `# fish completion of berth and berthd, made by: berth completion fish
 function __berth_objects
     set -l address (string match -r -- '--address[= ]\\S+' (commandline -cp) | string replace = ' ' | string split ' ')
     berth $address completion --words $argv 2>/dev/null
@@ -17,7 +18,7 @@ complete -c berth -n ${isFirst} -l version -d 'the version'
 complete -c berth -n ${isFirst} -s h -l help -d 'help'
 ${commands.map(({ name, text }) => `complete -c berth -n ${isFirst} -a ${name} -d ${quoted(text)}`).join('\n')}
 ${commands.flatMap((command) => linesOf(command, `__fish_seen_subcommand_from ${command.name}`)).join('\n')}
-`;
+${berthdFish}`;
 };
 
 const linesOf = (command: Command, condition: string): readonly string[] => {

@@ -1,16 +1,20 @@
+import { berthdZsh } from './berthd.ts';
 import { type Command, choicesOf, type Flag, isFile } from './model.ts';
 import { quoted } from './shell.ts';
 
 /** For a directory of fpath, as the file `_berth`. */
-export const zshScript = (commands: readonly Command[]): string => `#compdef berth
-# zsh completion of berth, made by: berth completion zsh
+export const zshScript = (commands: readonly Command[]): string => `#compdef berth berthd
+# zsh completion of berth and berthd, made by: berth completion zsh
 _berth_objects() {
   local -a found
   found=(\${(f)"$(berth $address completion --words $1 2>/dev/null)"})
   compadd -a found
 }
 
+${berthdZsh}
 _berth() {
+  # zsh calls this one function for both
+  if [[ $service == berthd ]]; then _berthd "$@"; return; fi
   local context state line
   typeset -A opt_args
   _arguments -C \\

@@ -177,6 +177,8 @@ test('manual pages and completions are where man and shells look', (t) =>
     t.is(await read('/usr/local/share/bash-completion/completions/berth'), 'complete berth');
     t.is(await read('/usr/local/share/zsh/site-functions/_berth'), 'compdef berth');
     t.is(await read('/usr/local/share/fish/vendor_completions.d/berth.fish'), 'complete -c berth');
+    t.is(await read('/usr/local/share/bash-completion/completions/berthd'), 'complete berth');
+    t.is(await read('/usr/local/share/fish/vendor_completions.d/berthd.fish'), 'complete -c berth');
   }));
 
 test('a tree that was not built is refused before anything is written', (t) =>

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { BerthError, orMissing } from '../../base/errors.ts';
 import { namesIn } from '../../base/files.ts';
 
@@ -103,11 +103,22 @@ const completionFiles: Readonly<Record<string, string>> = {
   fish: 'fish/vendor_completions.d/berth.fish',
 };
 
+/** Those shells look for a file by the command's own name; zsh reads in the file whose it is. */
+const berthdFiles: Readonly<Record<string, string>> = {
+  bash: 'bash-completion/completions/berthd',
+  fish: 'fish/vendor_completions.d/berthd.fish',
+};
+
 const completions = ({ prefix, completions: scripts }: Place): Entry[] =>
   Object.entries(completionFiles).flatMap(([shell, file]): Entry[] => {
     const text = scripts[shell];
     if (text === undefined) return [];
-    return [{ path: join(prefix, 'share', file), kind: 'program', type: 'text', text, mode: 0o644 }];
+    const other = berthdFiles[shell];
+    const link = { kind: 'program', type: 'link', target: basename(file) } as const;
+    return [
+      { path: join(prefix, 'share', file), kind: 'program', type: 'text', text, mode: 0o644 },
+      ...(other === undefined ? [] : [{ path: join(prefix, 'share', other), ...link }]),
+    ];
   });
 
 const settings = async (place: Place): Promise<Entry[]> => {

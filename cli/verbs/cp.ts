@@ -7,6 +7,7 @@ import { BerthError, messageOf, orMissing } from '../../base/errors.ts';
 import { parse } from '../arguments.ts';
 import { type Context, UsageError, type Verb } from '../context.ts';
 import { findContainer, listObjects } from '../find.ts';
+import { plain } from '../format.ts';
 import { runSession } from '../stream/session.ts';
 import type { Terminal } from '../stream/terminal.ts';
 
@@ -17,6 +18,8 @@ interface Place {
 
 interface Copy {
   readonly container: string;
+  /** As it was called. */
+  readonly name: string;
   /** In the container. */
   readonly inside: string;
   /** Here; `-` is a tar stream. */
@@ -37,8 +40,9 @@ export const cp: Verb = {
     if ((from.container === undefined) === (to.container === undefined))
       throw new UsageError('one place is in a container (CONTAINER:PATH), the other is here');
     const [inside, here] = from.container === undefined ? [to, from] : [from, to];
-    const { id } = findContainer(await listObjects(context.client), inside.container ?? '');
-    const copy = { container: id, inside: inside.path, here: here.path, archive: values.archive };
+    const name = inside.container ?? '';
+    const { id } = findContainer(await listObjects(context.client), name);
+    const copy = { container: id, name, inside: inside.path, here: here.path, archive: values.archive };
     return inside === from ? copyOut(context, copy) : copyIn(context, copy);
   },
 };
@@ -121,12 +125,25 @@ const tarEnded = async (tar: ChildProcess): Promise<number> => {
   return tar.exitCode ?? 1;
 };
 
+/** Pieces of what went wrong; there are few. */
+const mostSaid = 100;
+
 const session = async (
-  { client, signal }: Context,
-  { container, inside }: Copy,
+  { client, out, signal }: Context,
+  { container, name, inside }: Copy,
   direction: 'COPY_IN' | 'COPY_OUT',
   terminal: Terminal,
 ): Promise<number> => {
   const { url } = await client.Copy({ container_id: container, path: inside, direction }, { signal });
-  return runSession(client, url, { terminal, stdin: direction === 'COPY_IN', tty: false, signal });
+  const said: Buffer[] = [];
+  const stderr = new PassThrough().on('data', (data: Buffer) => {
+    if (said.length < mostSaid) said.push(data);
+  });
+  const shown = { ...terminal, stderr };
+  try {
+    return await runSession(client, url, { terminal: shown, stdin: direction === 'COPY_IN', tty: false, signal });
+  } finally {
+    const lines = Buffer.concat(said).toString().split('\n').filter(Boolean);
+    for (const line of lines) out.error(`berth cp: ${name}:${inside}: ${plain(line)}\n`);
+  }
 };
