@@ -213,6 +213,33 @@ test('A8: a broken state file is set aside with a warning, and everything else i
   await daemon().world.sh(`find ${daemon().world.path('root')} -name '*${bad.id}*' -delete`);
 });
 
+test('where the clock was set back the next sandbox of a pod, and its next container, are still the latest for kubelet', async (t) => {
+  const metadata = { name: 'back', uid: 'back-in-time', attempt: 0 };
+  const pod = await runPod(daemon(), { metadata });
+  const container = await pod.create(idle, { metadata: { name: 'c' } });
+  await pod.stop();
+  await daemon().kill();
+  // In the year 2100, as if the clock had been wrong then.
+  const [ofPod, ofContainer] = [4_102_444_800_000_000_000n, 4_102_444_800_000_000_005n];
+  for (const [kind, id, time] of [
+    ['sandboxes', pod.id, ofPod] as const,
+    ['containers', container.id, ofContainer] as const,
+  ]) {
+    const file = daemon().world.path('root/state', kind, `${id}.json`);
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace(/"createdAt":"\d+"/, `"createdAt":"${time}"`));
+  }
+  await daemon().boot();
+  const next = await runPod(daemon(), { metadata: { ...metadata, attempt: 1 } });
+  const again = await next.create(idle, { metadata: { name: 'c', attempt: 1 } });
+  const other = await runPod(daemon());
+  const { items } = await daemon().client.ListPodSandbox({});
+  const at = (id: string): bigint => items.find((one) => one.id === id)?.created_at ?? 0n;
+  t.deepEqual([at(pod.id), at(next.id)], [ofPod, ofContainer + 1n]);
+  t.is((await again.status()).created_at, ofContainer + 2n);
+  t.true(at(other.id) < ofPod);
+});
+
 test('A6: after a reboot pods are not ready, containers have ended, and their addresses are given back', async (t) => {
   const { world } = daemon();
   const pod = await runPod(daemon());

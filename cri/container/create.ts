@@ -12,10 +12,11 @@ import { newId } from '../../base/digest.ts';
 import { BerthError, invalid, messageOf, notFound, within } from '../../base/errors.ts';
 import { Rollback } from '../../base/rollback.ts';
 import type { ImageRecord } from '../../images/index.ts';
+import { birthIn } from '../birth.ts';
 import { createOnce } from '../create-once.ts';
 import { tellContainer } from '../events/get-container-events.ts';
 import { imageNames } from '../image/names.ts';
-import { now, type Runtime } from '../runtime.ts';
+import type { Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
 import { logPath } from '../spec/log-path.ts';
 import { type Container, containerKey } from '../state/container.ts';
@@ -99,7 +100,7 @@ const build = async (runtime: Runtime, wanted: Wanted, rollback: Rollback): Prom
   checkCounts(config);
   await checkLogDirectory(log);
   const bundle = await makeBundle(runtime, { id, sandbox, config, image, log }, rollback);
-  return toContainer(wanted, image, log, bundle);
+  return toContainer(wanted, image, { log, bundle, createdAt: birthIn(runtime, sandbox.config) });
 };
 
 const checkReady = (sandbox: Sandbox): void => {
@@ -142,7 +143,17 @@ const checkLogDirectory = async (log: string): Promise<void> => {
   if (!info.isDirectory()) throw new BerthError('failed-precondition', `log directory ${directory}: not a directory`);
 };
 
-const toContainer = ({ id, sandbox, config }: Wanted, image: ImageRecord, log: string, bundle: Bundle): Container => ({
+interface Made {
+  readonly log: string;
+  readonly bundle: Bundle;
+  readonly createdAt: string;
+}
+
+const toContainer = (
+  { id, sandbox, config }: Wanted,
+  image: ImageRecord,
+  { log, bundle, createdAt }: Made,
+): Container => ({
   id,
   key: containerKey(sandbox.id, config),
   config,
@@ -151,7 +162,7 @@ const toContainer = ({ id, sandbox, config }: Wanted, image: ImageRecord, log: s
     version: 1,
     id,
     sandboxId: sandbox.id,
-    createdAt: String(now()),
+    createdAt,
     config: toJson('ContainerConfig', config),
     imageId: image.id,
     ...imageNames(image, config.image),

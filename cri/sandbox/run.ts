@@ -7,9 +7,10 @@ import { newId } from '../../base/digest.ts';
 import { BerthError, invalid, messageOf, within } from '../../base/errors.ts';
 import { Rollback } from '../../base/rollback.ts';
 import type { KernelFeatures } from '../../shim/features.ts';
+import { birthIn } from '../birth.ts';
 import { createOnce } from '../create-once.ts';
 import { tellSandbox } from '../events/get-container-events.ts';
-import { now, type Runtime } from '../runtime.ts';
+import type { Runtime } from '../runtime.ts';
 import { checkHandler } from '../runtime-handlers.ts';
 import { drawLevel } from '../security/selinux.ts';
 import { checkPod } from '../spec/pod-checks.ts';
@@ -110,7 +111,7 @@ const newSandbox = (
     record: {
       version: 1,
       id,
-      createdAt: String(now()),
+      createdAt: birthIn(runtime, config),
       config: toJson('PodSandboxConfig', config),
       state: 'creating',
       netns,

@@ -36,7 +36,10 @@ export interface Sandbox {
   record: SandboxRecord;
 }
 
-export const sandboxKey = (config: PodSandboxConfig): string => {
-  const { namespace = '', name = '', uid = '', attempt = 0 } = config.metadata ?? {};
-  return `${namespace}/${name}/${uid}/${attempt}`;
+export const sandboxKey = (config: PodSandboxConfig): string => `${podKey(config)}/${config.metadata?.attempt ?? 0}`;
+
+/** The same for all attempts at one pod. */
+export const podKey = ({ metadata }: PodSandboxConfig): string => {
+  const { namespace = '', name = '', uid = '' } = metadata ?? {};
+  return `${namespace}/${name}/${uid}`;
 };
