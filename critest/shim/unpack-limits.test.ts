@@ -138,13 +138,18 @@ const withHeld = async (layers: Layers, held: (pid: number, parent: number) => P
   }
 };
 
-test('before the first byte the unpacker has the layer as its only file system, six capabilities and a filter', async (t) => {
+test('before the first byte each thread of the unpacker has the layer as its only file system, six capabilities and a filter', async (t) => {
   await using layers = await Layers.make();
   await withHeld(layers, async (pid) => {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    for (const name of ['CapPrm', 'CapEff', 'CapBnd']) t.regex(status, new RegExp(`${name}:\t000000008800001b\n`));
-    t.regex(status, /CapInh:\t0{16}\n/);
-    t.regex(status, /NoNewPrivs:\t1\n/);
+    const threads = readdirSync(`/proc/${pid}/task`);
+    t.is(threads.length, 2, 'one unpacks, one begins writes');
+    for (const thread of threads) {
+      const status = readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8');
+      for (const name of ['CapPrm', 'CapEff', 'CapBnd']) t.regex(status, new RegExp(`${name}:\t000000008800001b\n`));
+      t.regex(status, /CapInh:\t0{16}\n/);
+      t.regex(status, /NoNewPrivs:\t1\n/);
+      t.regex(status, /Seccomp:\t2\n/);
+    }
     t.regex(readFileSync(`/proc/${pid}/limits`, 'utf8'), /^Max cpu time +3600 +3600 +seconds/m);
     t.is(readFileSync(`/proc/${pid}/mountinfo`, 'utf8').trim().split('\n').length, 1);
     t.is(statSync(`/proc/${pid}/root`).ino, statSync(join(layers.path, 'held')).ino);
