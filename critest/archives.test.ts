@@ -162,7 +162,9 @@ test('berth save leaves nothing of a file that it could not write whole, and wha
   await sh('mkdir full; mount -t tmpfs -o size=32k tmpfs full; echo before >full/there.tar');
   const full = await berth('save', '-o', at('full/there.tar'), names.busybox);
   t.is(full.status, 1);
-  t.regex(full.stderr, /write .*full\/there\.tar.*no space left on device/);
+  t.regex(full.stderr, /write .*full\/there\.tar: ENOSPC: no space left on device\n$/);
+  const nowhere = await berth('save', '-o', at('none/there.tar'), names.busybox);
+  t.regex(nowhere.stderr, /write .*none\/there\.tar: ENOENT: no such file or directory\n$/);
   t.is(await sh('ls full; cat full/there.tar; umount full'), 'there.tar\nbefore\n');
   const command = `${join(sourceTree, 'bin/berth')} --address ${daemon().address}`;
   t.regex(await sh(`${command} save ${names.busybox} 2>&1 >/dev/full || echo $?`), /no space left on device.*\n1\n$/);

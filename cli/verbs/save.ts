@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import type { Input, SaveRequest, SaveResponse } from '../../api/generated/types.ts';
-import { errnoOf, orMissing, within } from '../../base/errors.ts';
+import { BerthError, codeOf, messageOf, orMissing } from '../../base/errors.ts';
 import { parse } from '../arguments.ts';
 import { UsageError, type Verb } from '../context.ts';
 
@@ -69,9 +69,10 @@ const writeFile = async (path: string, answers: Answers): Promise<void> => {
 };
 
 const fill = async ({ path, place, isPlain }: Target, answers: Answers): Promise<void> => {
-  // by the name that was given, not by that of the file beside it
   const writing = (error: unknown): never => {
-    throw within(`write ${path}`, errnoOf(error) ?? error);
+    // By the name that was given: Node tells that of the file beside it.
+    const cause = messageOf(error).replace(/, \w+(?: '.*')?$/s, '');
+    throw new BerthError(codeOf(error), `write ${path}: ${cause}`, { cause: error });
   };
   // 0600: an image may hold what is not for everybody.
   const file = await open(place, isPlain ? 'wx' : 'w', 0o600).catch(writing);
