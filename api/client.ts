@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ClientDuplexStream,
   type ClientReadableStream,
@@ -81,7 +82,28 @@ const toError = (method: Method, error: ServiceError): BerthError => {
   return fromStatus(error.code, error.details === '' ? `${method.name}: failed without a message` : error.details);
 };
 
-const unary = (grpc: GrpcClient, method: Method, request: unknown, settings: CallSettings): Promise<unknown> =>
+const mostRefusals = 10;
+const refusedPauseMs = 20;
+
+/**
+ * HTTP/2's REFUSED_STREAM: a daemon that ends has not looked at the call, so it may be made again, on the connection that comes.
+ * grpc-js tries once more at once, which may meet the same connection.
+ */
+const isRefused = (error: unknown): boolean =>
+  error instanceof BerthError && error.code === 'unavailable' && error.message === 'Stream refused by server';
+
+const unary = async (grpc: GrpcClient, method: Method, request: unknown, settings: CallSettings): Promise<unknown> => {
+  for (let refusals = 0; ; refusals += 1) {
+    try {
+      return await unaryOnce(grpc, method, request, settings);
+    } catch (error) {
+      if (refusals === mostRefusals || !isRefused(error)) throw error;
+    }
+    await sleep(refusedPauseMs);
+  }
+};
+
+const unaryOnce = (grpc: GrpcClient, method: Method, request: unknown, settings: CallSettings): Promise<unknown> =>
   new Promise((resolve, reject) => {
     const { serialize, deserialize } = codecOf(method);
     const { signal } = settings;
