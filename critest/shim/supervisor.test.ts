@@ -12,6 +12,7 @@ import { Plan } from '../../shim/plan.ts';
 import { shimProgram } from '../../shim/program.ts';
 import { ExecFlag, Frame } from '../../shim/protocol.ts';
 import { ShimSocket } from '../../shim/shim-socket.ts';
+import { readExit } from '../../shim/supervisor.ts';
 import { leavesNothing } from '../harness/leaves-nothing.ts';
 import { until } from '../harness/until.ts';
 import { Room } from './room.ts';
@@ -83,8 +84,28 @@ test('whoever is attached gets what goes into the log, and the end', async (t) =
   await container.with((supervisor) => supervisor.kill(9, 'all'));
   const exit = new FieldReader((await client.came(Frame.EXIT)).payload);
   t.deepEqual([exit.number(), exit.number()], [137, 9]);
+  client.socket.close();
   await container.ended();
   t.deepEqual(await container.lines(), ['stdout F over and', 'stdout F over']);
+});
+
+test('input that comes after the end of the process costs nobody its last output, nor its end', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'cat'], { stdin: true });
+  const client = await Client.open(container.bundle);
+  client.socket.sendFields(Frame.ATTACH, 1, all);
+  await client.came(Frame.OK);
+  client.socket.pause();
+  client.socket.send(Frame.STDIN, 1, Buffer.from('last words\n'));
+  await until('the echo', async () => (await container.lines()).length === 1);
+  await container.with((supervisor) => supervisor.kill(9, 'all'));
+  await until('its end is known', () => readExit(container.bundle));
+  client.socket.send(Frame.STDIN_END, 1);
+  await sleep(100); // what cannot be written is told by then
+  client.socket.resume();
+  await client.came(Frame.EXIT);
+  t.is(client.output(), 'last words\n');
+  client.socket.close();
 });
 
 test('an attached client that does not read holds up neither the container nor its log', async (t) => {
@@ -256,9 +277,10 @@ test('the lock is held before the supervisor executes, and afterwards by nobody 
   t.is(await readFile(pipe, 'utf8'), '0');
   const { supervisorPid, pid } = await started;
   t.is(await readFile(lock, 'utf8'), `${supervisorPid}\n`);
+  const target = (path: string) => readlink(path).catch(() => 'closed meanwhile');
   const open = async (process: number): Promise<string[]> =>
-    Promise.all((await readdir(room.proc(process, 'fd'))).map((fd) => readlink(room.proc(process, `fd/${fd}`))));
-  t.is((await open(supervisorPid)).filter((target) => target === lock).length, 1);
+    Promise.all((await readdir(room.proc(process, 'fd'))).map((fd) => target(room.proc(process, `fd/${fd}`))));
+  t.is((await open(supervisorPid)).filter((path) => path === lock).length, 1);
   t.false((await open(pid)).includes(lock));
   t.true(await isLocked(lock));
 });

@@ -28,6 +28,7 @@ struct client {
   uint32_t wait_id, stream_id;
   unsigned attach;   // enum exec_flag
   bool hello, waiting, stalled, dead;
+  bool told;         // how its stream's process ended; it closes when it has read that
 };
 
 // The daemon's own connection, which lasts, needs no page.
@@ -73,6 +74,7 @@ static void watch(struct client *c) {
 
 void client_send_framed(struct client *c, uint16_t type, uint32_t id, char *frame, size_t length) {
   if (c->dead) return;
+  if (type == FRAME_EXIT && id == c->stream_id) c->told = true;
   pack_header((uint8_t *)frame, &(struct frame){.length = (uint32_t)length, .type = type, .id = id});
   const size_t whole = length + FRAME_HEADER;
   ssize_t n = 0;
@@ -348,9 +350,10 @@ void clients_exit(const uint64_t numbers[4]) {
   }
 }
 
+// What writes to a closed socket fails, whatever there is still to read in it: who has a stream closes first.
 static bool any_pending(void) {
   for (const struct client *c = shim.clients; c != NULL; c = c->next)
-    if (!c->dead && buffer_pending(&c->out) > 0) return true;
+    if (!c->dead && (c->told || buffer_pending(&c->out) > 0)) return true;
   return false;
 }
 
