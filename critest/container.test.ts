@@ -13,13 +13,17 @@ const unknown = 'e'.repeat(64);
 
 test('a container goes from created to running to exited, with its times in order', async (t) => {
   const pod = await runPod(daemon());
-  const container = await pod.create('sleep 0.1; exit 7', { labels: { app: 'a' }, annotations: { note: 'n' } });
+  const container = await pod.create('until [ -e /end ]; do usleep 10000; done; exit 7', {
+    labels: { app: 'a' },
+    annotations: { note: 'n' },
+  });
   const created = await container.status();
   t.is(created.state, 'CONTAINER_CREATED');
   t.deepEqual([created.started_at, created.finished_at], [0n, 0n]);
   t.deepEqual([created.labels, created.annotations], [{ app: 'a' }, { note: 'n' }]);
   await container.start();
   t.is((await container.status()).state, 'CONTAINER_RUNNING');
+  await container.exec(['touch', '/end']);
   const ended = await container.exited();
   t.is(ended.exit_code, 7);
   t.is(ended.reason, 'Error');
