@@ -61,6 +61,17 @@ test('berth exec -it has a terminal of our size, and its end is the command’s'
   t.is(status, 5);
 });
 
+test('berth exec -it where stdin is no terminal gives it as it is, to its end, and says so', async (t) => {
+  const { id } = await (await runPod(daemon())).run(idle);
+  t.deepEqual(await berth(['exec', '-it', id, 'sh'], 'tty\nexit 4\n'), {
+    status: 4,
+    stdout: 'not a tty\n',
+    stderr: 'berth exec: -t is left out: our own stdin is no terminal\n',
+  });
+  const { status } = await berth(['exec', '-it', id, 'sh'], '');
+  t.is(status, 0, 'no input at all ends the shell');
+});
+
 test('a command that does not exist is told on stderr with 125 of our own', async (t) => {
   const { id } = await (await runPod(daemon())).run(idle);
   const { status, stderr } = await berth(['exec', id, 'nosuch']);

@@ -10,6 +10,8 @@ export interface Terminal {
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
+  /** Whether stdin is a terminal. */
+  readonly isTerminal: boolean;
   /** Undefined: stdout is no terminal. */
   size(): Size | undefined;
   /** Calls back at each new size, until the answer is called. */
@@ -25,6 +27,7 @@ export const ownTerminal = (): Terminal => {
     stdin,
     stdout,
     stderr,
+    isTerminal: Boolean(stdin.isTTY),
     size: () => (stdout.isTTY ? { columns: stdout.columns, rows: stdout.rows } : undefined),
     onResize: (resized) => {
       stdout.on('resize', resized);

@@ -35,6 +35,7 @@ const shown = async (act: (shown: Shown) => void): Promise<Shown> => {
     stderr: stdout,
     size: () => ({ columns: 80, rows: 10 }),
     onResize: () => () => undefined,
+    isTerminal: true,
     setRaw: (on: boolean) => raw.push(on) > 0,
   };
   const stop = new AbortController();

@@ -9,7 +9,7 @@ export const exec: Verb = {
   summary: 'run a command in a container, end with its exit code',
   options: [
     ['-i, --interactive', 'give it our stdin'],
-    ['-t, --tty', 'give it a terminal'],
+    ['-t, --tty', 'give it a terminal (with -i: where our stdin is one)'],
     ['--timeout SECONDS', 'end the command after so long (default: never); not with -i or -t'],
   ],
   run: async (argv, context) => {
@@ -37,13 +37,22 @@ const runSync = async (context: Context, id: string, cmd: readonly string[], tim
   return code;
 };
 
-const runLive = async (
-  { client, terminal, signal }: Context,
-  id: string,
-  cmd: readonly string[],
-  { interactive, tty }: { readonly interactive: boolean; readonly tty: boolean },
-): Promise<number> => {
+interface Streams {
+  readonly interactive: boolean;
+  readonly tty: boolean;
+}
+
+const runLive = async (context: Context, id: string, cmd: readonly string[], wanted: Streams): Promise<number> => {
+  const { client, terminal, signal } = context;
+  const { interactive, tty } = withoutVainTerminal(context, wanted);
   const request = { container_id: id, cmd, tty, stdin: interactive, stdout: true, stderr: !tty };
   const { url } = await client.Exec(request, { signal });
   return runSession(client, url, { terminal, stdin: interactive, tty, signal });
+};
+
+/** A terminal has no end of input: a shell in one would wait for ever for what a file or a pipe has brought to its end. */
+const withoutVainTerminal = ({ out, terminal }: Context, { interactive, tty }: Streams): Streams => {
+  if (!interactive || !tty || terminal.isTerminal) return { interactive, tty };
+  out.error('berth exec: -t is left out: our own stdin is no terminal\n');
+  return { interactive, tty: false };
 };
