@@ -8,17 +8,19 @@ type Scalar = (field: Field, value: unknown) => unknown;
 
 /** A message for a state file: only what is set, 64 bits as decimal text, bytes as base64, enums by name. */
 export const toJson = <Name extends keyof Messages>(name: Name, message: Input<Messages[Name]>): Values =>
-  fieldsToJson(messageType(name), message as Values, (field, value) =>
-    field.kind.endsWith('64') ? String(value) : value,
-  );
+  fieldsToJson(messageType(name), message as Values, (field, value) => {
+    if (field.kind === 'bytes') return Buffer.from(value as Uint8Array).toString('base64');
+    return field.kind.endsWith('64') ? String(value) : value;
+  });
 
 /**
- * A message as Go's encoding/json writes it, which is what scripts know from other runtimes' `info`: only what is set, bytes as
- * base64, enums and 64 bits as numbers (beyond 2^53 the nearest one).
+ * A message as Go's encoding/json writes it, which is what scripts know from other runtimes' `info`: only what is set, enums and
+ * 64 bits as numbers (beyond 2^53 the nearest one), bytes (the values of variables, a string until CRI 0.36) as the text that they are.
  */
 export const toGoJson = <Name extends keyof Messages>(name: Name, message: Input<Messages[Name]>): Values =>
   fieldsToJson(messageType(name), message as Values, (field, value) => {
     if (field.kind === 'enum') return enumType(field.type).numbers.get(String(value)) || undefined;
+    if (field.kind === 'bytes') return Buffer.from(value as Uint8Array).toString('utf8');
     return field.kind.endsWith('64') ? Number(value) : value;
   });
 
@@ -44,7 +46,6 @@ const toJsonField = (field: Field, value: unknown, scalar: Scalar): unknown => {
 
 const toJsonValue = (field: Field, value: unknown, scalar: Scalar): unknown => {
   if (field.kind === 'message') return fieldsToJson(messageType(field.type), value as Values, scalar);
-  if (field.kind === 'bytes') return Buffer.from(value as Uint8Array).toString('base64');
   return scalar(field, value);
 };
 

@@ -63,7 +63,7 @@ export const handlersOf = (runtime: Runtime, reloads: () => Reloads): Handlers =
   RunPodSandbox: (request) => runPodSandbox(runtime, request),
   StopPodSandbox: (request) => stopPodSandbox(runtime, request),
   RemovePodSandbox: (request) => removePodSandbox(runtime, request),
-  PodSandboxStatus: async (request) => podSandboxStatus(runtime, request),
+  PodSandboxStatus: (request) => podSandboxStatus(runtime, request),
   ListPodSandbox: async (request) => listPodSandbox(runtime, request),
   CreateContainer: (request) => createContainer(runtime, request),
   StartContainer: (request) => startContainer(runtime, request),

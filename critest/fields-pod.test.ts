@@ -272,6 +272,12 @@ test('the status tells the namespaces as they were asked for, and the pod has th
   await fails(t, refused(secure({ namespace_options: { ipc: 'CONTAINER' } })), 'invalid-argument', /ipc/);
 });
 
+interface Link {
+  readonly IPConfigs: readonly [{ readonly IP: string; readonly Gateway: string }];
+  readonly Mac: string;
+  readonly Sandbox: string;
+}
+
 test('the verbose status of a pod has the keys that scripts read from containerd, and the paths of its namespaces', async (t) => {
   const pod = await runPod(daemon(), { ...secure({ namespace_options: { pid: 'POD' } }), labels: { app: 'a' } });
   const { status } = await statusOf(pod);
@@ -284,7 +290,17 @@ test('the verbose status of a pod has the keys that scripts read from containerd
     config: { labels: { app: 'a' }, hostname: pod.config.hostname },
   });
   t.is(info.runtimeSpec.hostname, pod.config.hostname);
-  t.is(info.cniResult.Interfaces.eth0.IPConfigs[0].IP, status?.network?.ip);
+  const links = Object.entries<Link>(info.cniResult.Interfaces);
+  const [, own] = links.find(([name]) => name === 'eth0') ?? t.fail();
+  const [{ IP, Gateway }] = own.IPConfigs;
+  t.is(IP, status?.network?.ip ?? '');
+  t.regex(await daemon().world.sh('ip -o -4 addr'), new RegExp(`inet ${Gateway}/`), 'an address of the bridge');
+  t.regex(
+    await daemon().world.sh(`nsenter --net=${own.Sandbox} ip -o link show eth0`),
+    new RegExp(`ether ${own.Mac} `),
+  );
+  const [veth, { Mac }] = links.find(([name]) => name.startsWith('veth')) ?? t.fail();
+  t.regex(await daemon().world.sh(`ip -o link show ${veth}`), new RegExp(`ether ${Mac} `), 'the node’s end of it');
   t.is(info.sandboxMetadata.Metadata.IP, status?.network?.ip);
   t.is(info.sandboxMetadata.Metadata.ID, pod.id);
   const paths = new Map<string, string>(

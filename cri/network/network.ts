@@ -13,7 +13,7 @@ import { NodeCidr } from './node-cidr.ts';
 import { eachOf } from './parallel.ts';
 import { type PodCidr, parsePodCidr } from './pod-cidr.ts';
 import { type Attachment, Attachments } from './record.ts';
-import type { CniResult } from './result.ts';
+import { type CniResult, parseResult } from './result.ts';
 import { RetryQueue } from './retry.ts';
 import {
   type NetworkConfig,
@@ -155,6 +155,13 @@ export class Network implements AsyncDisposable {
         throw new BerthError('not-found', 'it has no network');
       await this.#chain.check(attachment);
     });
+  }
+
+  /** What the plugins have answered, from the record; undefined when none can be read. */
+  async result(sandboxId: string): Promise<CniResult | undefined> {
+    const kept = await this.#records.load(sandboxId);
+    if (kept === undefined || kept === 'broken' || kept.result === undefined) return undefined;
+    return parseResult(kept.result, podInterface, `network record of sandbox ${sandboxId}`);
   }
 
   /** DEL; nothing to do is no error. After `failuresShown` errors it gives up towards the caller, not towards the node. */

@@ -9,15 +9,19 @@ import { statusesOf } from '../container/status.ts';
 import { now, type Runtime } from '../runtime.ts';
 import { defaultHandler } from '../runtime-handlers.ts';
 import type { Sandbox } from '../state/sandbox.ts';
+import { cniResultOf } from './cni-result.ts';
 import { wireState } from './list.ts';
 import { sandboxView } from './view.ts';
 
-/** From memory alone. */
-export const podSandboxStatus = (runtime: Runtime, request: PodSandboxStatusRequest): PodSandboxStatusResponse => {
+/** From memory; only `verbose` reads CNI's answer. */
+export const podSandboxStatus = async (
+  runtime: Runtime,
+  request: PodSandboxStatusRequest,
+): Promise<PodSandboxStatusResponse> => {
   const sandbox = runtime.sandboxes.get(request.pod_sandbox_id);
   return {
     status: sandboxStatusOf(sandbox),
-    info: request.verbose ? { info: JSON.stringify(verboseInfo(runtime, sandbox)) } : {},
+    info: request.verbose ? { info: JSON.stringify(await verboseInfo(runtime, sandbox)) } : {},
     containers_statuses: statusesOf(runtime, sandbox.id),
     timestamp: now(),
   };
@@ -48,7 +52,7 @@ const networkOf = ({ record }: Sandbox): PodSandboxNetworkStatus => {
  * The keys that scripts read from containerd's answer. There is no pause process, so there is no pid: where the pod is say the
  * paths of its namespaces, of which a stopped pod has none.
  */
-const verboseInfo = (runtime: Runtime, sandbox: Sandbox): object => {
+const verboseInfo = async (runtime: Runtime, sandbox: Sandbox): Promise<object> => {
   const { hostname, paths, files } = sandboxView(runtime, sandbox);
   const { record } = sandbox;
   const ready = record.state === 'ready';
@@ -67,7 +71,7 @@ const verboseInfo = (runtime: Runtime, sandbox: Sandbox): object => {
     resources: podResources(sandbox, 'resources'),
     shm: files.shm,
     runtimeSpec: { hostname, linux: { namespaces } },
-    cniResult: cniResultOf(sandbox),
+    cniResult: await cniResultOf(runtime, sandbox),
     sandboxMetadata: metadataOf(sandbox, config),
   };
 };
@@ -77,13 +81,6 @@ const podResources = ({ record, config }: Sandbox, name: 'overhead' | 'resources
   const updated = record[name] && fromJson('LinuxContainerResources', record[name]);
   const known = updated ?? config.linux?.[name];
   return known ? toGoJson('LinuxContainerResources', known) : null;
-};
-
-/** As go-cni writes it, with what is kept of CNI's answer. */
-const cniResultOf = ({ record }: Sandbox): object | null => {
-  if (record.state !== 'ready' || record.netns === '') return null;
-  const IPConfigs = record.ips.map((IP) => ({ IP }));
-  return { Interfaces: { eth0: { IPConfigs, Sandbox: record.netns } } };
 };
 
 const metadataOf = (sandbox: Sandbox, config: object): object => {
