@@ -235,10 +235,10 @@ test('an unknown image is NOT_FOUND, a bad reference INVALID_ARGUMENT', async (t
 });
 
 const cannotRun: readonly (readonly [string, string, number, RegExp])[] = [
-  ['does not exist', '/does/not/exist', 127, /exec \/does\/not\/exist: ENOENT/],
-  ['is not in PATH', 'does-not-exist', 127, /exec does-not-exist .*PATH.*: ENOENT/],
-  ['is below a file', '/etc/passwd/x', 127, /exec \/etc\/passwd\/x: ENOTDIR/],
-  ['may not be executed', '/etc/passwd', 126, /exec \/etc\/passwd: EACCES/],
+  ['does not exist', '/does/not/exist', 127, /exec \/does\/not\/exist: ENOENT: no such file or directory/],
+  ['is not in PATH', 'does-not-exist', 127, /exec does-not-exist .*PATH.*: ENOENT: no such file or directory/],
+  ['is below a file', '/etc/passwd/x', 127, /exec \/etc\/passwd\/x: ENOTDIR: not a directory/],
+  ['may not be executed', '/etc/passwd', 126, /exec \/etc\/passwd: EACCES: permission denied/],
   ['is a directory', '/tmp', 126, /exec \/tmp: EACCES/],
 ];
 test('a command that cannot be executed fails StartContainer, and has ended with 127 or 126 and ContainerCannotRun', async (t) => {

@@ -44,7 +44,7 @@ const defaultLimit = 16 << 20;
 
 /**
  * Runs an exec's plan (compileExec) in a running container, to its end. Errors: `deadline-exceeded`, `cancelled`,
- * `unavailable` when the supervisor is gone, and what the plan failed with: `exec nosuch (looked for in PATH): ENOENT`.
+ * `unavailable` when the supervisor is gone, and what the plan failed with: `exec nosuch (looked for in PATH): ENOENT: no such file or directory`.
  */
 export const execSync = (bundle: string, plan: Uint8Array, options: ExecOptions = {}): Promise<ExecResult> =>
   step('exec', () => runToEnd(bundle, plan, options));

@@ -34,7 +34,16 @@ const execCodes: Readonly<Record<string, ErrorCode>> = {
   EACCES: 'permission-denied',
 };
 
-/** FRAME_ERROR's payload as an error: `mount /proc: EPERM`. `cause` carries the errno's name, for `errnoOf`, and the operation. */
+/** What people know, and search for, of a program that does not start. */
+const execTexts: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or directory',
+  ENOTDIR: 'not a directory',
+  ENOEXEC: 'exec format error',
+  ELOOP: 'too many levels of symbolic links',
+  EACCES: 'permission denied',
+};
+
+/** FRAME_ERROR's payload as an error: `mount /proc: EPERM`, `exec sh: ENOENT: no such file or directory`. `cause` carries the errno's name, for `errnoOf`, and the operation. */
 export const nativeError = (payload: Buffer): BerthError => {
   const reader = new FieldReader(payload);
   const code = errnoName(reader.number());
@@ -45,7 +54,9 @@ export const nativeError = (payload: Buffer): BerthError => {
   if (code === 'EAGAIN' && /^(?:clone|fork)\b/.test(operation))
     return new BerthError('resource-exhausted', `${message}: its limit of processes is reached`, { cause });
   const ofGuest = ['exec', 'chdir', 'open sysctl', 'write sysctl'].includes(operation);
-  return new BerthError((ofGuest ? execCodes : codes)[code] ?? 'internal', message, { cause });
+  if (!ofGuest) return new BerthError(codes[code] ?? 'internal', message, { cause });
+  const text = execTexts[code];
+  return new BerthError(execCodes[code] ?? 'internal', text === undefined ? message : `${message}: ${text}`, { cause });
 };
 
 /** The errno's name when it was the container's own program that could not be executed; undefined for all else. */

@@ -45,9 +45,11 @@ test('the limit of open files is the one that was asked for', async (t) => {
 test('a command that does not exist, and a directory that does not, are named with their errno', async (t) => {
   await using isolated = await Isolated.start();
   const { agent } = isolated;
-  await t.throwsAsync(agent.run({ name: 'x', argv: ['/nope'] }), { message: 'x: exec /nope: ENOENT' });
+  await t.throwsAsync(agent.run({ name: 'x', argv: ['/nope'] }), {
+    message: 'x: exec /nope: ENOENT: no such file or directory',
+  });
   await t.throwsAsync(agent.run({ name: 'x', argv: ['/bin/true'], cwd: '/nope' }), {
-    message: 'x: chdir /nope: ENOENT',
+    message: 'x: chdir /nope: ENOENT: no such file or directory',
   });
   await t.throwsAsync(agent.run({ name: 'x', argv: ['true'] }), { message: /not absolute/ });
   await t.throwsAsync(agent.run({ name: 'x', argv: ['/bin/a\0b'] }), { message: /zero byte/ });

@@ -109,9 +109,9 @@ test('a command that does not exist gives an error with its name, and leaves not
   await using room = await Room.make();
   const container = await room.container(['no-such-program']);
   const error = await t.throwsAsync<BerthError>(container.start());
-  t.is(error.message, 'start container: exec no-such-program (looked for in PATH): ENOENT');
+  t.is(error.message, 'start container: exec no-such-program (looked for in PATH): ENOENT: no such file or directory');
   const absolute = await room.container(['/bin']);
-  t.is((await t.throwsAsync(absolute.start())).message, 'start container: exec /bin: EACCES');
+  t.is((await t.throwsAsync(absolute.start())).message, 'start container: exec /bin: EACCES: permission denied');
   t.deepEqual(await room.cgroupsLeft(), []);
   t.deepEqual((await readdir(container.bundle)).sort(), ['lock', 'logs', 'plan', 'upper', 'work']);
   await until('the lock is free', async () => (await room.agent.tryLock(join(container.bundle, 'lock'))).free);

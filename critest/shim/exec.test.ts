@@ -33,7 +33,10 @@ test('an exec sees the pid namespace, root and cgroup of its container', async (
 test('an exec of what does not exist is an error that names it', async (t) => {
   await using room = await Room.make();
   const container = await room.start(['guest', 'wait']);
-  t.is((await t.throwsAsync(container.exec(['nothing']))).message, 'exec: exec nothing (looked for in PATH): ENOENT');
+  t.is(
+    (await t.throwsAsync(container.exec(['nothing']))).message,
+    'exec: exec nothing (looked for in PATH): ENOENT: no such file or directory',
+  );
 });
 
 test('an exec that is late is killed with all that it started', async (t) => {

@@ -147,7 +147,7 @@ test('an exec whose program is missing rejects with its name and leaves no proce
   await using room = await Room.make();
   const container = await room.start(['guest', 'wait']);
   const error = await t.throwsAsync(exec(container, ['nothing']));
-  t.is(error.message, 'exec: exec nothing (looked for in PATH): ENOENT');
+  t.is(error.message, 'exec: exec nothing (looked for in PATH): ENOENT: no such file or directory');
 });
 
 test('two attached clients both get the output from then on, and one of them may feed stdin', async (t) => {

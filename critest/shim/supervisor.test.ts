@@ -66,7 +66,7 @@ test('a start that fails after go tells so to who said it, and leaves nothing', 
   await using room = await Room.make();
   const container = await room.start(['missing'], { wait: true });
   const error = await t.throwsAsync<BerthError>(container.with((supervisor) => supervisor.go()));
-  t.is(error.message, 'exec missing (looked for in PATH): ENOENT');
+  t.is(error.message, 'exec missing (looked for in PATH): ENOENT: no such file or directory');
   await until('its lock is free', async () => (await room.agent.tryLock(join(container.bundle, 'lock'))).free);
   t.deepEqual(await room.cgroupsLeft(), []);
   t.false((await readdir(container.bundle)).includes('shim.sock'));
