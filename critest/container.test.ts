@@ -169,7 +169,7 @@ test('a container without any command is refused', async (t) => {
 test('two containers of a pod reach each other over localhost', async (t) => {
   const pod = await runPod(daemon());
   await pod.run('mkdir /www; echo hello >/www/index.html; exec httpd -f -p 127.0.0.1:8080 -h /www');
-  const asked = 'for i in $(seq 50); do wget -qO- http://127.0.0.1:8080/ && exit; usleep 20000; done; exit 1';
+  const asked = 'for i in $(seq 500); do wget -qO- http://127.0.0.1:8080/ && exit; usleep 20000; done; exit 1';
   const { stdout, status } = await pod.output(asked);
   t.is(status.exit_code, 0);
   t.is(stdout, 'hello\n');

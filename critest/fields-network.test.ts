@@ -43,7 +43,7 @@ test('ports of the host lead into the pod: TCP and UDP, on one address or on all
   await pod.run('mkdir /www; echo through >/www/index.html; exec httpd -f -p 8080 -h /www');
   const { world } = daemon();
   const get = async (place: string): Promise<string> =>
-    (await world.run('timeout', ['3', 'busybox', 'wget', '-qO-', `http://${place}/`])).stdout.trim();
+    (await world.run('timeout', ['20', 'busybox', 'wget', '-qO-', `http://${place}/`])).stdout.trim();
   const ip = (await networkOf(pod.id))?.ip ?? '';
   const gateway = ip.replace(/\d+$/, '1');
   await until('the server answers', async () => (await get(`${ip}:8080`)) === 'through');

@@ -1,10 +1,14 @@
 import { stat } from 'node:fs/promises';
 import test from 'ava';
-import { idle, runPod } from './harness/pods.ts';
+import { idle, runPod, type TestContainer } from './harness/pods.ts';
 import { suiteDaemon } from './harness/suite.ts';
 import { until } from './harness/until.ts';
 
 const daemon = suiteDaemon({ config: { limits: { pids: 200 } } });
+
+/** The container's supervisor: other processes may have its name for a moment. */
+const supervisorOf = async (container: TestContainer): Promise<number> =>
+  Number(await daemon().world.sh(`awk '{print $4}' /proc/${await container.pid()}/stat`));
 
 const seconds = async (action: () => Promise<unknown>): Promise<number> => {
   const began = performance.now();
@@ -19,20 +23,21 @@ test('a fork bomb is held by the limit of pids, and its container is stopped and
   const bombs = 'for i in 1 2 3 4; do (while :; do sleep 1000 & (true | true) & done) & done';
   const bomb = await pod.run(`trap "" TERM; (${bombs}) 2>/dev/null & exec sleep 1000`);
   const other = await pod.run(idle);
-  await world.sh('sleep 0.5');
-  t.true(Number(await world.sh(`cat /sys/fs/cgroup/pids/${world.cgroup}/${bomb.id}/pids.current`)) <= 200);
+  const pids = `/sys/fs/cgroup/pids/${world.cgroup}/${bomb.id}`;
+  await until('the limit has been hit', async () => /^max [1-9]/m.test(await world.sh(`cat ${pids}/pids.events`)), 60);
+  t.true(Number(await world.sh(`cat ${pids}/pids.current`)) <= 200);
   t.is((await other.exec(['true'])).code, 0);
   const took = await seconds(async () => {
     await bomb.stop(1);
     await bomb.remove();
   });
-  t.true(took < 15, `${took} s`);
+  t.true(took < 60, `${took} s`);
 });
 
 test('a container that kills all it can ends nothing but itself', async (t) => {
   const pod = await runPod(daemon());
   const other = await pod.run(idle);
-  const before = await daemon().pidsOf('berth-shim');
+  const before = await supervisorOf(other);
   const linux = { security_context: { namespace_options: { pid: 'POD' } } } as const;
   const shared = await runPod(daemon(), { linux });
   await shared.run(idle, { linux });
@@ -43,11 +48,7 @@ test('a container that kills all it can ends nothing but itself', async (t) => {
     await killer.stop(1);
   }
   t.is((await other.exec(['true'])).code, 0);
-  const after = await daemon().pidsOf('berth-shim');
-  t.deepEqual(
-    before.filter((pid) => !after.includes(pid)),
-    [],
-  );
+  t.is(await supervisorOf(other), before);
 });
 
 test('a container that fills /dev/shm gets ENOSPC at 64 MiB', async (t) => {
@@ -62,12 +63,10 @@ test('a container that writes as fast as it can is stopped in time, and its supe
   const pod = await runPod(daemon());
   const container = await pod.run('yes 0123456789012345678901234567890123456789012345678901234567890');
   const { world } = daemon();
-  await world.sh('sleep 1');
-  const { size } = await stat(container.logFile);
-  t.true(size > 1 << 20, `${size}`);
-  const [supervisor] = await daemon().pidsOf('berth-shim');
+  await until('it has written a lot', async () => (await stat(container.logFile)).size > 16 << 20, 60);
+  const supervisor = await supervisorOf(container);
   t.true(Number(await world.sh(`awk '/VmRSS/ {print $2}' /proc/${supervisor}/status`)) < 2048);
-  t.true((await seconds(() => container.stop(1))) < 5);
+  t.true((await seconds(() => container.stop(1))) < 30);
 });
 
 test('two hundred execs at once, in a container with too few pids for them, all get an answer', async (t) => {

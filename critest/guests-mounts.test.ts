@@ -6,6 +6,7 @@ import { importEntries, link, madeImages } from './harness/made-image.ts';
 import { fresh, idle, runPod, type TestContainer, type TestPod } from './harness/pods.ts';
 import { fails, suiteDaemon } from './harness/suite.ts';
 import type { TarEntry } from './harness/tar.ts';
+import { until } from './harness/until.ts';
 
 // What stands in an image or in a volume where the runtime mounts, makes, masks and binds.
 const daemon = suiteDaemon({ ignore: madeImages });
@@ -209,11 +210,11 @@ test('runc 2025-52881: with a /proc of the request’s own nothing is written to
   const container = await pod.run(idle, { mounts: [at('/proc', host)], linux });
   const score = (pid: number): Promise<string> => daemon().world.sh(`cat /proc/${pid}/oom_score_adj`);
   t.is(await score(await container.pid()), '543\n');
-  const exec = container.exec('sleep 7.31');
-  const found = await daemon().world.sh(
-    'n=0; until p=$(pgrep -fx "sleep 7.31"); do n=$((n+1)); [ $n -lt 100 ] || exit 1; sleep 0.02; done; cat /proc/$p/oom_score_adj; kill $p',
-  );
-  t.is(found, '543\n');
+  const exec = container.exec(['sleep', '7310'], 0);
+  const found = async () => Number((await daemon().world.run('pgrep', ['-fx', 'sleep 7310'])).stdout) || undefined;
+  const pid = await until('the exec runs', found);
+  t.is(await score(pid), '543\n');
+  await daemon().world.sh(`kill ${pid}`);
   await exec;
   t.is(await state(host), before);
 });

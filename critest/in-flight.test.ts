@@ -72,7 +72,7 @@ test('StopContainer while the container is being started: when it answers the co
 test('ReopenContainerLog of a supervisor that is stopped ends with its caller, or with the reason', async (t) => {
   const pod = await runPod(daemon());
   const container = await pod.run(idle);
-  const [supervisor = 0] = await daemon().pidsOf('berth-shim');
+  const supervisor = Number(await daemon().world.sh(`awk '{print $4}' /proc/${await container.pid()}/stat`));
   await daemon().world.sh(`kill -STOP ${supervisor}`);
   const call = (timeoutMs: number) => daemon().client.ReopenContainerLog({ container_id: container.id }, { timeoutMs });
   await fails(t, call(200), 'deadline-exceeded', /./);

@@ -346,7 +346,7 @@ test('containerd 2020-15257: a supervisor does not answer to who is not root, wh
   const { world } = daemon();
   const container = await (await runPod(daemon())).run(idle);
   const bundle = world.path('state/containers', container.id);
-  const script = `const s = require('net').connect('shim.sock'); s.setTimeout(3000, () => s.destroy()); let n = 0;
+  const script = `const s = require('net').connect('shim.sock'); s.setTimeout(30000, () => s.destroy()); let n = 0;
     s.on('data', (d) => { n += d.length; s.destroy(); }); 
     let how = 'refused'; s.on('connect', () => { how = 'connected'; s.write(Buffer.alloc(64)); }); s.on('error', () => {});
     s.on('close', () => console.log(how + ' ' + n));`;

@@ -89,7 +89,7 @@ test('A19: a background child that keeps the log open does not hold up the end',
   const { status, stdout } = await pod.output('setsid sleep 1000 & echo gone; exit 3');
   t.is(status.exit_code, 3);
   t.is(stdout, 'gone\n');
-  t.true(performance.now() - started < 10_000);
+  t.true(performance.now() - started < 30_000);
 });
 
 test('A20: after a rotation with ReopenContainerLog no line is lost and none is there twice', async (t) => {

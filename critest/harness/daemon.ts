@@ -250,7 +250,7 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** Waits for the state of `before`: what is taken down in the background may take a moment. The rest is returned. */
-  async leftSince(before: Snapshot, ignore?: RegExp, seconds = 5): Promise<readonly string[]> {
+  async leftSince(before: Snapshot, ignore?: RegExp, seconds = 20): Promise<readonly string[]> {
     let left: readonly string[] = [];
     const clean = async (): Promise<boolean> => {
       left = difference(before, await this.snapshot(), ignore);

@@ -32,7 +32,7 @@ const processes = async (pid: number, own: RegExp): Promise<string[]> => {
 };
 
 /** What a test process has left on the machine. What is taken down in the background gets a moment. */
-export const leftOnMachine = async (pid: number, seconds = 5): Promise<readonly string[]> => {
+export const leftOnMachine = async (pid: number, seconds = 20): Promise<readonly string[]> => {
   let left: readonly string[] = [];
   const clean = async (): Promise<boolean> => {
     left = await ofProcess(pid);

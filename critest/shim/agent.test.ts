@@ -1,5 +1,4 @@
-import { open, readFile } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import { BerthError, codeOf } from '../../base/errors.ts';
 import { Agent, SELF } from '../../shim/agent.ts';
@@ -92,9 +91,14 @@ test('stdin of one MiB is read whole', async (t) => {
 test('a timeout or an abort kills the whole process group', async (t) => {
   await using isolated = await Isolated.start();
   const file = isolated.path('pid');
-  const slow = isolated.sh(`sleep 60 & echo $! > ${file}; wait`, { timeoutMs: 1000 });
-  t.is(codeOf(await t.throwsAsync(slow)), 'deadline-exceeded');
-  const pid = Number(await readFile(file, 'utf8'));
+  let pid = 0;
+  // On a slow machine it may not have come so far.
+  for (let timeoutMs = 500; pid === 0 && timeoutMs < 20_000; timeoutMs *= 2) {
+    const slow = isolated.sh(`sleep 60 & echo $! > ${file}; wait`, { timeoutMs });
+    t.is(codeOf(await t.throwsAsync(slow)), 'deadline-exceeded');
+    pid = Number(await readFile(file, 'utf8').catch(() => ''));
+  }
+  t.true(pid > 0);
   await until('the child is dead', async () => !(await isAlive(pid)));
   const signal = AbortSignal.timeout(100);
   t.is(codeOf(await t.throwsAsync(isolated.sh('sleep 60', { signal }))), 'cancelled');
@@ -137,6 +141,7 @@ test('endHolder also ends a holder that left the process group, and nobody else'
   await using isolated = await Isolated.start();
   const [lock, file] = [isolated.path('lock'), isolated.path('pid')];
   const bystander = t.throwsAsync(isolated.sh(`echo $$ > ${file}; exec sleep 60`));
+  await until('it runs', async () => (await readFile(file, 'utf8').catch(() => '')) !== '');
   const pid = Number(await isolated.text('setsid sleep 60 & echo $!', { lock }));
   await isolated.agent.endHolder(lock, 10);
   await until('the holder is dead', async () => !(await isAlive(pid)));
@@ -148,9 +153,12 @@ test('endHolder also ends a holder that left the process group, and nobody else'
 test('endHolder waits for a holder that ends in time', async (t) => {
   await using isolated = await Isolated.start();
   const lock = isolated.path('lock');
-  const run = isolated.sh('sleep 0.3; echo whole', { lock });
+  const go = isolated.path('go');
+  const run = isolated.sh(`until [ -e ${go} ]; do sleep 0.02; done; sleep 0.3; echo whole`, { lock });
   await until('the lock is held', async () => !(await isolated.agent.tryLock(lock)).free);
-  await isolated.agent.endHolder(lock, 5000);
+  const waited = isolated.agent.endHolder(lock, 60_000);
+  await writeFile(go, '');
+  await waited;
   t.is((await run).stdout.toString(), 'whole\n');
 });
 
@@ -185,16 +193,18 @@ test('programs die with the agent, those that shall outlive it do not', async (t
 
 test('an agent that dies again and again refuses with the reason, and does not hang', async (t) => {
   await using isolated = await Isolated.start();
-  let refused: BerthError | undefined;
-  for (let tries = 0; tries < 12 && !/in a row/.test(refused?.message ?? ''); tries += 1)
+  const kill = async (): Promise<BerthError | undefined> => {
     try {
       process.kill(Number(await isolated.text('echo $PPID')), 'SIGKILL');
-      await delay(20);
+      return undefined;
     } catch (error) {
-      refused = error instanceof BerthError ? error : undefined;
+      // Until it is noticed that the agent has gone, what is asked fails with it.
+      return error instanceof BerthError && /in a row/.test(error.message) ? error : undefined;
     }
-  t.is(refused?.code, 'unavailable');
-  t.regex(refused?.message ?? '', /in a row, last: .*SIGKILL/);
+  };
+  const refused = await until('it refuses', kill, 60);
+  t.is(refused.code, 'unavailable');
+  t.regex(refused.message, /in a row, last: .*SIGKILL/);
 });
 
 test('a program that is not there is refused at the start', async (t) => {
@@ -208,15 +218,17 @@ test('the agent and its helpers run from a copy that cannot be written, memfd or
     await using isolated = await Isolated.start({ without });
     t.is(isolated.agent.features.memfdExec, without.length === 0);
     const lock = isolated.path('lock');
-    const holder = isolated.sh('sleep 1', { lock });
+    const go = isolated.path('go');
+    const holder = isolated.sh(`until [ -e ${go} ]; do sleep 0.05; done`, { lock });
     await until('the lock is held', async () => !(await isolated.agent.tryLock(lock)).free);
-    const waiting = isolated.agent.endHolder(lock, 5000);
+    const waiting = isolated.agent.endHolder(lock, 60_000);
     const pid = await until('the helper runs', () => childNamed(isolated, 'berth-lock'));
     for (const mode of ['r+', 'a', 'w'] as const)
       await t.throwsAsync(
         open(`/proc/${pid}/exe`, mode).then((handle) => handle.close()),
         { message: /ETXTBSY|EROFS|EPERM/ },
       );
+    await writeFile(go, '');
     await waiting;
     await holder;
   }

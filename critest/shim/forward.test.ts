@@ -10,7 +10,7 @@ import { makeNamespaces, removeNamespaces } from '../../shim/sandbox.ts';
 import { until } from '../harness/until.ts';
 import { Isolated } from './isolated.ts';
 
-const signal = AbortSignal.timeout(60_000);
+const { signal } = new AbortController();
 
 /** An echo server inside a namespace of the agent's: socat-like, of Node itself. */
 const echo = (host: string): string =>

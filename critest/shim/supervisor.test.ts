@@ -236,7 +236,7 @@ test('a container, its log and its exit record do not need the agent', async (t)
   try {
     const container = await room.start(['guest', 'tick', '1500']);
     await room.agent[Symbol.asyncDispose]();
-    await until('the exit record', async () => (await readdir(container.bundle)).includes('exit'));
+    await until('the exit record', async () => (await readdir(container.bundle)).includes('exit'), 110);
     t.is((await container.lines()).length, 1500);
     container.forget();
   } finally {
