@@ -22,6 +22,8 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   EBUSY: 'unavailable',
   ENOSPC: 'resource-exhausted',
   ENOMEM: 'resource-exhausted',
+  EMFILE: 'resource-exhausted',
+  ENFILE: 'resource-exhausted',
 };
 
 /** What the container's own program, its path or its working directory is the cause of, or a sysctl of the request. */

@@ -1,15 +1,15 @@
-import { closeSync, constants, openSync, readlinkSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
-import { join } from 'node:path';
+import type { Socket } from 'node:net';
 import { BerthError, errnoOf, messageOf } from '../base/errors.ts';
+import { connectShim } from './connect-shim.ts';
 import { encodeFields, encodeFrame, type Field, FieldReader, type FrameIn, FrameParser, frameHead } from './frames.ts';
 import { Frame, oldestProtocol, protocolVersion } from './protocol.ts';
 
 const connectMs = 10_000;
+/** At most between two tries at a full queue, each time twice as long. */
+const firstRetryMs = 10;
+const longestRetryMs = 200;
 /** A shorter payload is copied behind its head, a longer one is written from where it is. */
 const copiedBytes = 4096;
-/** sun_path holds 108 bytes with its last zero. */
-const longestPath = 107;
 
 /** Gets every frame after the greeting, then once `lost`. */
 export interface FrameListener {
@@ -19,22 +19,23 @@ export interface FrameListener {
 
 /** One connection to a bundle's shim.sock, past the greeting. Errors: `unavailable` when nobody answers there. */
 export class ShimSocket {
-  readonly #socket: Socket;
   readonly #bundle: string;
+  readonly #patience = performance.now() + connectMs;
+  #socket: Socket;
+  /** What was sent before anybody had taken the connection. */
+  #early: Uint8Array[] | undefined = [];
+  #retry: NodeJS.Timeout | undefined;
+  #tries = 0;
   readonly #parser = new FrameParser([Frame.STDOUT, Frame.STDERR]);
   readonly #greeting = Promise.withResolvers<void>();
   #listener: FrameListener | undefined;
   #error: BerthError | undefined;
   #greeted = false;
 
-  private constructor(bundle: string, socket: Socket) {
+  private constructor(bundle: string) {
     this.#bundle = bundle;
-    this.#socket = socket;
     this.#greeting.promise.catch(() => undefined);
-    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
-    socket.on('error', (error) => this.#lose(`${errnoOf(error) ?? messageOf(error)}`));
-    socket.on('close', () => this.#lose('the connection was closed'));
-    socket.setTimeout(connectMs, () => this.#lose('no answer in 10 s'));
+    this.#socket = this.#dial();
     this.send(Frame.HELLO, 0, encodeFields([protocolVersion]));
   }
 
@@ -47,25 +48,54 @@ export class ShimSocket {
 
   /** Does not wait for the greeting: what is sent meanwhile is read after it, and a refusal ends what listens. */
   static connect(bundle: string): ShimSocket {
-    const path = join(bundle, 'shim.sock');
-    if (Buffer.byteLength(path) <= longestPath) return new ShimSocket(bundle, connect(path));
     try {
-      return ShimSocket.#throughDirectory(bundle);
+      return new ShimSocket(bundle);
     } catch (error) {
       throw unavailable(bundle, messageOf(error));
     }
   }
 
-  /** A longer path does not fit into a socket address: it is reached through a descriptor of its directory. */
-  static #throughDirectory(bundle: string): ShimSocket {
-    const directory = openSync(bundle, constants.O_RDONLY | constants.O_DIRECTORY);
+  #dial(): Socket {
+    const socket = connectShim(this.#bundle);
+    socket.on('connect', () => this.#connected());
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    socket.on('error', (error) => this.#failed(error));
+    socket.on('close', () => this.#closed(socket));
+    socket.setTimeout(Math.max(this.#patience - performance.now(), 1), () => this.#lose(late));
+    return socket;
+  }
+
+  #connected(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const bytes of early) this.#socket.write(bytes);
+  }
+
+  /** EAGAIN: its queue is full of others who came at the same time. It is busy, and takes them one after another. */
+  #failed(error: Error): void {
+    const isFull = errnoOf(error) === 'EAGAIN' && this.#early !== undefined;
+    if (!isFull) this.#lose(errnoOf(error) ?? messageOf(error));
+    else if (performance.now() >= this.#patience) this.#lose(late);
+    else this.#retry = setTimeout(() => this.#again(), this.#retryDelay());
+  }
+
+  /** One that is tried again is not lost. */
+  #closed(socket: Socket): void {
+    if (socket === this.#socket && this.#retry === undefined) this.#lose('the connection was closed');
+  }
+
+  /** Not all of them at the same moment. */
+  #retryDelay(): number {
+    this.#tries += 1;
+    return Math.min(firstRetryMs * 2 ** this.#tries, longestRetryMs) * Math.random();
+  }
+
+  #again(): void {
+    this.#retry = undefined;
     try {
-      const short = `/proc/self/fd/${directory}`;
-      if (readlinkSync(short) !== bundle) throw unavailable(bundle, 'the bundle was replaced');
-      // node:net connects a path before it returns
-      return new ShimSocket(bundle, connect(`${short}/shim.sock`));
-    } finally {
-      closeSync(directory);
+      this.#socket = this.#dial();
+    } catch (error) {
+      this.#lose(messageOf(error));
     }
   }
 
@@ -76,6 +106,10 @@ export class ShimSocket {
 
   /** False: its buffer is full, wait for `drain`. */
   send(type: number, id: number, payload: Uint8Array = new Uint8Array()): boolean {
+    if (this.#early !== undefined) {
+      this.#early.push(encodeFrame(type, id, payload));
+      return true;
+    }
     if (payload.length < copiedBytes) return this.#socket.write(encodeFrame(type, id, payload));
     this.#socket.cork();
     this.#socket.write(frameHead(type, id, payload.length));
@@ -102,6 +136,7 @@ export class ShimSocket {
   }
 
   close(): void {
+    clearTimeout(this.#retry);
     this.#socket.destroy();
   }
 
@@ -133,11 +168,13 @@ export class ShimSocket {
   #end(error: BerthError): void {
     if (this.#error !== undefined) return;
     this.#error = error;
-    this.#socket.destroy();
+    this.close();
     this.#greeting.reject(this.#error);
     this.#listener?.lost(this.#error);
   }
 }
+
+const late = `no answer in ${connectMs / 1000} s`;
 
 /** Asked again it would say the same. */
 const otherVersion = (bundle: string, version: number): BerthError =>

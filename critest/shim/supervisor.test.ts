@@ -108,6 +108,21 @@ test('input that comes after the end of the process costs nobody its last output
   client.socket.close();
 });
 
+test('more than a thousand who come while the supervisor is busy are all greeted', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'cat'], { stdin: true });
+  const { supervisorPid } = container.report();
+  await room.signal(supervisorPid, 'STOP');
+  const path = join(container.bundle, 'shim.sock');
+  const clients = Array.from({ length: 1100 }, () => connect(path));
+  const greeted = clients.map((client) => once(client, 'data'));
+  await Promise.all(clients.map((client) => once(client, 'connect')));
+  await room.signal(supervisorPid, 'CONT');
+  await Promise.all(greeted);
+  t.is((await readdir(room.proc(supervisorPid, 'fd'))).length > clients.length, true);
+  for (const client of clients) client.destroy();
+});
+
 test('an attached client that does not read holds up neither the container nor its log', async (t) => {
   await using room = await Room.make();
   const container = await room.container(['guest', 'lines', '400000'], { wait: true });

@@ -211,7 +211,7 @@ static bool listen_on(const char *name, struct err *e) {
   const mode_t mask = umask(0177);
   const int bound = bind(fd, (const struct sockaddr *)&address, sizeof address);
   umask(mask);
-  if (bound < 0 || listen(fd, 64) < 0) return fail_errno(e, "bind", name);
+  if (bound < 0 || listen(fd, 4096) < 0) return fail_errno(e, "bind", name);
   source_watch(&shim.listener, EPOLLIN);
   return true;
 }
@@ -255,6 +255,7 @@ static void close_inherited(void) {
 static bool set_up(const char *bundle, struct err *e) {
   shim.report = REPORT;
   close_inherited();
+  raise_descriptors();  // an exec takes five; each plan has the limit of its own process
   set_undumpable();
   setsid();  // fails where the agent did it
   if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) return fail_errno(e, "set", "subreaper");
