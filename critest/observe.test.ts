@@ -95,10 +95,12 @@ test('a step that hangs is counted as stuck by its stage, told once in the log, 
   const container = await pod.run(idle);
   const [supervisor = 0] = await daemon().pidsOf('berth-shim');
   await daemon().world.sh(`kill -STOP ${supervisor}`);
+  const begun = performance.now();
   const call = daemon().client.ReopenContainerLog({ container_id: container.id });
   const count = async (): Promise<number> =>
     (await scrape()).value('berth_stuck_work', 'stage="supervisor reopen log"');
-  t.is(await count(), 0);
+  const early = await count();
+  if (performance.now() - begun < 1000) t.is(early, 0);
   t.true(await until('the step is stuck', async () => (await count()) === 1));
   const { stuck, metrics } = await daemon().client.Info({});
   t.deepEqual(
@@ -108,7 +110,7 @@ test('a step that hangs is counted as stuck by its stage, told once in the log, 
   t.is(metrics, `unix://${daemon().world.path('state/http.sock')}`);
   const lines = async (words: string): Promise<string[]> =>
     (await readFile(daemon().world.path('log.txt'), 'utf8')).split('\n').filter((line) => line.includes(words));
-  await until('the log tells it', async () => (await lines('work is stuck: supervisor reopen log')).length > 0, 5);
+  await until('the log tells it', async () => (await lines('work is stuck: supervisor reopen log')).length > 0);
   await daemon().world.sh(`kill -CONT ${supervisor}`);
   await call;
   t.is(await count(), 0);
@@ -142,7 +144,8 @@ test('readiness fails with its reason while there is no network or the agent han
   await daemon().world.sh(`kill -STOP ${agent}`);
   t.regex((await page(daemon(), '/readyz')).body, /^\[-\]agent failed: spawn agent: no answer in \d+ ms$/m);
   await daemon().world.sh(`kill -CONT ${agent}`);
-  t.regex((await page(daemon(), '/readyz?verbose')).body, /^\[\+\]agent ok$/m);
+  const agentIsOk = async () => /^\[\+\]agent ok$/m.test((await page(daemon(), '/readyz?verbose')).body);
+  t.true(await until('the agent answers', agentIsOk));
 });
 
 test('health fails while the daemon cannot be reached over its own socket, and comes back', async (t) => {

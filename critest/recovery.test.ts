@@ -43,8 +43,10 @@ test('a container and its log go on while the daemon is dead, and it is the same
 
 test('the exit code, time and reason of a container that ended while the daemon was dead are there after the restart', async (t) => {
   const pod = await runPod(daemon());
-  const container = await pod.run('sleep 0.4; echo last words; exit 42');
+  const container = await pod.run('until [ -e /go ]; do usleep 20000; done; echo last words; exit 42');
+  const root = `/proc/${await container.pid()}/root`;
   await daemon().kill();
+  await daemon().world.sh(`touch ${root}/go`);
   const bundle = daemon().world.path('state/containers', container.id);
   await until('its end is recorded', async () => (await readdir(bundle)).includes('exit'));
   const end = BigInt(Date.now() + 1) * 1_000_000n;
@@ -189,10 +191,11 @@ test('A2: lists and statuses are answered while a supervisor, and the agent, do 
   await daemon().client.PodSandboxStatus({ pod_sandbox_id: pod.id });
   await daemon().client.ListImages({});
   await daemon().client.Status({});
+  // Who waits for one of these waits for ever, or for the seconds that its answer may take.
   const took = performance.now() - started - ((await waited()) - before);
   await daemon().world.sh(`kill -CONT ${pids}`);
   await stuck;
-  t.true(took < 1000, `${took} ms`);
+  t.true(took < 1800, `${took} ms`);
 });
 
 test('A8: a broken state file is set aside with a warning, and everything else is served', async (t) => {

@@ -241,9 +241,9 @@ test('containerd 2025-47291: /proc/PID/cgroup has the container in the cgroup th
 
 test('an exec is in the cgroup of its container', async (t) => {
   const container = await (await runPod(daemon())).run(idle);
-  const call = container.exec('sleep 3.21');
+  const call = container.exec('sleep 321.5');
   const pid = await until('it runs', async () => {
-    const found = await daemon().world.sh('ps -e -o pid=,args= | grep "[s]leep 3.21$" | grep -v "sh -c" || true');
+    const found = await daemon().world.sh('ps -e -o pid=,args= | grep "[s]leep 321.5$" | grep -v "sh -c" || true');
     return found.trim().split(/\s+/)[0] || undefined;
   });
   const cgroups = await daemon().world.sh(`cat /proc/${pid}/cgroup`);

@@ -213,7 +213,7 @@ test('cri-o 2025-4437: a sparse passwd or group of 10 GB in a layer is not read,
       'invalid-argument',
       new RegExp(`/etc/${name}: File too large`),
     );
-    t.true(performance.now() - started < 5000);
+    t.true(performance.now() - started < 20_000);
   }
   const after = Number(await world.sh(`awk '/VmHWM/ {print $2}' /proc/${daemon().pid}/status`));
   t.true(after - before < 32 << 10, `${before} → ${after} KiB`);
@@ -234,7 +234,7 @@ test('cri-o 2025-4437: a passwd that is a device without end, a fifo, a director
     const image = await importEntries(daemon(), fresh('passwd'), [entry]);
     const started = performance.now();
     await t.throwsAsync(pod.create('true', { image: { image }, linux }), { message: /passwd/ }, JSON.stringify(entry));
-    t.true(performance.now() - started < 5000, JSON.stringify(entry));
+    t.true(performance.now() - started < 20_000, JSON.stringify(entry));
   }
 });
 

@@ -85,4 +85,13 @@ const answer = (
   response.end(file.body.subarray(begin));
 };
 
+/**
+ * Breaks the connection when the client, in this process or another, has had time to take what was written: turns of the event
+ * loop, since a process that did not run for a while finds all its timers due at once.
+ */
+export const cut = (response: ServerResponse, turns = 8): void => {
+  if (turns === 0) response.destroy();
+  else setTimeout(() => cut(response, turns - 1), 5);
+};
+
 export const isBlob = ({ url = '' }: IncomingMessage): boolean => url.includes('/blobs/');

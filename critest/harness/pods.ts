@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerConfig, ContainerStatus, Input, PodSandboxConfig } from '../../api/generated/types.ts';
 import type { TestDaemon } from './daemon.ts';
 import { names } from './images.ts';
@@ -45,6 +46,15 @@ export const containerConfig = (command: string | readonly string[], extra: Cont
   };
 };
 
+/** A reader may see a part of what is just being written, where it goes over the end of a page. */
+const closedText = async (path: string): Promise<string> => {
+  for (let look = 0; ; look += 1) {
+    const content = await readFile(path, 'utf8');
+    if (content === '' || content.endsWith('\n') || look === 50) return content;
+    await sleep(2);
+  }
+};
+
 /** Runs for a day and ends at once at SIGTERM. */
 export const idle = 'trap "exit 0" TERM; sleep 86400 & wait';
 
@@ -84,7 +94,7 @@ export class TestContainer {
   }
 
   async lines(): Promise<LogLine[]> {
-    return parseLog(await readFile(this.logFile, 'utf8'));
+    return parseLog(await closedText(this.logFile));
   }
 
   async text(stream?: 'stdout' | 'stderr'): Promise<string> {

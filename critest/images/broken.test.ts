@@ -156,12 +156,20 @@ test('when all twenty callers of one pull go nothing is left', async (t) => {
 
 test('an image whose pull shares layers with an aborted one gets them, fetched once', async (t) => {
   await using at = await open();
-  at.registry.behave((request, _response, next) => (isBlob(request) ? void setTimeout(next, 150) : next()));
+  const held = Promise.withResolvers<void>();
+  at.registry.behave((request, _response, next) =>
+    request.url?.endsWith(first.digest) ? void held.promise.then(next) : next(),
+  );
   const caller = new AbortController();
   const going = pull(at.world, at.registry, 'whole', caller.signal);
+  const hasAsked = () => at.registry.requests.some(({ path }) => path.endsWith(first.digest));
+  await until('the shared layer is asked for', hasAsked);
   const staying = pull(at.world, at.registry, 'partial');
-  setTimeout(() => caller.abort(), 250);
+  await until('the other has its manifest', () => at.registry.requests.some(({ path }) => path.endsWith(partial.id)));
+  await sleep(50);
+  caller.abort();
   await t.throwsAsync(going);
+  held.resolve();
   t.is(await staying, partial.id);
   await at.world.images.collect();
   t.is(at.registry.requests.filter(({ path }) => path.endsWith(first.digest)).length, 1);

@@ -10,7 +10,7 @@ import { fetchLayer } from '../../images/pull/fetch-layer.ts';
 import type { LayerJob, LayerTools } from '../../images/pull/layer.ts';
 import type { Source } from '../../images/source.ts';
 import { image, layer } from '../harness/image.ts';
-import { type Behaviour, startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
+import { type Behaviour, cut, startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { type ImageWorld, openWorld, testSettings } from './world.ts';
 
 const never = new AbortController().signal;
@@ -30,7 +30,7 @@ const halfOf =
       return;
     }
     response.writeHead(200, { 'content-length': bytes.length }).write(bytes.subarray(0, half));
-    if (then === 'close') setTimeout(() => response.destroy(), 20);
+    if (then === 'close') cut(response);
   };
 const well: Behaviour = (_request, _response, next) => next();
 
@@ -144,7 +144,7 @@ test('a few bytes are no part, and without kept blobs there is none', async (t) 
   const small: Behaviour = (request, response, next) => {
     if (!request.url?.endsWith(big.digest)) return next();
     response.writeHead(200, { 'content-length': big.blob.length }).write(big.blob.subarray(0, 1000));
-    setTimeout(() => response.destroy(), 20);
+    cut(response);
   };
   await using setup = await setUp();
   setup.registry.behave(small);

@@ -7,8 +7,9 @@ import test, { type ExecutionContext } from 'ava';
 import { sha256 } from '../../base/digest.ts';
 import type { BerthError, ErrorCode } from '../../base/errors.ts';
 import { type Image, image, layer, mediaTypes } from '../harness/image.ts';
-import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
+import { type Behaviour, cut, isBlob, startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { tar } from '../harness/tar.ts';
+import { until } from '../harness/until.ts';
 import { type ImageWorld, openWithRegistry, openWorld, testRegistrySettings, testSettings } from './world.ts';
 
 const content = createHash('shake256', { outputLength: 200_000 }).update('seed').digest();
@@ -94,32 +95,37 @@ test('a failed pull by one caller does not fail another whose registry is well',
   await using at = await setUp();
   await using broken = await startTestRegistry();
   broken.add('1', one);
-  broken.behave(slowBlob(300, (response) => response.destroy()));
+  const joined = Promise.withResolvers<void>();
+  broken.behave(heldBlob(joined.promise, (response) => response.destroy()));
   const failing = pull(at.world, broken, '1');
-  await sleep(100);
+  await until('the layer is asked for', () => blobRequests(broken, base.digest) > 0);
   const working = pull(at.world, at.registry, '1');
+  await until('the other has begun', () => at.registry.requests.length > 0);
+  joined.resolve();
   await t.throwsAsync(failing);
   t.is(await working, one.id);
 });
 
 /** Lets the layer `base` wait, then does what it is told. */
-const slowBlob =
-  (ms: number, then: (response: Parameters<Behaviour>[1], next: () => void) => void): Behaviour =>
+const heldBlob =
+  (held: Promise<void>, then: (response: Parameters<Behaviour>[1], next: () => void) => void): Behaviour =>
   (request, response, next) => {
-    if (isBlob(request) && request.url?.endsWith(base.digest)) setTimeout(() => then(response, next), ms);
+    if (isBlob(request) && request.url?.endsWith(base.digest)) void held.then(() => then(response, next));
     else next();
   };
 
 test("one caller's cancellation does not end the other's pull", async (t) => {
   await using at = await setUp();
-  at.registry.behave(slowBlob(200, (_response, next) => next()));
+  const held = Promise.withResolvers<void>();
+  at.registry.behave(heldBlob(held.promise, (_response, next) => next()));
   const abort = new AbortController();
   const first = pull(at.world, at.registry, '1', abort.signal);
   const second = pull(at.world, at.registry, '1');
-  await sleep(50);
+  await until('the layer is asked for', () => blobRequests(at.registry, base.digest) > 0);
   abort.abort();
   const error = await t.throwsAsync(first);
   t.is((error as BerthError).code, 'cancelled');
+  held.resolve();
   t.is(await second, one.id);
   t.is(blobRequests(at.registry, base.digest), 1);
 });
@@ -133,7 +139,8 @@ test('a cancelled pull leaves nothing', async (t) => {
   });
   const abort = new AbortController();
   const pulling = pull(at.world, at.registry, '1', abort.signal);
-  await sleep(150);
+  await until('the layer is asked for', () => blobRequests(at.registry, base.digest) > 0);
+  await sleep(50);
   abort.abort();
   const error = await t.throwsAsync(pulling);
   t.is((error as BerthError).code, 'cancelled');
@@ -150,7 +157,7 @@ test('a pull that begins while the same one is being cancelled succeeds', async 
   });
   const abort = new AbortController();
   const first = pull(at.world, at.registry, '1', abort.signal);
-  await sleep(100);
+  await until('the layer is asked for', () => !slow);
   abort.abort();
   const second = pull(at.world, at.registry, '1');
   await t.throwsAsync(first);
@@ -168,7 +175,7 @@ test('a cut transfer goes on where it was', async (t) => {
     const range = begin === 0 ? {} : { 'content-range': `bytes ${begin}-${length - 1}/${length}` };
     response.writeHead(begin === 0 ? 200 : 206, { 'content-length': length - begin, ...range });
     response.write(base.blob.subarray(begin, begin + 60_000));
-    setTimeout(() => response.destroy(), 30);
+    cut(response);
   });
   t.is(await pull(at.world, at.registry), one.id);
   const ranges = at.registry.requests.filter(({ path }) => path.endsWith(base.digest)).map(({ range }) => range);

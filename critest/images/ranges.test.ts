@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import test from 'ava';
 import { image, layer } from '../harness/image.ts';
-import { startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
+import { cut, startTestRegistry, type TestRegistry } from '../harness/own-registry.ts';
 import { type ImageWorld, openWorld } from './world.ts';
 
 const never = new AbortController().signal;
@@ -22,7 +22,7 @@ interface Setup extends AsyncDisposable {
 }
 
 /** A registry that knows ranges with an end, each answer held up for a moment so that they meet. */
-const setUp = async (answer = ranged): Promise<Setup> => {
+const setUp = async (answer = ranged, stallSeconds = 20): Promise<Setup> => {
   const registry = await startTestRegistry();
   registry.add('1', made);
   let [open, most] = [0, 0];
@@ -35,7 +35,7 @@ const setUp = async (answer = ranged): Promise<Setup> => {
     });
     setTimeout(() => answer(request, response), 5);
   });
-  const world = await openWorld({ registry: { plainHttp: ['127.0.0.1'], configPath: [], stallSeconds: 0.5, ranges } });
+  const world = await openWorld({ registry: { plainHttp: ['127.0.0.1'], configPath: [], stallSeconds, ranges } });
   return {
     registry,
     world,
@@ -95,8 +95,8 @@ test('pieces that stall or are cut are asked for again from where they were', as
     const range = `bytes ${begin}-${last}/${big.blob.length}`;
     response.writeHead(206, { 'content-range': range, 'content-length': Number(last) - Number(begin) + 1 });
     response.write(big.blob.subarray(Number(begin), Number(begin) + 1000));
-    if (failures !== 6) setTimeout(() => response.destroy(), 10);
-  });
+    if (failures !== 6) cut(response);
+  }, 0.5);
   t.is(await setup.pull(), made.id);
   t.true(setup.asked().length >= Math.ceil(big.blob.length / pieceBytes) + 3);
 });

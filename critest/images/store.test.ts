@@ -9,6 +9,7 @@ import { digestParts } from '../../base/digest.ts';
 import type { BerthError } from '../../base/errors.ts';
 import { type Image, image, layer, writeLayout, writeRegistry } from '../harness/image.ts';
 import type { TestRegistry } from '../harness/own-registry.ts';
+import { until } from '../harness/until.ts';
 import { type ImageWorld, openWithRegistry, openWorld } from './world.ts';
 
 const base = layer([{ name: 'base', data: 'base' }]);
@@ -168,11 +169,13 @@ test('garbage collection leaves a pull in flight alone', async (t) => {
   await using at = await setUp();
   await at.world.images.remove(one.id);
   await at.world.images.remove(two.id);
+  const held = Promise.withResolvers<void>();
   at.registry.behave((request, _response, next) =>
-    request.url?.endsWith(upper.digest) ? void setTimeout(next, 250) : next(),
+    request.url?.endsWith(upper.digest) ? void held.promise.then(next) : next(),
   );
   const pulling = pull(at.world, at.registry, '2');
   for (let i = 0; i < 20; i += 1) {
+    if (i === 10) held.resolve();
     await sleep(20);
     await at.world.images.collect();
   }
@@ -425,7 +428,10 @@ test("Debian's docker-registry serves what we pull, by tag and by digest", async
   );
   const child = spawn('docker-registry', ['serve', file], { stdio: 'ignore' });
   try {
-    for (let i = 0; i < 100 && !(await fetch(`http://${host}/v2/`).catch(() => undefined))?.ok; i += 1) await sleep(50);
+    await until(
+      'docker-registry answers',
+      async () => (await fetch(`http://${host}/v2/`).catch(() => undefined))?.ok === true,
+    );
     t.is(await world.images.pull(`${host}/app:1`, undefined, { signal: never }), two.id);
     await world.images.remove(two.id);
     t.is(await world.images.pull(`${host}/app@${two.manifest.digest}`, undefined, { signal: never }), two.id);

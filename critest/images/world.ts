@@ -71,7 +71,10 @@ export const testSettings: ImageSettings = {
   policyDir: '',
 };
 
-export const testRegistrySettings: RegistrySettings = { configPath: [], plainHttp: ['127.0.0.1'], stallSeconds: 0.3 };
+/** No test takes that long to answer, also where it does not run for a while: a stall asks again, and tests count what is asked. */
+export const testRegistrySettings: RegistrySettings = { configPath: [], plainHttp: ['127.0.0.1'], stallSeconds: 20 };
+/** For a registry that says nothing more. */
+export const soonStalled: RegistrySettings = { ...testRegistrySettings, stallSeconds: 0.3 };
 
 /** `place`: on another file system than /tmp. */
 export const openWorld = async (options: Partial<ImagesOptions> = {}, place = tmpdir()): Promise<ImageWorld> => {

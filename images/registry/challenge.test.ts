@@ -41,7 +41,8 @@ test('what follows a malformed part is left out', (t) => {
 });
 
 test('a header of 100 KB is read in no time', (t) => {
-  const begun = performance.now();
+  const begun = process.cpuUsage();
   parseChallenges(`Bearer ${'a="'.repeat(33_000)}`);
-  t.true(performance.now() - begun < 200);
+  const { user, system } = process.cpuUsage(begun);
+  t.true(user + system < 1_000_000, `${user + system} µs`);
 });

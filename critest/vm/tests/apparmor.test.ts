@@ -195,10 +195,12 @@ test('runc 2025-52881: what the container has mounted over /proc gets no label t
   const container = await pod.run(idle, { mounts: [{ container_path: '/proc', host_path: fake }] });
   t.is(await daemon().world.sh(`cat /proc/${await container.pid()}/attr/current`), `${byDefault}\n`);
   // An exec cannot read its own label there: it waits, and the machine looks.
-  const exec = container.exec('sleep 2.17; true');
-  const seen = await daemon().world.sh(
-    'for i in $(seq 100); do pid=$(pgrep -x -f "sleep 2.17") && cat /proc/$pid/attr/current && break; sleep 0.05; done',
-  );
+  const exec = container.exec('sleep 217.5; true');
+  const pid = await until('it runs', async () => {
+    const found = await daemon().world.sh('pgrep -x -f "sleep 217.5" || true');
+    return found.trim() || undefined;
+  });
+  const seen = await daemon().world.sh(`cat /proc/${pid}/attr/current; kill ${pid}`);
   t.is(seen, `${byDefault}\n`);
   t.is((await exec).code, 0);
   for (const directory of files) t.is(await readFile(`${directory}/exec`, 'utf8'), '');

@@ -50,9 +50,10 @@ test('the container is in its cgroup, which its cgroup namespace shows as the ro
 
 test('an exec joins the cgroup of its container', async (t) => {
   const container = await (await runPod(daemon())).run(idle);
-  const running = container.exec('sleep 1; cat /proc/self/cgroup');
+  const running = container.exec('until [ -e /go ]; do sleep 0.1; done; cat /proc/self/cgroup');
   const cgroup = cgroupOf(daemon(), container);
   await until('the exec runs in the cgroup', async () => (await cgroup.words('cgroup.procs')).length >= 4);
+  await daemon().world.sh(`touch /proc/${await container.pid()}/root/go`);
   t.is((await running).stdout, '0::/\n');
 });
 
@@ -143,9 +144,10 @@ test('a container lives on while the daemon is dead, and its end is known to the
   const container = await pod.run('until [ -e /go ]; do sleep 0.1; done; exit 7');
   const other = await pod.run(idle);
   const cgroup = cgroupOf(daemon(), container);
-  await container.exec('(sleep 2; touch /go) >/dev/null 2>&1 &');
+  const root = `/proc/${await container.pid()}/root`;
   await daemon().kill();
   t.true(await cgroup.exists());
+  await daemon().world.sh(`touch ${root}/go`);
   await until('it has ended while no daemon was there', async () => !(await cgroup.exists()));
   await daemon().boot();
   t.is((await container.exited()).exit_code, 7);
