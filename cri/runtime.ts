@@ -68,7 +68,7 @@ export const emptyObjects = (): Pick<Runtime, 'sandboxes' | 'containers' | 'lock
   events: new EventHub(),
 });
 
-/** The sandbox's directory in the state directory: resolv.conf, hosts, hostname, cni.lock and the pins. */
+/** The sandbox's directory in the state directory: resolv.conf, hosts, hostname, cni.lock, make.lock and the pins. */
 export const sandboxPaths = (config: Pick<Config, 'state'>, id: string) => {
   const directory = join(config.state, 'sandboxes', id);
   const at = (name: string): string => join(directory, name);
@@ -78,6 +78,7 @@ export const sandboxPaths = (config: Pick<Config, 'state'>, id: string) => {
     hosts: at('hosts'),
     hostname: at('hostname'),
     cniLock: at('cni.lock'),
+    makeLock: at('make.lock'),
     user: at('user'),
     ipc: at('ipc'),
     uts: at('uts'),

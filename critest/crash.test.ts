@@ -3,6 +3,8 @@ import { agentCrashAtStep, crashAtEachStep, type Scenario } from './harness/cras
 import { crashAtRandom } from './harness/crash-at-random.ts';
 import { bringImages, churnImages, crashImages } from './harness/crash-images.ts';
 import { TestDaemon } from './harness/daemon.ts';
+import { names } from './harness/images.ts';
+import { runPod } from './harness/pods.ts';
 import { startRegistry } from './harness/registry.ts';
 import {
   create,
@@ -21,6 +23,8 @@ import {
   updateCreated,
   updatePod,
 } from './harness/scenarios.ts';
+import { reused, warmUp } from './harness/suite.ts';
+import { until } from './harness/until.ts';
 
 const crashing = <P>(title: string, scenario: Scenario<P>, parts: readonly number[] = [0, 1, 2, 3]): void => {
   test(title, async (t) => {
@@ -62,6 +66,41 @@ test('UpdateContainerResources, UpdatePodSandboxResources: kill -9 at every step
   await crashAtEachStep(t, daemon, update);
   await crashAtEachStep(t, daemon, updateCreated);
   await crashAtEachStep(t, daemon, updatePod);
+});
+
+test('kill -9 while a pod’s namespaces are being made: the next daemon ends who makes them before it removes them', async (t) => {
+  await using daemon = await TestDaemon.prepare();
+  const { world } = daemon;
+  const frozen = world.path('frozen');
+  await world.sh(`truncate -s 16M ${world.path('log.disk')} && mkfs.ext4 -q ${world.path('log.disk')} && mkdir ${frozen} &&
+    mount -o loop ${world.path('log.disk')} ${frozen} && mkdir ${frozen}/netns`);
+  await daemon.configure({ network: { netns_dir: `${frozen}/netns` } });
+  await daemon.boot();
+  await daemon.import([names.busybox]);
+  await warmUp(daemon);
+  const before = await daemon.snapshot();
+  // Whoever makes a file there stands still in the kernel, where no signal reaches it.
+  await world.sh(`fsfreeze -f ${frozen}`);
+  const thaw = () => world.sh(`fsfreeze -u ${frozen}`);
+  try {
+    const call = runPod(daemon).catch(() => undefined);
+    const stands = async () => /^D\S* .*sandbox make/m.test(await world.sh('ps -e -o stat=,args='));
+    await until('it stands still', stands);
+    // One that finds no processor notices the daemon's end as late.
+    const [agent = 0] = await daemon.pidsOf('berth-agent');
+    await world.sh(`kill -STOP ${agent}`);
+    await daemon.kill();
+    await call;
+    const boot = daemon.boot();
+    const waits = async () => (await daemon.pidsOf('berth-lock')).length > 0;
+    await Promise.race([boot, until('the next daemon waits for it', waits)]);
+    await thaw();
+    await boot;
+    await world.sh(`kill -CONT ${agent}`);
+  } finally {
+    await thaw().catch(() => undefined);
+  }
+  t.deepEqual(await daemon.leftSince(before, reused), []);
 });
 
 test('kill -9 of daemon and agent at random moments leaves what the processes say, and nothing after its removal', async (t) => {

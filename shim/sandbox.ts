@@ -30,6 +30,8 @@ export interface NamespaceRequest extends NamespacePaths {
   readonly sysctls?: Readonly<Record<string, string>>;
   /** `cgroup.procs` or `tasks` files of the cgroup that the pod's init shall live in. */
   readonly cgroupProcs?: readonly string[];
+  /** Held while they are made: a daemon that dies meanwhile leaves a maker that its successor has to end first. */
+  readonly lock?: string;
 }
 
 const timeoutMs = 30_000;
@@ -86,8 +88,9 @@ const runRole = async (agent: Agent, verb: 'make' | 'remove', args: readonly str
 /** Makes the namespaces and pins each by a bind mount; all of it, or nothing is left. `lo` is up, the sysctls are set. */
 export const makeNamespaces = async (agent: Agent, request: NamespaceRequest): Promise<void> => {
   if (pathsOf(request).length === 0) return;
-  const { cgroupProcs = [] } = request;
-  const more = request.pid === undefined ? {} : { template: true, cgroupProcs };
+  const { cgroupProcs = [], lock } = request;
+  const init = request.pid === undefined ? {} : { template: true, cgroupProcs };
+  const more = lock === undefined ? init : { ...init, lock };
   await runRole(agent, 'make', argumentsOf(request), more);
 };
 

@@ -7,6 +7,7 @@ import { type Runtime, sandboxPaths } from '../runtime.ts';
 import { hostsFile } from '../spec/dns.ts';
 import type { SandboxSpec } from '../spec/sandbox.ts';
 import type { Sandbox } from '../state/sandbox.ts';
+import { endMaker } from './end-maker.ts';
 import { networkSandbox } from './network.ts';
 
 /** Everything of a sandbox but its record: directory, namespaces, network, files. Answers with its addresses. */
@@ -16,17 +17,19 @@ export const buildSandbox = async (
   spec: SandboxSpec,
   rollback: Rollback,
 ): Promise<readonly string[]> => {
-  const { directory } = sandboxPaths(runtime.config, sandbox.id);
+  const { directory, makeLock: lock } = sandboxPaths(runtime.config, sandbox.id);
   rollback.add('directory', () => removeTree(directory));
   await makeDirectory(directory);
   const pins = namespacePins(runtime, sandbox, spec);
   rollback.add('namespaces', () => removeNamespaces(runtime.agent, pins));
+  rollback.add('maker of namespaces', () => endMaker(runtime, sandbox));
   await Promise.all([
     makeNamespaces(runtime.agent, {
       ...pins,
       hostname: spec.hostname,
       sysctls: sysctlsOf(spec),
       cgroupProcs: runtime.supervisorsCgroup,
+      lock,
     }),
     writeNames(runtime, sandbox, spec),
     spec.logDirectory === undefined ? undefined : makeLogDirectory(spec.logDirectory),

@@ -5,6 +5,7 @@ import { tellSandbox } from '../events/get-container-events.ts';
 import { containersOf, type Runtime, sandboxPaths } from '../runtime.ts';
 import type { Container } from '../state/container.ts';
 import type { Sandbox } from '../state/sandbox.ts';
+import { endMaker } from './end-maker.ts';
 import { networkSandbox } from './network.ts';
 import { setRecord } from './save.ts';
 
@@ -38,6 +39,7 @@ export const allPins = (runtime: Runtime, sandbox: Sandbox) => {
 
 /** Network first: CNI's DEL wants the namespace that it made its interfaces in. */
 export const releaseSandbox = async (runtime: Runtime, sandbox: Sandbox): Promise<void> => {
+  await endMaker(runtime, sandbox);
   if (sandbox.record.netns !== '') await runtime.network.teardown(networkSandbox(runtime, sandbox));
   await removeNamespaces(runtime.agent, allPins(runtime, sandbox));
 };
