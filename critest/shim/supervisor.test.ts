@@ -170,6 +170,31 @@ test('an exec whose client does not read waits, and another one does not', async
   slow.destroy();
 });
 
+test('an exec whose client does not read holds up nobody at the end of its container, and the client misses nothing', async (t) => {
+  await using room = await Room.make();
+  const container = await room.start(['guest', 'wait']);
+  const client = await Client.open(container.bundle);
+  const { socket } = client;
+  socket.sendFields(Frame.EXEC, 1, ExecFlag.STDOUT, container.execPlan(['guest', 'lines', '3000000']));
+  const pid = new FieldReader((await client.came(Frame.OK)).payload).number();
+  socket.pause();
+  const written = async () => Number(/wchar: (\d+)/.exec(await readFile(room.proc(pid, 'io'), 'utf8'))?.[1]);
+  const all = await until('it can write no more', async () => {
+    const before = await written();
+    await sleep(50);
+    return before > 0 && before === (await written()) && before;
+  });
+  await container.with(async (supervisor) => {
+    const end = supervisor.wait();
+    await supervisor.kill(9, 'all');
+    await end;
+  });
+  socket.resume();
+  await client.came(Frame.EXIT);
+  t.is(client.output().length, all);
+  socket.close();
+});
+
 test('an exec gets a terminal of its container’s devpts, and it can be resized', async (t) => {
   await using room = await Room.make();
   const container = await room.start(['guest', 'wait']);

@@ -380,8 +380,9 @@ void end_begin(void) {
 
 bool end_check(void) {
   if (!shim.ending) return false;
-  const struct process *p = &shim.container;
-  return (p->out[0].fd < 0 && p->out[1].fd < 0 && shim.execs == NULL) || now_ms() >= shim.end_deadline;
+  bool whole = shim.container.out[0].fd < 0 && shim.container.out[1].fd < 0;
+  for (const struct process *p = shim.execs; p != NULL; p = p->next) whole = whole && p->ended;
+  return whole || now_ms() >= shim.end_deadline;
 }
 
 static bool write_exit(const char *text, size_t length) {
@@ -389,12 +390,19 @@ static bool write_exit(const char *text, size_t length) {
   return fd >= 0 && write_all(fd, text, length) && fsync(fd) == 0 && rename("exit.tmp", "exit") == 0;
 }
 
+static int timeout(void) {
+  const int64_t now = now_ms();
+  const int execs = exec_timeout(now);
+  if (!shim.ending) return execs;
+  const int end = shim.end_deadline <= now ? 0 : (int)(shim.end_deadline - now);
+  return execs >= 0 && execs < end ? execs : end;
+}
+
 static int finish(void) {
   struct process *p = &shim.container;
   char text[160];
   // Who asked before now gets an answer, and not the reset of a socket with unread bytes. Bounded: some may ask on and on.
   for (int turns = 0; turns < 256 && loop_turn(0);) turns++;
-  exec_finish_all();
   log_end(&shim.log, "stdout", &p->rest[0]);
   log_end(&shim.log, "stderr", &p->rest[1]);
   const bool oom = out_of_memory();
@@ -406,16 +414,11 @@ static int finish(void) {
   clients_exit(numbers);
   source_close(&shim.listener);
   unlink("shim.sock");
+  // What its execs have said goes to their clients, of whom one may be slow: the container has ended without that.
+  for (shim.end_deadline = now_ms() + DRAIN_MS; shim.execs != NULL && now_ms() < shim.end_deadline; exec_check_all()) loop_turn(timeout());
+  exec_finish_all();
   clients_flush(now_ms() + DRAIN_MS);
   return written ? 0 : 1;
-}
-
-static int timeout(void) {
-  const int64_t now = now_ms();
-  const int execs = exec_timeout(now);
-  if (!shim.ending) return execs;
-  const int end = shim.end_deadline <= now ? 0 : (int)(shim.end_deadline - now);
-  return execs >= 0 && execs < end ? execs : end;
 }
 
 // What the start took of the stack is given back: the pages below this frame, which is smaller than the margin.
