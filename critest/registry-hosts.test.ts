@@ -14,6 +14,7 @@ import { TestDaemon } from './harness/daemon.ts';
 import { type Image, image, type Layer, layer, mediaTypes } from './harness/image.ts';
 import {
   type Behaviour,
+  cut,
   isBlob,
   type RegistryTls,
   startTestRegistry,
@@ -131,7 +132,7 @@ const half = (made: Image, then: 'stall' | 'close'): Behaviour =>
     const body = made.blobs.get(layerOf(made)) ?? Buffer.alloc(0);
     if (!request.url?.includes(layerOf(made))) return next();
     response.writeHead(200, { 'content-length': body.length }).write(body.subarray(0, body.length / 2));
-    if (then === 'close') setTimeout(() => response.destroy(), 20);
+    if (then === 'close') cut(response);
   });
 
 /** Those that take seconds, since they wait between two tries: begun with the daemon, and judged at the end. */
@@ -296,7 +297,7 @@ test('half of a layer from a mirror that lies is thrown away, and the registry g
     response
       .writeHead(200, { 'content-length': size })
       .write(Buffer.alloc(size >> 1, made.blobs.get(layerOf(made))?.subarray(0, 100)));
-    setTimeout(() => response.destroy(), 20);
+    cut(response);
   });
   const host = await mirrored('lies.test', table(mirror));
   t.is((await pull(`${host}/lies:1`)).image_ref, made.id);

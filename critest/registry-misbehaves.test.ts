@@ -7,7 +7,7 @@ import { type Digest, sha256 } from '../base/digest.ts';
 import { BerthError, type ErrorCode, messageOf } from '../base/errors.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { type Image, image, layer, mediaTypes } from './harness/image.ts';
-import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from './harness/own-registry.ts';
+import { type Behaviour, cut, isBlob, startTestRegistry, type TestRegistry } from './harness/own-registry.ts';
 import { tar } from './harness/tar.ts';
 
 // What registry.test.ts has of a registry that does wrong is not here again.
@@ -186,7 +186,7 @@ const cases: readonly Case[] = [
       forLayer(made, (request, response, body) => {
         const begin = ranged(request, response, body);
         response.write(body.subarray(begin, begin + 10 + Math.floor(Math.random() * 1000)));
-        setTimeout(() => response.destroy(), 5);
+        cut(response, 1);
       }),
   },
   {
@@ -337,7 +337,7 @@ const cases: readonly Case[] = [
             .writeHead(206, { 'content-range': `bytes 0-${body.length - 1}/${body.length}` })
             .end(body);
         response.writeHead(200, { 'content-length': body.length }).write(body.subarray(0, 100_000));
-        setTimeout(() => response.destroy(), 50);
+        cut(response, 16);
       }),
   },
   {
@@ -348,7 +348,7 @@ const cases: readonly Case[] = [
       forLayer(made, (request, response, body) => {
         if (request.headers.range !== undefined) return void response.writeHead(416).end();
         response.writeHead(200, { 'content-length': body.length }).write(body.subarray(0, 100_000));
-        setTimeout(() => response.destroy(), 50);
+        cut(response, 16);
       }),
   },
   {
@@ -362,7 +362,7 @@ const cases: readonly Case[] = [
           return void response.end(randomBytes(body.length - begin));
         }
         response.writeHead(200, { 'content-length': body.length, etag: '"first"' }).write(body.subarray(0, 100_000));
-        setTimeout(() => response.destroy(), 50);
+        cut(response, 16);
       }),
   },
   {
@@ -536,7 +536,7 @@ const harmless: Readonly<Record<string, (made: Image, repository: string) => Beh
       cuts += 1;
       if (cuts > 3) return void response.end(body.subarray(begin));
       response.write(body.subarray(begin, begin + 40_000 + Math.floor(Math.random() * 10_000)));
-      setTimeout(() => response.destroy(), 30);
+      cut(response);
     });
   },
   'a cut, and a server that ignores ranges': (made) => {
@@ -546,7 +546,7 @@ const harmless: Readonly<Record<string, (made: Image, repository: string) => Beh
       cuts += 1;
       if (cuts > 2) return void response.end(body);
       response.write(body.subarray(0, 50_000 * cuts));
-      setTimeout(() => response.destroy(), 30);
+      cut(response);
     });
   },
   '429 and 503 at first': () => {
@@ -613,7 +613,7 @@ test.serial('401 half way: a new token is asked for, and the layer goes on where
     isCut = true;
     const { body } = layerOf(made);
     response.writeHead(200, { 'content-length': body.length }).write(body.subarray(0, 100_000));
-    setTimeout(() => response.destroy(), 50);
+    cut(response, 16);
   });
   t.is((await pull('expiring')).image_ref, made.id);
   t.is(issued, 2);
@@ -646,7 +646,7 @@ test.serial(
       forLayer(made, (request, response, body) => {
         if (request.headers.range !== undefined) return void response.writeHead(404).end();
         response.writeHead(200, { 'content-length': body.length }).write(body.subarray(0, 2 << 20));
-        setTimeout(() => response.destroy(), 100);
+        cut(response, 30);
       }),
     );
     await t.throwsAsync(pull('kept'), { message: /answers 404/ });

@@ -6,7 +6,7 @@ import { BerthError, type ErrorCode, messageOf } from '../base/errors.ts';
 import { TestDaemon } from './harness/daemon.ts';
 import { Scrape } from './harness/exposition.ts';
 import { type Image, image, type Layer, layer, mediaTypes } from './harness/image.ts';
-import { type Behaviour, isBlob, startTestRegistry, type TestRegistry } from './harness/own-registry.ts';
+import { type Behaviour, cut, isBlob, startTestRegistry, type TestRegistry } from './harness/own-registry.ts';
 import { fails } from './harness/suite.ts';
 import type { TarEntry } from './harness/tar.ts';
 import { until } from './harness/until.ts';
@@ -72,7 +72,7 @@ const half = (made: Image, then: 'stall' | 'close'): Behaviour =>
   onLayer(made, (request, response) => {
     const body = bodyOf(made, (request.url ?? '').split('/').at(-1) as Digest);
     response.writeHead(200, { 'content-length': body.length }).write(body.subarray(0, body.length / 2));
-    if (then === 'close') setTimeout(() => response.destroy(), 20);
+    if (then === 'close') cut(response);
   });
 
 interface Case {

@@ -241,21 +241,22 @@ test('no data for too long ends the session, pings or not', async (t) => {
   const { process, url } = exec(server);
   const { client } = await spdyCommand(url, all);
   const { controlFrame, FrameType } = await import('../../cri/stream/spdy/frames.ts');
+  // Were a ping data, the session would never end.
   const pings = setInterval(() => client.send(controlFrame(FrameType.PING, [1])), 20);
   await client.closed;
   clearInterval(pings);
   t.true(process.closed);
-  t.true(client.frames.filter(({ type }) => type === FrameType.PING).length > 3);
+  t.true(client.frames.some(({ type }) => type === FrameType.PING));
 });
 
 test('data keeps a session beyond the idle timeout', async (t) => {
-  await using server = await start({ idleMs: 400 });
+  await using server = await start({ idleMs: 800 });
   const { process, url } = exec(server);
   const command = await spdyCommand(url, all);
   const more = setInterval(() => process.stdout?.write('.'), 50);
   const alive = await Promise.race([
     command.client.closed.then(() => false),
-    new Promise((resolve) => setTimeout(resolve, 900, true)),
+    new Promise((resolve) => setTimeout(resolve, 1300, true)),
   ]);
   clearInterval(more);
   t.true(alive);

@@ -221,7 +221,8 @@ test('containerd 2022-23471, 2025-64329: execs and attaches whose clients were c
     });
   const before = await calm();
   for (const _ of [1, 2, 3]) await round();
-  await until(`again ${before} descriptors`, async () => (await descriptors()) === before);
+  // At a calm moment one may still have been open that closes by itself.
+  await until(`again ${before} descriptors`, async () => (await descriptors()) <= before);
   t.pass();
 });
 

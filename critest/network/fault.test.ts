@@ -93,7 +93,7 @@ test('a setup that its caller gives up is undone', async (t) => {
   await inside.writeConf('10-net.conflist', bridgeConf(inside, [], { type: 'sleep-after' }));
   const driver = await inside.driver();
   const pod = await inside.makeNetns(inside.pod());
-  await t.throwsAsync(driver.setup(pod, 1_000), { message: /cni sleep-after ADD/ });
+  await t.throwsAsync(driver.setup(pod, 2_000), { message: /cni sleep-after ADD/ });
   t.deepEqual(await leftOf(inside, pod), []);
 });
 

@@ -73,6 +73,6 @@ test('a plugin that hangs does not hold up the start, and the network is not rea
   await inside.writeConf('10-net.conflist', bridgeConf(inside, [{ type: 'hanging' }]));
   const started = performance.now();
   const driver = await inside.driver();
-  t.true(performance.now() - started < 5_000);
+  t.true(performance.now() - started < 9_000, 'its VERSION has ten seconds');
   t.like(await driver.status(), { ready: false, reason: 'NetworkPluginNotReady' });
 });

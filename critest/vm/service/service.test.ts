@@ -311,10 +311,10 @@ test.serial('the journal has the log as JSON, with its priorities', async (t) =>
 test.serial('the watchdog ends and restarts a daemon that was stopped with SIGSTOP, and pods run on', async (t) => {
   const dropIn = '/run/systemd/system/berth.service.d';
   await mkdir(dropIn, { recursive: true });
-  await writeFile(`${dropIn}/watchdog.conf`, '[Service]\nWatchdogSec=4\n');
+  await writeFile(`${dropIn}/watchdog.conf`, '[Service]\nWatchdogSec=8\n');
   await sh('systemctl daemon-reload && systemctl restart berth');
   const fed = await mainPid();
-  await sleep(7000);
+  await sleep(11_000);
   t.is(await mainPid(), fed, 'a daemon that serves is left alone');
   await outliving(t, (pid) => sh(`kill -STOP ${pid}`));
   t.is(await property('NRestarts'), '1');
