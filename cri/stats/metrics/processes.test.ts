@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import test from 'ava';
 import { readKernelFile } from '../kernel-file.ts';
 import { readProcesses } from './processes.ts';
@@ -53,6 +54,9 @@ test('a process that may not be looked into counts, and takes nothing from the o
   const nobody = 65_534;
   const child = spawn('sleep', ['60'], { uid: nobody, gid: nobody, stdio: 'ignore' });
   await once(child, 'spawn');
+  // Before it sleeps it opens and closes its libraries.
+  const sleeps = (): boolean => / \(sleep\) S /.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8'));
+  for (let look = 0; look < 2000 && !sleeps(); look += 1) await wait(5);
   writeFileSync(join(cgroup.mount, 'cgroup.procs'), `${process.ppid}\n${child.pid}\n`);
   chmodSync(cgroup.mount, 0o755);
   try {
