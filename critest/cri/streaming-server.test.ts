@@ -131,7 +131,8 @@ test('streams that do not come end the session after the creation timeout, and n
     },
   });
   const client = await SpdyClient.open(url, allProtocols);
-  await client.stream({ streamType: 'error' });
+  // Where the machine stops this process, the time may be over before the stream is answered.
+  await client.stream({ streamType: 'error' }).catch(() => undefined);
   await client.closed;
   t.false(opened);
 });
