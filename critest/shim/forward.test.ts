@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, type Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { listen } from '../../api/listen.ts';
 import type { BerthError } from '../../base/errors.ts';
@@ -70,6 +71,27 @@ test('a port of the pod’s IPv4 loopback answers, with its half-close kept, and
 test('a server that listens on the IPv6 loopback alone is reached', async (t) => {
   await using at = await place('::1');
   t.is(await ask(await at.forwarder.connect(at.netns, 7000, signal), 'six'), 'six');
+});
+
+test('what a server said before it closed arrives whole, also when the client still sends', async (t) => {
+  await using at = await place();
+  const { isolated, netns } = at;
+  const size = 1 << 20; // more than the buffers to the daemon hold: the rest stays in the helper's connection
+  const script = `require('net').createServer((c) => c.end(Buffer.alloc(${size}), () => c.destroy())).listen(7000, '127.0.0.1')`;
+  const inside = `nsenter --net=${netns}`;
+  await isolated.text(`${inside} sysctl -qw net.ipv4.tcp_rmem='4096 4194304 6291456'`);
+  await isolated.text(`${inside} ${process.execPath} -e "${script}" </dev/null >/dev/null 2>&1 & sleep 0`);
+  const sockets = (state: string) => isolated.text(`${inside} ss -Htn ${state} sport = :7000`);
+  await until('the server listens', async () => (await sockets('state listening')) !== '');
+  const connection = await at.forwarder.connect(netns, 7000, signal);
+  await until('all is sent and acknowledged', async () => (await sockets('state fin-wait-2')) !== '');
+  connection.write('heard by nobody');
+  await until('the connection is reset', async () => (await sockets('state fin-wait-2')) === '');
+  connection.write(Buffer.alloc(1 << 20));
+  await sleep(100);
+  t.is((await buffer(connection)).length, size);
+  connection.end();
+  await until('no helper is left', async () => (await helpers(at)) === 0);
 });
 
 test('a port that nobody listens on is refused by name', async (t) => {

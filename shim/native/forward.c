@@ -89,14 +89,16 @@ static bool move(struct way *w, bool readable, bool writable) {
     const ssize_t n = recv(w->from, w->data, sizeof w->data, MSG_DONTWAIT);
     if (n < 0) return is_transient();
     w->ended = n == 0;
-    if (w->ended) return shutdown(w->to, SHUT_WR) == 0;
+    if (w->ended) shutdown(w->to, SHUT_WR);
+    if (w->ended) return true;
     w->end = (size_t)n;
     writable = true;  // mostly it has room
   }
   if (w->end == 0 || !writable) return true;
   const ssize_t n = send(w->to, w->data + w->start, w->end - w->start, MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (n < 0) return is_transient();
-  w->start += (size_t)n;
+  if (n < 0 && is_transient()) return true;
+  // What it is sent is dropped: who reads no more may have said something before, which still goes the other way.
+  w->start = n < 0 ? w->end : w->start + (size_t)n;
   if (w->start == w->end) w->start = w->end = 0;
   return true;
 }
