@@ -148,15 +148,17 @@ test("command replaces the image's entrypoint and cmd, args replace its cmd", as
 test('environment, working directory and arguments arrive byte by byte', async (t) => {
   const pod = await runPod(daemon());
   const value = Uint8Array.from([0x61, 0xff, 0xfe, 0x0a, 0x62]);
-  const { stdout } = await pod.output('echo $COLOUR; pwd; printf %s "$RAW" | hexdump -v -e \'1/1 "%02x"\'; echo', {
+  const show = 'printf %s "$RAW" | hexdump -v -e \'1/1 "%02x"\'; echo; tr "\\0" "\\n" </proc/$$/environ | grep ^data';
+  const { stdout } = await pod.output(`echo $COLOUR; pwd; ${show}`, {
     image: { image: names.entrypoint },
     envs: [
       { key: 'COLOUR', value: Buffer.from('blue') },
       { key: 'RAW', value },
+      { key: 'data-1.x', value: Buffer.from('no name for a shell') },
     ],
     working_dir: '/made/for/it',
   });
-  t.is(stdout, 'blue\n/made/for/it\n61fffe0a62\n');
+  t.is(stdout, 'blue\n/made/for/it\n61fffe0a62\ndata-1.x=no name for a shell\n');
   const fromImage = await pod.output('echo $COLOUR; pwd', { image: { image: names.entrypoint } });
   t.is(fromImage.stdout, 'green\n/work\n');
 });
