@@ -138,6 +138,29 @@ test('an attached client that does not read holds up neither the container nor i
   t.is((await container.ended()).code, 0);
 });
 
+test('sixty attached clients that do not read cost a container little memory together', async (t) => {
+  await using room = await Room.make();
+  const container = await room.container(['guest', 'lines', '1000000'], { wait: true });
+  await container.start();
+  const clients = await Promise.all(Array.from({ length: 60 }, () => Client.open(container.bundle)));
+  for (const { socket } of clients) socket.sendFields(Frame.ATTACH, 1, ExecFlag.STDOUT);
+  for (const client of clients) {
+    await client.came(Frame.OK);
+    client.socket.pause();
+  }
+  await container.with((supervisor) => supervisor.go());
+  const { supervisorPid } = container.report();
+  const highest = async (): Promise<number> =>
+    Number(/VmHWM:\s+(\d+)/.exec(await readFile(room.proc(supervisorPid, 'status'), 'utf8'))?.[1]);
+  let memory = 0;
+  await until('all is in the log', async () => {
+    memory = await highest().catch(() => memory);
+    return (await readExit(container.bundle)) !== undefined;
+  });
+  t.true(memory > 0 && memory < 30_000, `${memory} KiB`);
+  for (const { socket } of clients) socket.close();
+});
+
 test('eight MiB go through an exec’s stdin and stdout with bounded buffers', async (t) => {
   await using room = await Room.make();
   const container = await room.start(['guest', 'wait']);

@@ -13,6 +13,8 @@
 #define CLIENT_HIGH (256u << 10)  // an exec's output stops here
 #define CLIENT_LOW (64u << 10)    // and goes on here
 #define ATTACH_MOST (1u << 20)    // what an attached client that does not read may hold; the rest it misses
+#define ATTACH_ALL (8u << 20)     // what all of them may hold; then each has
+#define ATTACH_LEAST (64u << 10)
 
 struct client {
   struct client *next;
@@ -329,8 +331,11 @@ void client_accept(void *owner, uint32_t events) {
 
 void clients_output(int stream, char *frame, size_t length) {
   const unsigned flag = stream == 0 ? EXEC_STDOUT : EXEC_STDERR;
+  size_t held = 0;
+  for (const struct client *c = shim.clients; c != NULL; c = c->next) held += buffer_pending(&c->out);
+  const size_t most = held < ATTACH_ALL ? ATTACH_MOST : ATTACH_LEAST;
   for (struct client *c = shim.clients; c != NULL; c = c->next)
-    if (!c->dead && c->process == &shim.container && (c->attach & flag) != 0 && buffer_pending(&c->out) < ATTACH_MOST)
+    if (!c->dead && c->process == &shim.container && (c->attach & flag) != 0 && buffer_pending(&c->out) < most)
       client_send_framed(c, stream == 0 ? FRAME_STDOUT : FRAME_STDERR, c->stream_id, frame, length);
 }
 
