@@ -325,8 +325,12 @@ test('on a kernel without SELinux labels are told of in the log, and what asks f
   t.regex(stdout, /^ran\n/);
   t.notRegex(stdout, /c7/);
   const log = await daemon().log();
-  for (const label of ['a_u:b_r:c_t:s0:c7', 'a_u:b_r:d_t:s0:c7'])
-    t.regex(log, new RegExp(`selinux_options ${label} has no effect: this kernel has no SELinux`));
+  for (const type of ['c_t', 'd_t'])
+    t.true(
+      log.includes(
+        `selinux_options (user a_u, role b_r, type ${type}, level s0:c7) have no effect: this kernel has no SELinux`,
+      ),
+    );
 });
 
 test('overhead and resources of a pod are told as they were made or updated last, also after a restart, and no cgroup is changed', async (t) => {

@@ -141,7 +141,7 @@ test.serial(
       t,
       podWith(daemon, options),
       'failed-precondition',
-      /::container_t:: labels are off, see selinux\.enable/,
+      /selinux_options \(type container_t\): labels are off, see selinux\.enable/,
     );
     const pod = await podWith(daemon);
     await fails(t, pod.create('true', asking(options)), 'failed-precondition', /labels are off/);

@@ -68,7 +68,10 @@ test('an SELinux label without SELinux is told of; where labels are off it is re
   const on = { selinux: { kind: 'on', contexts: undefined } } as const;
   t.deepEqual(checkSelinux(undefined, absent), []);
   t.deepEqual(checkSelinux({ user: '', level: '' }, off), []);
-  t.regex(checkSelinux({ type: 'spc_t', level: 's0' }, absent).join(), /::spc_t:s0 has no effect/);
+  t.regex(
+    checkSelinux({ type: 'spc_t', level: 's0' }, absent).join(),
+    /selinux_options \(type spc_t, level s0\) have no effect/,
+  );
   t.throws(() => checkSelinux({ type: 'x_t' }, off), { code: 'failed-precondition', message: /selinux\.enable/ });
   t.deepEqual(checkSelinux({ type: 'x_t' }, on), []);
   for (const { selinux } of [absent, off, on])

@@ -78,13 +78,14 @@ export const checkSelinux = (
   options: SelinuxOption | undefined,
   host: { readonly selinux: SelinuxHost },
 ): readonly string[] => {
-  const { user = '', role = '', type = '', level = '' } = checkSelinuxParts(options ?? {});
-  if (user + role + type + level === '' || host.selinux.kind === 'on') return [];
-  const label = [user, role, type, level].join(':');
-  if (host.selinux.kind === 'absent') return [`selinux_options ${label} has no effect: this kernel has no SELinux`];
+  const { user, role, type, level } = checkSelinuxParts(options ?? {});
+  const named = Object.entries({ user, role, type, level }).filter(([, value]) => value);
+  if (named.length === 0 || host.selinux.kind === 'on') return [];
+  const label = named.map(([part, value]) => `${part} ${value}`).join(', ');
+  if (host.selinux.kind === 'absent') return [`selinux_options (${label}) have no effect: this kernel has no SELinux`];
   throw new BerthError(
     'failed-precondition',
-    `selinux_options: ${label}: labels are off, see selinux.enable of the configuration`,
+    `selinux_options (${label}): labels are off, see selinux.enable of the configuration`,
   );
 };
 
