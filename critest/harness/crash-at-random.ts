@@ -4,6 +4,7 @@ import { TestDaemon } from './daemon.ts';
 import { runPod } from './pods.ts';
 import { alive } from './scenarios.ts';
 import { removePods, reused, warmUp } from './suite.ts';
+import { until } from './until.ts';
 
 /** A seeded generator of numbers in [0, 1): a failure names its seed. */
 export const randomFrom = (seed: number): (() => number) => {
@@ -44,9 +45,13 @@ export const crashAtRandom = async (t: ExecutionContext, rounds: number): Promis
     await daemon.ended();
     await Promise.all(lives);
     await daemon.boot();
-    const { containers } = await daemon.client.ListContainers({});
-    const running = containers.filter(({ state }) => state === 'CONTAINER_RUNNING').length;
-    t.is(await alive(daemon, 'sleep 4242'), running, `round ${round} of seed ${seed}`);
+    // On a slow machine what has become of one is found out behind the daemon's start.
+    const agree = async (): Promise<boolean> => {
+      const { containers } = await daemon.client.ListContainers({});
+      const running = containers.filter(({ state }) => state === 'CONTAINER_RUNNING').length;
+      return (await alive(daemon, 'sleep 4242')) === running;
+    };
+    await until(`the states are those of the processes, round ${round} of seed ${seed}`, agree);
     await removePods(daemon);
     t.deepEqual(await daemon.leftSince(before, reused), [], `round ${round} of seed ${seed}`);
   }

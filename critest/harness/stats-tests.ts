@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import type { ContainerStats, FilesystemUsage, PodSandboxStats } from '../../api/generated/types.ts';
 import type { TestDaemon } from './daemon.ts';
@@ -143,13 +144,16 @@ export const statsTests = (version: 1 | 2): void => {
 
   test('pressure is what the cgroup’s files say, and is left out where the kernel has none', async (t) => {
     const container = await (await runPod(daemon())).run(idle);
-    const stats = await statsOf(container);
-    for (const [name, psi] of [
-      ['cpu', stats.cpu?.psi],
-      ['memory', stats.memory?.psi],
-      ['io', stats.io?.psi],
-    ] as const) {
-      const lines = version === 2 ? pressureLines(() => file(container, '', `${name}.pressure`)) : [];
+    const kinds = ['cpu', 'memory', 'io'] as const;
+    const witness = () =>
+      kinds.map((name) => (version === 2 ? pressureLines(() => file(container, '', `${name}.pressure`)) : []));
+    const { stats, found } = await until('pressure stands still', async () => {
+      const before = witness();
+      const one = { stats: await statsOf(container), found: witness() };
+      return isDeepStrictEqual(one.found, before) && one;
+    });
+    for (const [index, name] of kinds.entries()) {
+      const [psi, lines = []] = [stats[name]?.psi, found[index]];
       const told = psi && [
         ['some', psi.Some?.Avg10, psi.Some?.Avg60, psi.Some?.Avg300, Number(psi.Some?.Total) / 1000],
         ['full', psi.Full?.Avg10, psi.Full?.Avg60, psi.Full?.Avg300, Number(psi.Full?.Total) / 1000],
