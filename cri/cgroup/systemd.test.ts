@@ -41,7 +41,11 @@ const wholeMessages = (chunk: Buffer): readonly Buffer[] => {
 type Answer = (call: Message, serial: number, socket: Socket) => void;
 
 /** A service manager that answers as it is told. */
-const withManager = (answer: Answer, action: (systemd: Systemd, path: string) => Promise<void>): Promise<void> =>
+const withManager = (
+  answer: Answer,
+  action: (systemd: Systemd, path: string) => Promise<void>,
+  timeoutMs = 20_000,
+): Promise<void> =>
   withDir(
     async ({ path }) => {
       const server = createServer((socket) => {
@@ -58,9 +62,12 @@ const withManager = (answer: Answer, action: (systemd: Systemd, path: string) =>
       });
       const at = join(path, 's');
       await new Promise<void>((resolve) => void server.listen(at, resolve));
-      using systemd = new Systemd({ socket: at, timeoutMs: 300, idleMs: 50 });
-      await action(systemd, at);
-      server.close();
+      using systemd = new Systemd({ socket: at, timeoutMs, idleMs: 50 });
+      try {
+        await action(systemd, at);
+      } finally {
+        server.close();
+      }
     },
     { unsafeCleanup: true },
   );
@@ -89,6 +96,7 @@ test('a job that fails, one that never ends, and an error are told in words', as
     (_, serial, socket) => void socket.write(Buffer.concat([reply(serial, 'o', ['/j']), removed('/other', 'a.scope')])),
     async (systemd) =>
       void (await t.throwsAsync(systemd.startScope('a.scope', [], never), { message: /job is not done in 0\.3 s/ })),
+    300,
   );
   await withManager(
     (_, serial, socket) => void socket.write(failure(serial, 'BadUnitSetting')),
