@@ -137,7 +137,7 @@ const answers = (one: Input<ContainerEventResponse>): Handlers => ({
 });
 
 const until = async (what: string, check: () => boolean): Promise<void> => {
-  for (let tries = 0; tries < 500; tries += 1) {
+  for (let tries = 0; tries < 3000; tries += 1) {
     if (check()) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
