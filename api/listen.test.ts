@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { chmod, mkdir, rename, stat, symlink, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -105,3 +106,13 @@ test('an address that is not unix:///absolute is refused', (t) => {
   for (const address of ['', 'unix://a', 'tcp://1.2.3.4:5', 'unix:///dir/', 'relative', 'unix:///a\0b'])
     t.is(t.throws(() => socketPath(address), { instanceOf: BerthError }).code, 'invalid-argument');
 });
+
+test('a thousand who come in one moment are all taken', (t) =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'socket');
+    const server = await listen(path, greet('hello'));
+    const clients = Array.from({ length: 1000 }, () => connect(path));
+    await t.notThrowsAsync(Promise.all(clients.map((client) => once(client, 'data'))));
+    for (const client of clients) client.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  }));

@@ -5,6 +5,9 @@ import { BerthError, errnoOf, messageOf, orMissing } from '../base/errors.ts';
 import { makeDirectory, removeTree } from '../base/files.ts';
 import { type InheritedSocket, isHeldByInit } from './activation.ts';
 
+/** Who may wait for a busy daemon to take them: the kernel refuses the next one, EAGAIN, and allows so many unless told otherwise. */
+export const backlog = 4096;
+
 /**
  * A server on a unix socket that only our own user can reach: the directory is made 0700, the socket is 0600 from its
  * first moment. A socket that nobody answers on is replaced; a live one is refused with `failed-precondition`.
@@ -43,7 +46,7 @@ export const adopt = (
     closed = true;
   });
   server.on('error', (error) => onError(refused(path, messageOf(error))));
-  void from.then(() => closed || server.listen({ fd }));
+  void from.then(() => closed || server.listen({ fd, backlog }));
   return server;
 };
 
@@ -102,7 +105,7 @@ const bind = (server: Server, path: string): Promise<void> =>
     server.once('listening', resolve);
     const umask = process.umask(0o177);
     try {
-      server.listen(path);
+      server.listen({ path, backlog });
     } finally {
       process.umask(umask);
     }

@@ -2,7 +2,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https';
 import { type AddressInfo, isIPv6, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { listenOn } from '../../api/listen.ts';
+import { backlog, listenOn } from '../../api/listen.ts';
 import { BerthError, messageOf } from '../../base/errors.ts';
 import type { Log } from '../log.ts';
 import { type CertificateFiles, reloadCertificates, tlsOptions } from './certificates.ts';
@@ -177,5 +177,5 @@ export class StreamingServer implements AsyncDisposable {
 const listen = (server: Server | HttpsServer, { address, port }: StreamingOptions): Promise<void> =>
   new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host: address, port }, resolve);
+    server.listen({ host: address, port, backlog }, resolve);
   });
