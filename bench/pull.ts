@@ -126,7 +126,9 @@ export const pulls = async (targets: readonly PullTarget[], rounds: number): Pro
 };
 
 const measureAll = async (targets: readonly PullTarget[], storage: string, rounds: number): Promise<void> => {
-  console.log('\nEach turn: a daemon of its own and a new ext4 with a journal on a loop device (direct I/O), for all alike.');
+  console.log(
+    '\nEach turn: a daemon of its own and a new ext4 with a journal on a loop device (direct I/O), for all alike.',
+  );
   for (const compression of ['gzip', 'zstd'] as const) {
     const rows = await measure(targets, storage, () => [bigName(compression, 0)], rounds);
     const title = `Pull of five layers, 30,000 files, ${compression}, ${rounds} rounds in turns: medians`;

@@ -8,6 +8,7 @@ import { withDir } from 'tmp-promise';
 import type { Log } from '../log.ts';
 import { ObserveServer, type Pages, text } from './http.ts';
 import { Persistent } from './persistent.ts';
+import { StandingClock } from './testing/standing-clock.ts';
 
 const nothing = (): void => undefined;
 const log = { debug: nothing, info: nothing, warn: nothing, error: nothing } as unknown as Log;
@@ -50,24 +51,6 @@ const get = (path: string, target: string, more = ''): Promise<string> =>
 const statusIs = (t: ExecutionContext, answer: string, status: number): void => {
   t.true(answer.startsWith(`HTTP/1.1 ${status} `), answer.slice(0, 200));
 };
-
-/** Stands still but for what the test lets pass: the machine may stop this process for any time. */
-class StandingClock implements Disposable {
-  readonly #own = performance.now;
-  #now = performance.now();
-
-  constructor() {
-    performance.now = () => this.#now;
-  }
-
-  pass(ms: number): void {
-    this.#now += ms;
-  }
-
-  [Symbol.dispose](): void {
-    performance.now = this.#own;
-  }
-}
 
 const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, '127.0.0.1');

@@ -3,6 +3,7 @@ import test from 'ava';
 import { step } from '../../base/step.ts';
 import type { Log } from '../log.ts';
 import { StuckWork } from './stuck.ts';
+import { StandingClock } from './testing/standing-clock.ts';
 
 const recorder = () => {
   const lines: string[] = [];
@@ -10,30 +11,12 @@ const recorder = () => {
   return { lines, log: { debug: note, info: note, warn: note, error: note } as unknown as Log };
 };
 
-/** A clock of whole milliseconds that stands still but for what the test lets pass: the machine may stop this process for any time. */
-class Clock implements Disposable {
-  readonly #own = performance.now;
-  #now = Math.round(performance.now());
-
-  constructor() {
-    performance.now = () => this.#now;
-  }
-
-  pass(ms: number): void {
-    this.#now += ms;
-  }
-
-  [Symbol.dispose](): void {
-    performance.now = this.#own;
-  }
-}
-
 const until = async (done: () => boolean): Promise<void> => {
   for (let look = 0; look < 2000 && !done(); look += 1) await sleep(5);
 };
 
 test.serial('a step is stuck once it takes longer than its bound, and told once until it ends', async (t) => {
-  using clock = new Clock();
+  using clock = new StandingClock();
   const { log, lines } = recorder();
   using stuck = new StuckWork(log, 5, 10);
   const end = Promise.withResolvers<void>();
@@ -57,7 +40,7 @@ test.serial('a step is stuck once it takes longer than its bound, and told once 
 });
 
 test.serial('a step that fails is not in progress any more', async (t) => {
-  using clock = new Clock();
+  using clock = new StandingClock();
   using stuck = new StuckWork(recorder().log, 1, 1000);
   const end = Promise.withResolvers<void>();
   const failing = step('cni x ADD', () => end.promise);
@@ -71,7 +54,7 @@ test.serial('a step that fails is not in progress any more', async (t) => {
 test.serial(
   'what takes long by nature has a multiple of the bound, and what ends when its user wants none',
   async (t) => {
-    using clock = new Clock();
+    using clock = new StandingClock();
     using stuck = new StuckWork(recorder().log, 1, 1000);
     const end = Promise.withResolvers<void>();
     const running = ['exec', 'unpack layer', 'remove', 'supervise'].map((name) => step(name, () => end.promise));
